@@ -1,0 +1,157 @@
+"""Runs one measurement of Ingot or of a peer as a process of its own; standard library only.
+
+Result of a run, a dict: step_microseconds, epoch_seconds, test_accuracy, first_step_seconds (process
+start to the end of the first optimizer step), job_seconds (process start to the printed accuracy),
+peak_bytes (largest resident set). A failed run raises Failed with the end of what the program said.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TRAIN_SAMPLES = 60_000
+LONGEST_RUN_S = 600
+
+
+class Failed(Exception):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One job: what is varied over the runs."""
+
+    data: pathlib.Path
+    batch: int = 128
+    epochs: int = 10
+    threads: int = 2
+    seed: int = 0
+    init: str = "glorot"
+    evaluate: bool = True
+
+
+def run_process(command, environment=None):
+    """(stdout, seconds from start to the last line of stdout, start on CLOCK_MONOTONIC, peak bytes)."""
+    with tempfile.TemporaryFile("w+") as errors:
+        start = time.monotonic()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=errors, text=True, env=environment)
+        lines, last = [], start
+        for line in process.stdout:
+            lines.append(line)
+            last = time.monotonic()
+            if last - start > LONGEST_RUN_S:
+                process.kill()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        if process.returncode != 0:
+            errors.seek(0)
+            tail = (errors.read() + "".join(lines))[-2000:]
+            raise Failed(f"{' '.join(map(str, command))}: exit status {process.returncode}\n{tail}")
+    return "".join(lines), last - start, start, usage.ru_maxrss * 1024
+
+
+class Peer:
+    """A peer's program in the environment of the peers."""
+
+    def __init__(self, label, script, variant, distribution, python):
+        self.label = label
+        self.key = f"{script}-{variant}"
+        self.distribution = distribution
+        self._script = HERE / f"peer_{script}.py"
+        self._variant = variant
+        self._python = python
+
+    def run(self, setting):
+        command = [self._python, self._script, "--variant", self._variant, "--data", setting.data,
+                   "--batch", str(setting.batch), "--epochs", str(setting.epochs), "--threads",
+                   str(setting.threads), "--seed", str(setting.seed), "--init", setting.init]
+        if not setting.evaluate:
+            command.append("--no-evaluate")
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu",
+                       "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(setting.threads)}
+        out, seconds, start, peak = run_process(command, environment)
+        result = json.loads(out.splitlines()[-1])
+        return {"step_microseconds": result["step_microseconds"],
+                "epoch_seconds": result["epoch_seconds"],
+                "test_accuracy": result["test_accuracy"],
+                "first_step_seconds": result["first_step_at"] - start,
+                "job_seconds": seconds, "peak_bytes": peak}
+
+    def installed_bytes(self):
+        out, *_ = run_process([self._python, HERE / "sizes.py", self.distribution])
+        sizes = json.loads(out)
+        return sizes["bytes"], sizes["gpu"]
+
+
+class Ingot:
+    """build/ingot on examples/mnist/mnist.yaml."""
+
+    label = "Ingot"
+    key = "ingot"
+
+    # The initialisation schemes of the peers, as the job file names them.
+    _INIT = {"glorot": [], "pytorch": ["--set", "model.initializer=pytorch"]}
+
+    def _command(self, setting, out, *more):
+        command = [ROOT / "build" / "ingot", "train", ROOT / "examples" / "mnist" / "mnist.yaml",
+                   "--out", out, "--overwrite", "--data", setting.data, "--threads",
+                   str(setting.threads), "--seed", str(setting.seed), "--epochs",
+                   str(setting.epochs), "--set", f"data.batch={setting.batch}", *more]
+        if not setting.evaluate:
+            command += ["--set", "evaluate=false"]
+        return command
+
+    def run(self, setting):
+        with tempfile.TemporaryDirectory(prefix="ingot-bench-") as folder:
+            out = pathlib.Path(folder) / "run"
+            _, seconds, _, peak = run_process(
+                self._command(setting, out, *self._INIT[setting.init]))
+            summary = json.loads((out / "summary.json").read_text())
+            # A job of one step: the whole process, its checkpoint too, stands for its first step.
+            _, first, _, _ = run_process(self._command(
+                dataclasses.replace(setting, evaluate=False), pathlib.Path(folder) / "first",
+                "--set", "steps=1"))
+        step = summary["step_microseconds_median"]
+        steps_per_epoch = -(-TRAIN_SAMPLES // setting.batch)
+        return {"step_microseconds": step,
+                "epoch_seconds": summary.get("epoch_seconds_median", step * steps_per_epoch / 1e6),
+                "test_accuracy": summary.get("test_accuracy") if setting.evaluate else None,
+                "first_step_seconds": summary.get("first_step_seconds", first),
+                "job_seconds": seconds, "peak_bytes": peak}
+
+    def installed_bytes(self):
+        """What `cmake --install` of the program lays out, stripped."""
+        with tempfile.TemporaryDirectory(prefix="ingot-bench-") as folder:
+            run_process(["cmake", "--install", ROOT / "build", "--component", "runtime", "--strip",
+                         "--prefix", folder])
+            return sum(f.stat().st_size for f in pathlib.Path(folder).rglob("*") if f.is_file()), 0
+
+
+def peers(python):
+    return [
+        Peer("PyTorch eager", "pytorch", "eager", "torch", python),
+        Peer("PyTorch compile", "pytorch", "compile", "torch", python),
+        Peer("JAX jit per step", "jax", "step", "jax", python),
+        Peer("JAX epoch in one scan", "jax", "scan", "jax", python),
+        Peer("TensorFlow tf.function", "tensorflow", "function", "tensorflow-cpu", python),
+        Peer("Keras fit", "tensorflow", "keras", "tensorflow-cpu", python),
+    ]
+
+
+def start_busy(count, seconds):
+    return [subprocess.Popen([sys.executable, HERE / "busy.py", str(seconds)]) for _ in range(count)]
+
+
+def stop_busy(processes):
+    for process in processes:
+        process.kill()
+        process.wait()

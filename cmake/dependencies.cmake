@@ -1,0 +1,17 @@
+# Everything Ingot links, each found as its own packages offer it. ARCHITECTURE.md says why each.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PNG REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(yaml-cpp REQUIRED)
+if(INGOT_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(INGOT_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()
+
+include(${CMAKE_CURRENT_LIST_DIR}/highway.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/onednn.cmake)

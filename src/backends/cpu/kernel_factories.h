@@ -1,0 +1,19 @@
+// The factories that the kernel table is made of. Each returns null for a node it does not cover.
+#pragma once
+
+#include <memory>
+
+#include "ingot/ir/graph.h"
+#include "ingot/runtime/kernel.h"
+
+namespace ingot::cpu {
+
+using KernelPointer = std::shared_ptr<const runtime::Kernel>;
+
+KernelPointer MakeMatMulKernel(const ir::Node& node);       // MatMul, Gemm, ingot.FusedMatMul
+KernelPointer MakeElementwiseKernel(const ir::Node& node);  // and ingot.FusedElementwise
+KernelPointer MakeReductionKernel(const ir::Node& node);    // ReduceSum, ReduceMean
+KernelPointer MakeLossKernel(const ir::Node& node);         // softmax cross-entropy, its gradient
+KernelPointer MakeSoftmaxKernel(const ir::Node& node);      // Softmax, LogSoftmax over the last axis
+
+}  // namespace ingot::cpu

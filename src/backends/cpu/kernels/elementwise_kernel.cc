@@ -1,0 +1,279 @@
+// Elementwise ops of f32, one or a fused chain: the output is walked in blocks that stay in the
+// first-level cache, each op of the chain in turn on the block.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+
+#include "backends/cpu/kernel_factories.h"
+#include "backends/cpu/vector_ops.h"
+#include "ingot/ir/op.h"
+#include "ingot/tensor/tensor.h"
+
+namespace ingot::cpu {
+namespace {
+
+constexpr size_t kBlock = 512;
+constexpr size_t kMostSlots = 24;
+
+// How an input reaches the elements of the output.
+struct Access {
+  enum class Kind : uint8_t { kDense, kScalar, kRow, kGeneral };
+  Kind kind = Kind::kDense;
+  size_t period = 0;                  // kRow: the input repeats after so many elements
+  std::vector<int64_t> output_dims;   // kGeneral
+  std::vector<int64_t> strides;       // kGeneral: 0 along broadcast axes
+};
+
+struct Link {
+  VectorOp op;
+  float alpha;
+  int a, b, out;  // slots of blocks: inputs first, then results
+};
+
+struct Chain {
+  std::vector<Access> inputs;
+  std::vector<float> constants;  // slots behind the inputs
+  std::vector<Link> links;
+  size_t count = 0;
+  size_t slots = 0;
+};
+
+class ElementwiseKernel : public runtime::Kernel {
+ public:
+  ElementwiseKernel(Chain chain, std::string name)
+      : chain_(std::move(chain)), name_(std::move(name)) {}
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    std::array<const float*, kMostSlots> read{};
+    auto* blocks = reinterpret_cast<float*>(scratch);
+    auto* out = static_cast<float*>(operands[chain_.inputs.size()]);
+    FillScalars(operands, blocks, read);
+    for (size_t at = 0; at < chain_.count; at += kBlock) {
+      const size_t here = std::min(kBlock, chain_.count - at);
+      for (size_t i = 0; i < chain_.inputs.size(); ++i) {
+        const auto* input = static_cast<const float*>(operands[i]);
+        LoadBlock(chain_.inputs[i], input, at, here, blocks + i * kBlock, read[i]);
+      }
+      for (const Link& link : chain_.links) {
+        const bool last = &link == &chain_.links.back();
+        float* to = last ? out + at : blocks + static_cast<size_t>(link.out) * kBlock;
+        ApplyVectorOp(link.op, link.alpha, read[static_cast<size_t>(link.a)],
+                      read[static_cast<size_t>(link.b)], to, here);
+        read[static_cast<size_t>(link.out)] = to;
+      }
+    }
+  }
+  size_t scratch_bytes() const override { return chain_.slots * kBlock * sizeof(float); }
+  std::string name() const override { return name_; }
+
+ private:
+  // Blocks that are the same throughout: scalars and constants.
+  void FillScalars(std::span<void* const> operands, float* blocks,
+                   std::array<const float*, kMostSlots>& read) const {
+    const size_t inputs = chain_.inputs.size();
+    for (size_t i = 0; i < inputs + chain_.constants.size(); ++i) {
+      float value = 0;
+      if (i >= inputs) {
+        value = chain_.constants[i - inputs];
+      } else if (chain_.inputs[i].kind == Access::Kind::kScalar) {
+        value = *static_cast<const float*>(operands[i]);
+      } else {
+        continue;
+      }
+      std::fill_n(blocks + i * kBlock, std::min(kBlock, chain_.count), value);
+      read[i] = blocks + i * kBlock;
+    }
+  }
+
+  static void LoadBlock(const Access& access, const float* input, size_t at, size_t count,
+                        float* block, const float*& read) {
+    switch (access.kind) {
+      case Access::Kind::kScalar: return;
+      case Access::Kind::kDense: read = input + at; return;
+      case Access::Kind::kRow: {
+        size_t from = at % access.period;
+        for (size_t done = 0; done < count; from = 0) {
+          const size_t run = std::min(access.period - from, count - done);
+          std::memcpy(block + done, input + from, run * sizeof(float));
+          done += run;
+        }
+        read = block;
+        return;
+      }
+      case Access::Kind::kGeneral: {
+        const size_t rank = access.output_dims.size();
+        for (size_t i = 0; i < count; ++i) {
+          int64_t rest = static_cast<int64_t>(at + i);
+          int64_t offset = 0;
+          for (size_t axis = rank; axis-- > 0; rest /= access.output_dims[axis]) {
+            offset += rest % access.output_dims[axis] * access.strides[axis];
+          }
+          block[i] = input[offset];
+        }
+        read = block;
+        return;
+      }
+    }
+  }
+
+  Chain chain_;
+  std::string name_;
+};
+
+struct Entry {
+  VectorOp op;
+  int inputs;
+};
+
+const Entry* FindVectorOp(const ir::Node& node) {
+  static const std::map<std::string, Entry, std::less<>> table = {
+      {"Add", {VectorOp::kAdd, 2}}, {"Sub", {VectorOp::kSub, 2}},
+      {"Mul", {VectorOp::kMul, 2}}, {"Div", {VectorOp::kDiv, 2}},
+      {"Max", {VectorOp::kMax, 2}}, {"Min", {VectorOp::kMin, 2}},
+      {"Neg", {VectorOp::kNeg, 1}}, {"Abs", {VectorOp::kAbs, 1}},
+      {"Exp", {VectorOp::kExp, 1}}, {"Log", {VectorOp::kLog, 1}},
+      {"Sqrt", {VectorOp::kSqrt, 1}}, {"Reciprocal", {VectorOp::kReciprocal, 1}},
+      {"Identity", {VectorOp::kIdentity, 1}},
+      {"Relu", {VectorOp::kRelu, 1}}, {"LeakyRelu", {VectorOp::kLeakyRelu, 1}},
+      {"Elu", {VectorOp::kElu, 1}}, {"Sigmoid", {VectorOp::kSigmoid, 1}},
+      {"Tanh", {VectorOp::kTanh, 1}}, {"Gelu", {VectorOp::kGelu, 1}},
+      {"ingot.ReluGradient", {VectorOp::kReluGradient, 2}},
+      {"ingot.LeakyReluGradient", {VectorOp::kLeakyReluGradient, 2}},
+      {"ingot.EluGradient", {VectorOp::kEluGradient, 2}},
+      {"ingot.SigmoidGradient", {VectorOp::kSigmoidGradient, 2}},
+      {"ingot.TanhGradient", {VectorOp::kTanhGradient, 2}},
+  };
+  const auto entry = table.find(node.op().FullName());
+  if (entry == table.end()) return nullptr;
+  if (static_cast<int>(node.inputs().size()) != entry->second.inputs) return nullptr;
+  return &entry->second;
+}
+
+bool IsFloatTensor(const ir::Value* value) {
+  return value != nullptr && value->type().is_static() && value->type().dtype() == DType::kF32;
+}
+
+Access AccessOf(const Shape& input, const Shape& output) {
+  Access access;
+  if (input.size() == output.size()) return access;
+  if (input.size() == 1) {
+    access.kind = Access::Kind::kScalar;
+    return access;
+  }
+  // A suffix of the output's shape (after leading ones) repeats.
+  size_t lead = 0;
+  while (lead < input.dims().size() && input.dims()[lead] == 1) ++lead;
+  const size_t kept = input.dims().size() - lead;
+  if (std::equal(input.dims().begin() + static_cast<std::ptrdiff_t>(lead), input.dims().end(),
+                 output.dims().end() - static_cast<std::ptrdiff_t>(kept))) {
+    access.kind = Access::Kind::kRow;
+    access.period = static_cast<size_t>(input.size());
+    return access;
+  }
+  access.kind = Access::Kind::kGeneral;
+  access.output_dims = output.dims();
+  const std::vector<int64_t> strides = Strides(input.dims());
+  const size_t skip = output.dims().size() - input.dims().size();
+  access.strides.assign(output.dims().size(), 0);
+  for (size_t i = 0; i < strides.size(); ++i) {
+    if (input.dims()[i] != 1) access.strides[skip + i] = strides[i];
+  }
+  return access;
+}
+
+// Builds the chain of one node or of a fused body; false where an op is not covered.
+class ChainBuilder {
+ public:
+  explicit ChainBuilder(const Shape& output) : output_(output) {
+    chain_.count = static_cast<size_t>(output.size());
+  }
+
+  bool AddInput(const ir::Value* inside, const ir::Type& type) {
+    if (!type.is_static() || type.dtype() != DType::kF32) return false;
+    slot_of_[inside] = static_cast<int>(chain_.inputs.size());
+    chain_.inputs.push_back(AccessOf(type.shape(), output_));
+    return true;
+  }
+  bool AddConstant(const ir::Node& node) {
+    const Tensor& value = node.GetTensor("value");
+    if (value.size() != 1 || value.dtype() != DType::kF32) return false;
+    slot_of_[node.output()] =
+        static_cast<int>(chain_.inputs.size() + chain_.constants.size());
+    chain_.constants.push_back(value.data<float>()[0]);
+    return true;
+  }
+  bool AddNode(const ir::Node& node) {
+    const Entry* entry = FindVectorOp(node);
+    if (entry == nullptr) return false;
+    Link link{entry->op, 0, 0, 0, 0};
+    if (node.op().FindAttribute("alpha") != nullptr) {
+      link.alpha = static_cast<float>(node.GetFloat("alpha"));
+    }
+    if (node.op_type() == "Gelu" && node.GetString("approximate") == "tanh") {
+      link.op = VectorOp::kGeluTanh;
+    }
+    link.a = Slot(node.input(0));
+    link.b = entry->inputs == 2 ? Slot(node.input(1)) : link.a;
+    if (link.a < 0 || link.b < 0) return false;
+    link.out = next_ < 0 ? First() : next_;
+    next_ = link.out + 1;
+    slot_of_[node.output()] = link.out;
+    chain_.links.push_back(link);
+    return true;
+  }
+  bool Finish(const ir::Value* result) {
+    if (chain_.links.empty() || Slot(result) != chain_.links.back().out) return false;
+    chain_.slots = static_cast<size_t>(next_);
+    return chain_.slots <= kMostSlots;
+  }
+  Chain Take() { return std::move(chain_); }
+
+ private:
+  int First() const { return static_cast<int>(chain_.inputs.size() + chain_.constants.size()); }
+  int Slot(const ir::Value* value) const {
+    const auto entry = slot_of_.find(value);
+    return entry == slot_of_.end() ? -1 : entry->second;
+  }
+
+  const Shape output_;
+  Chain chain_;
+  std::map<const ir::Value*, int> slot_of_;
+  int next_ = -1;
+};
+
+}  // namespace
+
+KernelPointer MakeElementwiseKernel(const ir::Node& node) {
+  if (node.outputs().size() != 1 || !IsFloatTensor(node.output())) return nullptr;
+  ChainBuilder builder(node.output()->type().shape());
+  if (node.op_type() == "FusedElementwise") {
+    const ir::Graph& body = *node.GetGraph("body");
+    for (size_t i = 0; i < body.inputs().size(); ++i) {
+      if (!IsFloatTensor(node.input(i)) ||
+          !builder.AddInput(body.inputs()[i], node.input(i)->type())) {
+        return nullptr;
+      }
+    }
+    for (const ir::Node* inner : body.nodes()) {
+      if (inner->op_type() == "Constant" && !builder.AddConstant(*inner)) return nullptr;
+    }
+    for (const ir::Node* inner : body.nodes()) {
+      if (inner->op_type() != "Constant" && !builder.AddNode(*inner)) return nullptr;
+    }
+    if (!builder.Finish(body.outputs()[0])) return nullptr;
+    return std::make_shared<ElementwiseKernel>(builder.Take(), "elementwise_chain_f32");
+  }
+  std::map<const ir::Value*, bool> seen;
+  for (const ir::Value* input : node.inputs()) {
+    // The same value twice would take two operands' places for one slot.
+    if (!IsFloatTensor(input) || seen[input] || !builder.AddInput(input, input->type())) {
+      return nullptr;
+    }
+    seen[input] = true;
+  }
+  if (!builder.AddNode(node) || !builder.Finish(node.output())) return nullptr;
+  return std::make_shared<ElementwiseKernel>(builder.Take(), "elementwise_f32");
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,123 @@
+// The meeting of shards: sums of partials and of weight-gradient products by the fixed tree, for f32
+// on the vector kernels and for f64 in plain loops.
+#include <algorithm>
+#include <vector>
+
+#include "backends/cpu/kernel_table.h"
+#include "backends/cpu/matmul.h"
+#include "ingot/base/error.h"
+#include "ingot/tensor/tensor.h"
+
+namespace ingot::cpu {
+namespace {
+
+size_t RoundUp(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+class PartialSum : public runtime::ReduceKernel {
+ public:
+  explicit PartialSum(const ReduceRequest& request) : request_(request) {}
+
+  void Run(std::span<const std::span<const runtime::ShardValue>> inputs, int64_t begin,
+           int64_t end, std::byte* out, std::byte* scratch) const override {
+    auto** parts = reinterpret_cast<const float**>(scratch);
+    const std::span<const runtime::ShardValue> shards = inputs[0];
+    for (size_t s = 0; s < shards.size(); ++s) {
+      parts[s] = reinterpret_cast<const float*>(shards[s].data) + begin * request_.row_elements;
+    }
+    TreeSum({parts, shards.size()}, static_cast<size_t>((end - begin) * request_.row_elements),
+            reinterpret_cast<float*>(out));
+  }
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(request_.shards) * sizeof(float*);
+  }
+  std::string name() const override { return "tree_sum_f32"; }
+
+ private:
+  ReduceRequest request_;
+};
+
+class ProductSum : public runtime::ReduceKernel {
+ public:
+  explicit ProductSum(const ReduceRequest& request) : request_(request) {}
+
+  // inputs: x [rows of the shard, M] and d [rows of the shard, N]; M = rows, N = row_elements.
+  void Run(std::span<const std::span<const runtime::ShardValue>> inputs, int64_t begin,
+           int64_t end, std::byte* out, std::byte* scratch) const override {
+    auto* products = reinterpret_cast<ShardProduct*>(scratch);
+    const size_t shards = inputs[0].size();
+    for (size_t s = 0; s < shards; ++s) {
+      products[s] = {reinterpret_cast<const float*>(inputs[0][s].data),
+                     static_cast<size_t>(request_.rows),
+                     reinterpret_cast<const float*>(inputs[1][s].data),
+                     static_cast<size_t>(request_.row_elements),
+                     static_cast<size_t>(inputs[0][s].rows)};
+    }
+    ShardMatMulTile({products, shards}, static_cast<size_t>(begin), static_cast<size_t>(end),
+                    static_cast<size_t>(request_.row_elements), reinterpret_cast<float*>(out),
+                    reinterpret_cast<float*>(scratch + TableBytes()));
+  }
+  size_t scratch_bytes() const override {
+    return TableBytes() + sizeof(float) * ShardMatMulScratchFloats(
+                                              static_cast<size_t>(request_.shards),
+                                              static_cast<size_t>(request_.largest_rows),
+                                              static_cast<size_t>(request_.row_elements));
+  }
+  std::string name() const override { return "shard_matmul_f32"; }
+
+ private:
+  size_t TableBytes() const {
+    return RoundUp(static_cast<size_t>(request_.shards) * sizeof(ShardProduct));
+  }
+  ReduceRequest request_;
+};
+
+// Any float type that is computed in double: the precision that tests and comparisons use.
+class PlainReduce : public runtime::ReduceKernel {
+ public:
+  explicit PlainReduce(const ReduceRequest& request) : request_(request) {}
+
+  void Run(std::span<const std::span<const runtime::ShardValue>> inputs, int64_t begin,
+           int64_t end, std::byte* out, std::byte* scratch) const override {
+    auto* partial = reinterpret_cast<double*>(scratch);
+    auto* result = reinterpret_cast<double*>(out);
+    const size_t shards = inputs[0].size();
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t column = 0; column < request_.row_elements; ++column) {
+        for (size_t s = 0; s < shards; ++s) partial[s] = Partial(inputs, s, row, column);
+        for (size_t stride = 1; stride < shards; stride *= 2) {
+          for (size_t i = 0; i + stride < shards; i += 2 * stride) partial[i] += partial[i + stride];
+        }
+        *result++ = partial[0];
+      }
+    }
+  }
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(request_.shards) * sizeof(double);
+  }
+  std::string name() const override { return request_.product ? "shard_matmul_f64" : "tree_sum_f64"; }
+
+ private:
+  double Partial(std::span<const std::span<const runtime::ShardValue>> inputs, size_t shard,
+                 int64_t row, int64_t column) const {
+    const auto* x = reinterpret_cast<const double*>(inputs[0][shard].data);
+    if (!request_.product) return x[row * request_.row_elements + column];
+    const auto* d = reinterpret_cast<const double*>(inputs[1][shard].data);
+    double sum = 0;
+    for (int64_t r = 0; r < inputs[0][shard].rows; ++r) {
+      sum += x[r * request_.rows + row] * d[r * request_.row_elements + column];
+    }
+    return sum;
+  }
+  ReduceRequest request_;
+};
+
+}  // namespace
+
+std::shared_ptr<const runtime::ReduceKernel> MakeReduceKernel(const ReduceRequest& request) {
+  if (request.dtype == DType::kF64) return std::make_shared<PlainReduce>(request);
+  if (request.dtype != DType::kF32) ThrowUnsupportedDType("reduction over shards", request.dtype);
+  if (request.product) return std::make_shared<ProductSum>(request);
+  return std::make_shared<PartialSum>(request);
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,127 @@
+#include "ingot/compiler/compile.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "backends/cpu/kernel_table.h"
+#include "ingot/base/error.h"
+#include "ingot/base/text.h"
+#include "ingot/compiler/shard_stage.h"
+#include "ingot/compiler/tile_stage.h"
+#include "ingot/passes/eliminate_dead_code.h"
+#include "ingot/passes/hoist_weight_gradients.h"
+#include "ingot/passes/merge_common_subexpressions.h"
+
+namespace ingot::compiler {
+namespace {
+
+uint64_t RoundUp(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+void CollectInputs(const ir::Graph& step, CompiledStep& program) {
+  for (const ir::Value* input : step.inputs()) {
+    const ir::Type& type = input->type();
+    if (!type.is_static()) {
+      throw Error(ErrorCode::kInvalidInput, "input '" + input->name() + "' of the step graph is " +
+                                                type.ToString() + "; its shape must be static");
+    }
+    const uint64_t bytes = static_cast<uint64_t>(type.shape().size()) * ItemSize(type.dtype());
+    switch (input->role()) {
+      case ir::Role::kData: program.data_inputs.push_back(input->name()); break;
+      case ir::Role::kParameter:
+      case ir::Role::kState:
+        program.states.push_back({input->name(), type.dtype(), type.shape(), false, 0});
+        program.plan.state_bytes += bytes;
+        break;
+      case ir::Role::kScalar:
+        if (input->name() == "random_key") break;
+        if (input->name() == "step") {
+          program.has_step = true;
+          program.step_offset = program.scalar_bytes;
+        } else {
+          program.scalars.push_back({input->name(), type.dtype(), program.scalar_bytes, 1});
+        }
+        program.scalar_bytes += RoundUp(bytes);
+        break;
+    }
+  }
+}
+
+// FNV-1a: equal texts, equal digests; not for security.
+std::string Digest(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  char digits[20];
+  std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(hash));
+  return digits;
+}
+
+void Describe(CompiledStep& program) {
+  std::string text = "instruction set " + cpu::InstructionSet() + "\n";
+  text += "stage 1: " + std::to_string(program.shards()) + " shards of";
+  for (const runtime::ShardRoutine& routine : program.routines) {
+    text += " " + std::to_string(routine.rows);
+  }
+  text += " samples\n";
+  for (const runtime::Instruction& i : program.routines.back().instructions) {
+    text += "  " + i.kernel->name() + (i.layer.empty() ? "" : "  # layer " + i.layer) + "\n";
+  }
+  text += "stage 2: " + std::to_string(program.tiles.size()) + " tiles\n";
+  for (const runtime::ReduceUnit& unit : program.units) {
+    text += "  " + unit.name + " [" + std::to_string(unit.rows) + " x " +
+            std::to_string(unit.row_elements) + "]: " + unit.kernel->name();
+    for (const runtime::UpdateInstruction& update : unit.updates) {
+      text += ", " + update.kernel->name();
+    }
+    text += "\n";
+  }
+  program.plan.digest = Digest(text);
+  program.plan.description = std::move(text);
+}
+
+}  // namespace
+
+std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
+                                                        const ir::OpRegistry& registry,
+                                                        const CompileOptions& options) {
+  passes::PassRunner runner(
+      {.dump_directory = options.dump_directory, .disabled = options.disabled_passes});
+  auto program = std::make_shared<CompiledStep>();
+  std::unique_ptr<ir::Graph> graph = step.Clone();
+  runner.Run("hoist_weight_gradients", *graph,
+             [&](ir::Graph& g) { passes::HoistWeightGradients(g, registry); });
+  runner.Run("merge_common_subexpressions", *graph,
+             [&](ir::Graph& g) { passes::MergeCommonSubexpressions(g); });
+  runner.Run("eliminate_dead_code", *graph, [&](ir::Graph& g) { passes::EliminateDeadCode(g); });
+
+  CollectInputs(*graph, *program);
+  ShardStage shards(*graph, registry, runner);
+  EmitTileStage(*graph, shards, *program);
+  shards.Emit(*program);
+  program->graphs.push_back(std::move(graph));
+
+  StepPlan& plan = program->plan;
+  plan.data_inputs = program->data_inputs;
+  plan.sums = program->sums;
+  for (const runtime::RowOutput& row : program->rows) plan.rows.push_back(row.name);
+  plan.batch = program->batch;
+  plan.shards = program->shards();
+  plan.arena_bytes = program->arena_bytes;
+  Describe(*program);
+  return program;
+}
+
+const StepPlan& PlanOf(const runtime::StepProgram& program) {
+  const auto* compiled = dynamic_cast<const CompiledStep*>(&program);
+  INGOT_ASSERT(compiled != nullptr, "the program was not made by CompileStep");
+  return compiled->plan;
+}
+
+int64_t ChooseShards(int64_t batch, int64_t largest_layer_parameters) {
+  // Every shard reads every weight: where those do not stay in cache, only few shards read them
+  // seldom enough.
+  constexpr int64_t kStaysInCache = int64_t{1} << 20;
+  if (largest_layer_parameters > kStaysInCache) return std::clamp<int64_t>(batch / 64, 1, 8);
+  return std::clamp<int64_t>(batch / 16, std::clamp<int64_t>(batch, 1, 4), 64);
+}
+
+}  // namespace ingot::compiler

@@ -1,0 +1,174 @@
+// Epoch arithmetic and the loop that assembles a batch.
+#include "ingot/data/batches.h"
+
+#include <algorithm>
+#include <array>
+
+#include "ingot/base/error.h"
+#include "ingot/base/text.h"
+
+namespace ingot::data {
+
+namespace {
+
+// How many samples ahead their bytes are asked for: shuffled rows are far apart in memory, and the
+// conversion of one takes about as long as a cache miss or two.
+constexpr int64_t kPrefetchSamples = 4;
+constexpr size_t kCacheLine = 64;
+// Beyond this a sample is read long enough in one piece for the hardware to see it coming.
+constexpr size_t kPrefetchBytes = 1024;
+
+void PrefetchBytes(const std::byte* data, size_t bytes) {
+  for (size_t i = 0; i < std::min(bytes, kPrefetchBytes); i += kCacheLine) {
+    __builtin_prefetch(data + i, 0, 0);
+  }
+}
+
+// Reused by a thread for samples that a source can only copy out; grows to the largest.
+std::byte* Scratch(size_t bytes) {
+  thread_local std::vector<std::byte> scratch;
+  if (scratch.size() < bytes) scratch.resize(bytes);
+  return scratch.data();
+}
+
+}  // namespace
+
+// Positions of an epoch to records of the source.
+class Batches::Order {
+ public:
+  Order(const Batches& batches, int64_t epoch) : batches_(batches) {
+    if (batches.options_.shuffle) {
+      shuffle_ = Shuffle(batches.samples(), batches.options_.seed, epoch);
+    } else if (batches.options_.wrap) {
+      begin_ = epoch * batches.steps_per_epoch_ * batches.options_.batch % batches.samples();
+    }
+  }
+
+  int64_t Record(int64_t position) const {
+    if (batches_.options_.shuffle) return batches_.selection_[shuffle_(position)];
+    if (batches_.options_.wrap) position = (begin_ + position) % batches_.samples();
+    return batches_.selection_[position];
+  }
+
+ private:
+  const Batches& batches_;
+  Shuffle shuffle_;
+  int64_t begin_ = 0;
+};
+
+Batches::Batches(std::shared_ptr<const Source> source, Selection selection,
+                 std::vector<Conversion> conversions, BatchOptions options)
+    : source_(std::move(source)),
+      selection_(std::move(selection)),
+      conversions_(std::move(conversions)),
+      options_(options) {
+  if (options_.batch < 1 || options_.batch > samples()) {
+    throw Error(ErrorCode::kInvalidInput,
+                options_.batch < 1
+                    ? "a batch of " + std::to_string(options_.batch) + " samples"
+                    : "a batch of " + WithThousands(options_.batch) +
+                          " samples is larger than the data, which have " +
+                          WithThousands(samples()),
+                "set data.batch to at least 1 and at most the number of samples");
+  }
+  if (options_.wrap && (options_.shuffle || options_.drop_last)) {
+    throw Error(ErrorCode::kInvalidInput,
+                "batches that run on into the next pass need the order of the file",
+                "set shuffle and drop_last to false");
+  }
+  for (const Conversion& conversion : conversions_) {
+    Input input;
+    input.field = source_->FieldIndex(conversion.input().name);
+    const Field& field = source_->fields()[static_cast<size_t>(input.field)];
+    if (field.dtype != conversion.input().dtype || field.shape != conversion.input().shape) {
+      throw Error(ErrorCode::kInvalidInput, "the data have " + field.Describe() + ", expected " +
+                                                conversion.input().Describe());
+    }
+    input.contiguous = source_->Contiguous(input.field);
+    input.output_bytes = conversion.output().bytes();
+    if (input.contiguous.data == nullptr) {
+      scratch_bytes_ = std::max(scratch_bytes_, field.bytes());
+    }
+    inputs_.push_back(input);
+    outputs_.push_back(conversion.output());
+  }
+  steps_per_epoch_ = options_.drop_last ? samples() / options_.batch
+                                        : (samples() + options_.batch - 1) / options_.batch;
+}
+
+int64_t Batches::BatchOf(int64_t step) const {
+  if (options_.wrap) return options_.batch;
+  const int64_t first = step % steps_per_epoch_ * options_.batch;
+  return std::min(options_.batch, samples() - first);
+}
+
+int64_t Batches::SamplesBefore(int64_t step) const {
+  const int64_t full =
+      options_.wrap || options_.drop_last ? steps_per_epoch_ * options_.batch : samples();
+  return step / steps_per_epoch_ * full + step % steps_per_epoch_ * options_.batch;
+}
+
+std::vector<int64_t> Batches::SamplesOf(int64_t step) const {
+  const Order order(*this, EpochOf(step));
+  const int64_t first = step % steps_per_epoch_ * options_.batch;
+  std::vector<int64_t> records(static_cast<size_t>(BatchOf(step)));
+  for (size_t i = 0; i < records.size(); ++i) {
+    records[i] = order.Record(first + static_cast<int64_t>(i));
+  }
+  return records;
+}
+
+bool Batches::cheap() const {
+  for (size_t i = 0; i < conversions_.size(); ++i) {
+    if (!conversions_[i].cheap() || inputs_[i].contiguous.data == nullptr) return false;
+  }
+  return true;
+}
+
+void Batches::FillRow(int64_t record, int64_t row, std::span<void* const> inputs) const {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const Input& input = inputs_[i];
+    std::byte* out =
+        static_cast<std::byte*>(inputs[i]) + static_cast<size_t>(row) * input.output_bytes;
+    if (input.contiguous.data != nullptr) {
+      conversions_[i].Apply(
+          input.contiguous.data + static_cast<size_t>(record) * input.contiguous.stride, out);
+    } else {
+      std::byte* scratch = Scratch(scratch_bytes_);
+      source_->Read(record, input.field, scratch);
+      conversions_[i].Apply(scratch, out);
+    }
+  }
+}
+
+void Batches::Fill(int64_t step, int64_t first_sample, int64_t count,
+                   std::span<void* const> inputs) const {
+  INGOT_ASSERT(inputs.size() == inputs_.size(), "one pointer for each data input");
+  INGOT_ASSERT(first_sample >= 0 && first_sample + count <= BatchOf(step), "within the batch");
+  const Order order(*this, EpochOf(step));
+  const int64_t first = step % steps_per_epoch_ * options_.batch + first_sample;
+  // A ring of the records that come next, whose bytes are on their way already.
+  std::array<int64_t, kPrefetchSamples> ring{};
+  const auto ask = [&](int64_t i) {
+    const int64_t record = order.Record(first + i);
+    ring[static_cast<size_t>(i % kPrefetchSamples)] = record;
+    for (const Input& input : inputs_) {
+      if (input.contiguous.data == nullptr) continue;
+      PrefetchBytes(
+          input.contiguous.data + static_cast<size_t>(record) * input.contiguous.stride,
+          input.contiguous.stride);
+    }
+  };
+  for (int64_t i = 0; i < std::min(count, kPrefetchSamples); ++i) ask(i);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t record = ring[static_cast<size_t>(i % kPrefetchSamples)];
+    if (i + kPrefetchSamples < count) ask(i + kPrefetchSamples);
+    try {
+      FillRow(record, i, inputs);
+    } catch (const Error& error) {
+      throw error.In(source_->Where(record));
+    }
+  }
+}
+
+}  // namespace ingot::data

@@ -1,0 +1,67 @@
+// CsvSource: tables of numbers with a label column.
+//
+// Fields: "x", the features, f64 [features]; and "y", the label: f64 [1] for numbers, i64 [] for
+// classes (numbered in the order of their texts, numerically where all are whole numbers). The
+// whole table is read and checked once, and kept in memory.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ingot/base/options.h"
+#include "ingot/data/source.h"
+
+namespace ingot::data {
+
+struct CsvSourceOptions {
+  std::string label;                  // a column's name; empty: the last column
+  std::string label_type = "number";  // or "class"
+  std::vector<std::string> features;  // columns' names; empty: all but the label
+  std::string missing = "error";      // or "mean", "zero", "constant"
+  double missing_value = 0;           // for "constant"
+  std::vector<std::string> missing_texts = {"", "NA", "N/A", "?"};
+  bool header = true;  // without it the columns are named "1", "2", ...
+  std::string separator = ",";
+};
+
+const OptionTable<CsvSourceOptions>& CsvSourceTable();
+
+class CsvSource : public Source {
+ public:
+  // `like` (may be null) is the training half: its columns, classes and means are used for this
+  // file too. Throws Error: kNotFound where the file or a column does not exist (with the nearest
+  // name); kInvalidInput "FILE:LINE: column 'age': ..." for a ragged row, NaN, text where a number
+  // is expected, a missing value unless `missing` says what to do, a missing label, and a class
+  // that `like` does not have; and for a file without rows.
+  CsvSource(const std::string& path, const CsvSourceOptions& options,
+            const CsvSource* like = nullptr);
+
+  int64_t size() const override { return static_cast<int64_t>(lines_.size()); }
+  const std::vector<Field>& fields() const override { return fields_; }
+  void Read(int64_t record, int field, void* out) const override;
+  ContiguousField Contiguous(int field) const override;
+  std::string Where(int64_t record) const override;
+
+  // The names of the columns of "x", in order.
+  const std::vector<std::string>& features() const { return features_; }
+  const std::string& label() const { return label_; }
+  // The text of each class, by its number; empty for labels that are numbers.
+  const std::vector<std::string>& classes() const { return classes_; }
+
+ private:
+  class Reader;
+
+  std::string path_;
+  std::vector<std::string> features_;
+  std::string label_;
+  std::vector<std::string> classes_;
+  std::vector<double> means_;  // of each feature, over the values that are there
+  std::vector<Field> fields_;
+  std::vector<double> x_;       // [rows, features]
+  std::vector<double> y_;       // [rows], or empty
+  std::vector<int64_t> label_classes_;  // [rows], or empty
+  std::vector<int64_t> lines_;  // of the file, by record
+};
+
+}  // namespace ingot::data

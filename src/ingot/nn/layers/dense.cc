@@ -1,0 +1,60 @@
+// dense: a fully connected layer.
+#include "ingot/base/error.h"
+#include "ingot/nn/layers/layers.h"
+
+namespace ingot::nn {
+
+namespace {
+
+struct DenseOptions {
+  int64_t units = 0;
+  std::string activation = "none";
+  bool bias = true;
+  ConfigNode kernel_initializer = ConfigNode::Scalar("glorot_uniform");
+  ConfigNode bias_initializer = ConfigNode::Scalar("zeros");
+};
+
+const OptionTable<DenseOptions>& DenseTable() {
+  static const auto table =
+      OptionTable<DenseOptions>("dense", "fully connected: activation(x W + b)")
+          .Add("units", &DenseOptions::units, "width of the output", AtLeast(1))
+          .AddChoice("activation", &DenseOptions::activation, "applied to the result",
+                     ActivationNames())
+          .Add("bias", &DenseOptions::bias, "whether b is added")
+          .AddNode("kernel_initializer", &DenseOptions::kernel_initializer,
+                   "first values of W [in, units]: an initializer")
+          .AddNode("bias_initializer", &DenseOptions::bias_initializer,
+                   "first values of b [units]: an initializer")
+          .Shorthand("units")
+          .Required("units");
+  return table;
+}
+
+std::string Describe(const DenseOptions& options) {
+  return "dense " + std::to_string(options.units);
+}
+
+ir::Value* Build(const DenseOptions& options, LayerContext& context, ir::Value* x) {
+  if (x->type().rank() != 2 || !x->type().dim(1).is_static()) {
+    throw Error(ErrorCode::kInvalidInput,
+                "dense takes [batch, features], got " + ir::ToString(x->type().dims()),
+                x->type().rank() > 2 ? "put '- flatten' before it" : "");
+  }
+  const int64_t in = x->type().dim(1).value();
+  const Fans fans{in, options.units};
+  std::vector<ir::Value*> inputs = {
+      x, context.AddParameter("weight", Shape{in, options.units},
+                              ReadInitializer(options.kernel_initializer), fans)};
+  if (options.bias) {
+    inputs.push_back(context.AddParameter("bias", Shape{options.units},
+                                          ReadInitializer(options.bias_initializer), fans));
+  }
+  ir::Value* y = context.builder().Op("Gemm", std::move(inputs));
+  return ApplyActivation(context.builder(), options.activation, y);
+}
+
+}  // namespace
+
+LayerKind DenseLayer() { return DefineLayer<DenseOptions>(DenseTable(), Describe, Build); }
+
+}  // namespace ingot::nn

@@ -1,0 +1,19 @@
+// The list of layers.
+#include "ingot/nn/layers/layers.h"
+
+namespace ingot::nn {
+
+const LayerRegistry& StandardLayers() {
+  static const LayerRegistry registry = [] {
+    LayerRegistry layers;
+    layers.Add(DenseLayer());
+    layers.Add(FlattenLayer());
+    layers.Add(ReshapeLayer());
+    layers.Add(DropoutLayer());
+    for (LayerKind& kind : ActivationLayers()) layers.Add(std::move(kind));
+    return layers;
+  }();
+  return registry;
+}
+
+}  // namespace ingot::nn

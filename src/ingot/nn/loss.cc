@@ -1,0 +1,187 @@
+// The losses and their options.
+#include "ingot/nn/loss.h"
+
+#include "ingot/base/error.h"
+#include "ingot/base/named_node.h"
+
+namespace ingot::nn {
+
+namespace {
+
+struct CrossEntropyOptions {
+  double label_smoothing = 0;
+};
+
+const OptionTable<CrossEntropyOptions>& CrossEntropyTable() {
+  static const auto table =
+      OptionTable<CrossEntropyOptions>(
+          "softmax_cross_entropy", "one class out of several, from class numbers or one-hot labels")
+          .Add("label_smoothing", &CrossEntropyOptions::label_smoothing,
+               "share of the label's weight that is spread over all classes", Between(0, 1));
+  return table;
+}
+
+struct HuberOptions {
+  double delta = 1;
+};
+
+const OptionTable<HuberOptions>& HuberTable() {
+  static const auto table =
+      OptionTable<HuberOptions>("huber", "squared near 0, linear beyond delta")
+          .Add("delta", &HuberOptions::delta, "where it becomes linear", MoreThan(0))
+          .Shorthand("delta");
+  return table;
+}
+
+struct PlainOptions {};
+
+const OptionTable<PlainOptions>& MseTable() {
+  static const OptionTable<PlainOptions> table("mse", "mean squared error");
+  return table;
+}
+
+const OptionTable<PlainOptions>& MaeTable() {
+  static const OptionTable<PlainOptions> table("mae", "mean absolute error");
+  return table;
+}
+
+const OptionTable<PlainOptions>& BinaryCrossEntropyTable() {
+  static const OptionTable<PlainOptions> table("binary_cross_entropy",
+                                               "yes or no for each output, from logits");
+  return table;
+}
+
+ir::Value* BuildCrossEntropy(const CrossEntropyOptions& options, ir::Builder& builder,
+                             ir::Value* output, ir::Value* target) {
+  const ir::Type& logits = output->type();
+  if (logits.rank() != 2) {
+    throw Error(ErrorCode::kInvalidInput, "softmax_cross_entropy takes an output [batch, classes], "
+                                          "got " + ir::ToString(logits.dims()));
+  }
+  const bool numbers = IsInteger(target->type().dtype());
+  if (numbers && target->type().rank() == 2 && target->type().dim(1) == ir::Dimension(1)) {
+    target = builder.Op("Reshape", {target, builder.Ints({-1})});
+  } else if (numbers ? target->type().rank() != 1
+                     : target->type().rank() != 2 || !(target->type().dim(1) == logits.dim(1))) {
+    throw Error(ErrorCode::kInvalidInput,
+                "softmax_cross_entropy takes class numbers [batch] or probabilities " +
+                    ir::ToString(logits.dims()) + ", but the labels are " +
+                    target->type().ToString(),
+                IsFloat(target->type().dtype()) && target->type().dim(-1) == ir::Dimension(1)
+                    ? "for a CSV file set label_type: class"
+                    : "");
+  }
+  if (!numbers && target->type().dtype() != logits.dtype()) {
+    target = builder.Op("Cast", {target}, {{"to", static_cast<int64_t>(logits.dtype())}});
+  }
+  return builder.Ops("ingot.SoftmaxCrossEntropy", {output, target}, 2,
+                     {{"label_smoothing", options.label_smoothing}})[0];
+}
+
+ir::Value* BuildHuber(const HuberOptions& options, ir::Builder& builder, ir::Value* output,
+                      ir::Value* target) {
+  return builder.Op("ingot.Huber", {output, MatchTarget(builder, "huber", output, target)},
+                    {{"delta", options.delta}});
+}
+
+ir::Value* BuildMse(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+                    ir::Value* target) {
+  return builder.Op("ingot.SquaredError", {output, MatchTarget(builder, "mse", output, target)});
+}
+
+ir::Value* BuildMae(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+                    ir::Value* target) {
+  return builder.Op("ingot.AbsoluteError", {output, MatchTarget(builder, "mae", output, target)});
+}
+
+ir::Value* BuildBinaryCrossEntropy(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+                                   ir::Value* target) {
+  return builder.Op("ingot.BinaryCrossEntropy",
+                    {output, MatchTarget(builder, "binary_cross_entropy", output, target)});
+}
+
+struct LossKind {
+  std::string name;
+  std::string summary;
+  std::function<std::vector<OptionHelp>()> help;
+  std::function<Loss(const ConfigNode&)> read;
+};
+
+template <typename Options>
+LossKind Kind(const OptionTable<Options>& table, std::string absorbs, bool classification,
+              ir::Value* (*build)(const Options&, ir::Builder&, ir::Value*, ir::Value*)) {
+  LossKind kind;
+  kind.name = table.name();
+  kind.summary = table.summary();
+  kind.help = [&table] { return table.Help(table.name()); };
+  kind.read = [&table, absorbs, classification, build](const ConfigNode& node) {
+    const Options options = table.Read(node);
+    Loss loss;
+    loss.name = table.name();
+    loss.resolved = ConfigNode::Map({{table.name(), table.Write(options)}});
+    loss.absorbs = absorbs;
+    loss.classification = classification;
+    loss.build = [options, build](ir::Builder& builder, ir::Value* output, ir::Value* target) {
+      return build(options, builder, output, target);
+    };
+    return loss;
+  };
+  return kind;
+}
+
+const std::vector<LossKind>& Kinds() {
+  static const std::vector<LossKind> kinds = {
+      Kind(CrossEntropyTable(), "Softmax", true, BuildCrossEntropy),
+      Kind(BinaryCrossEntropyTable(), "Sigmoid", true, BuildBinaryCrossEntropy),
+      Kind(MseTable(), "", false, BuildMse),
+      Kind(MaeTable(), "", false, BuildMae),
+      Kind(HuberTable(), "", false, BuildHuber),
+  };
+  return kinds;
+}
+
+}  // namespace
+
+std::vector<std::string> LossNames() {
+  std::vector<std::string> names;
+  for (const LossKind& kind : Kinds()) names.push_back(kind.name);
+  return names;
+}
+
+std::vector<OptionHelp> LossHelp() {
+  std::vector<OptionHelp> rows;
+  for (const LossKind& kind : Kinds()) {
+    rows.push_back({kind.name, "loss", "", kind.summary});
+    for (OptionHelp& row : kind.help()) rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Loss ReadLoss(const ConfigNode& node) {
+  const NamedNode named = ReadNamed(node, "a loss");
+  for (const LossKind& kind : Kinds()) {
+    if (kind.name == named.name) return kind.read(named.options);
+  }
+  FailUnknownName(node, "loss", named.name, LossNames());
+}
+
+ir::Value* MatchTarget(ir::Builder& builder, const std::string& what, ir::Value* output,
+                       ir::Value* target) {
+  const ir::Dimensions& want = output->type().dims();
+  ir::Dimensions have = target->type().dims();
+  if (target->type().dtype() != output->type().dtype()) {
+    target = builder.Op("Cast", {target},
+                        {{"to", static_cast<int64_t>(output->type().dtype())}});
+  }
+  if (have == want) return target;
+  ir::Dimensions column = have;
+  column.emplace_back(int64_t{1});
+  if (column != want) {
+    throw Error(ErrorCode::kInvalidInput, what + " compares elements, but the output is " +
+                                              ir::ToString(want) + " and the target 'y' is " +
+                                              ir::ToString(have));
+  }
+  return builder.ReshapeLike(target, output);
+}
+
+}  // namespace ingot::nn

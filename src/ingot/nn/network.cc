@@ -1,0 +1,194 @@
+// Layers one after another, then loss and metrics.
+#include "ingot/nn/network.h"
+
+#include <algorithm>
+
+#include "ingot/base/error.h"
+#include "ingot/base/named_node.h"
+#include "ingot/base/text.h"
+
+namespace ingot::nn {
+
+namespace {
+
+ir::Type BatchType(const InputSpec& input) {
+  ir::Dimensions dims = {ir::Dimension("batch")};
+  for (const int64_t extent : input.shape.dims()) dims.emplace_back(extent);
+  return ir::Type::Tensor(input.dtype, dims);
+}
+
+// Builds one network; lives for one call.
+class NetworkBuilder {
+ public:
+  NetworkBuilder(const NetworkOptions& options, const ir::OpRegistry& registry,
+                 const LayerRegistry& layers)
+      : options_(options), layers_(layers) {
+    network_.graph = std::make_unique<ir::Graph>("network");
+    network_.precision = options.precision;
+    builder_ = std::make_unique<ir::Builder>(*network_.graph, registry);
+  }
+
+  Network Build() {
+    if (options_.precision != DType::kF32 && options_.precision != DType::kF64) {
+      throw Error(ErrorCode::kUnsupported,
+                  "precision " + std::string(Name(options_.precision)) +
+                      " is not supported for training yet",
+                  "use f32 or f64");
+    }
+    network_.graph->AddInput("x", BatchType(options_.x), ir::Role::kData);
+    if (!options_.loss.is_null()) {
+      network_.graph->AddInput("y", BatchType(options_.y), ir::Role::kData);
+    }
+    AddLayers();
+    network_.graph->AddOutput(output_, "output");
+    if (!options_.loss.is_null()) AddLossAndMetrics();
+    return std::move(network_);
+  }
+
+ private:
+  void AddLayers() {
+    const ConfigNode& list = options_.model.layers;
+    if (!list.is_list() || list.items().empty()) {
+      list.Fail("expected a list of layers", "write '- dense: 10' on a line of its own");
+    }
+    output_ = network_.graph->FindInput("x");
+    std::string before = "the data";
+    if (options_.x.dtype != options_.precision) {
+      output_ = builder_->Op("Cast", {output_},
+                             {{"to", static_cast<int64_t>(options_.precision)}});
+    }
+    std::vector<ConfigNode> resolved;
+    for (size_t i = 0; i < list.items().size(); ++i) {
+      const Layer layer = layers_.Read(list.items()[i]);
+      resolved.push_back(layer.resolved);
+      const std::string name = std::to_string(i) + " (" + layer.description + ")";
+      AddLayer(layer, static_cast<int64_t>(i), name, list.items()[i], before);
+      before = "layer " + name;
+    }
+    last_layer_ = before;
+    network_.resolved_layers = ConfigNode::List(std::move(resolved));
+  }
+
+  void AddLayer(const Layer& layer, int64_t index, const std::string& name, const ConfigNode& node,
+                const std::string& before) {
+    builder_->set_layer(name);
+    const size_t first = network_.parameters.size();
+    LayerContext context(*builder_, network_.parameters, "layers." + std::to_string(index), name,
+                         index, options_.training, options_.precision);
+    try {
+      output_ = layer.build(context, output_);
+    } catch (const Error& error) {
+      throw AtNode(node, error.In("layer " + name + " after " + before + ", which gives " +
+                                  output_->type().ToString()));
+    }
+    LayerSummary summary{name, output_->type(), 0};
+    for (size_t p = first; p < network_.parameters.size(); ++p) {
+      summary.parameters += network_.parameters[p].shape.size();
+    }
+    network_.layers.push_back(std::move(summary));
+  }
+
+  // The value that the loss takes: what goes into a final softmax where the loss contains one.
+  ir::Value* LossInput(const Loss& loss) {
+    const ir::Node* last = output_->producer();
+    if (loss.absorbs.empty()) return output_;
+    network_.output_kind = OutputKind::kLogits;
+    if (last == nullptr || last->op_type() != loss.absorbs || !last->domain().empty()) {
+      return output_;
+    }
+    network_.output_kind = OutputKind::kProbabilities;
+    return last->input(0);
+  }
+
+  void AddLossAndMetrics() {
+    const Loss loss = ReadLoss(options_.loss);
+    network_.loss = loss.name;
+    network_.resolved_loss = loss.resolved;
+    ir::Value* y = network_.graph->FindInput("y");
+    ir::Value* scores = LossInput(loss);
+    builder_->set_layer("loss (" + loss.name + ")");
+    CheckClasses(loss, scores);
+    const std::string context = "loss after " + last_layer_ + ", which gives " +
+                                output_->type().ToString();
+    try {
+      network_.graph->AddOutput(loss.build(*builder_, scores, y), "loss");
+    } catch (const Error& error) {
+      throw AtNode(options_.loss, error.In(context));
+    }
+    std::vector<ConfigNode> resolved;
+    for (const Metric& metric : ReadMetrics(options_.metrics)) {
+      builder_->set_layer("metric (" + metric.name + ")");
+      // Scores rank as probabilities do, and the sign of a logit is the side of 1/2; errors are
+      // those of what the network gives.
+      const bool ranks = loss.classification && metric.name != "mae" && metric.name != "rmse";
+      try {
+        network_.graph->AddOutput(metric.build(*builder_, ranks ? scores : output_, y),
+                                  metric.name);
+      } catch (const Error& error) {
+        throw AtNode(options_.metrics, error.In("metric after " + last_layer_));
+      }
+      network_.metrics.push_back(metric.name);
+      resolved.push_back(metric.resolved);
+    }
+    network_.resolved_metrics = ConfigNode::List(std::move(resolved));
+  }
+
+  void CheckClasses(const Loss& loss, const ir::Value* scores) {
+    if (loss.name != "softmax_cross_entropy" || options_.y.classes == 0) return;
+    if (scores->type().rank() != 2 || !scores->type().dim(1).is_static()) return;
+    const int64_t outputs = scores->type().dim(1).value();
+    if (outputs >= options_.y.classes) return;
+    throw AtNode(options_.loss,
+                 Error(ErrorCode::kInvalidInput,
+                       last_layer_ + " gives " + output_->type().ToString() +
+                           ", but the labels have " + std::to_string(options_.y.classes) +
+                           " classes",
+                       "give the last layer one output for each class"));
+  }
+
+  const NetworkOptions& options_;
+  const LayerRegistry& layers_;
+  Network network_;
+  std::unique_ptr<ir::Builder> builder_;
+  ir::Value* output_ = nullptr;
+  std::string last_layer_;
+};
+
+}  // namespace
+
+const OptionTable<ModelOptions>& ModelTable() {
+  static const auto table = OptionTable<ModelOptions>("model", "the network, layer by layer")
+                                .AddNode("layers", &ModelOptions::layers,
+                                         "list of layers: '- dense: 64', '- relu', ...")
+                                .Shorthand("layers")
+                                .Required("layers");
+  return table;
+}
+
+int64_t Network::parameter_count() const {
+  int64_t count = 0;
+  for (const ParameterSpec& parameter : parameters) count += parameter.shape.size();
+  return count;
+}
+
+int64_t Network::largest_layer_parameters() const {
+  int64_t largest = 0;
+  for (const LayerSummary& layer : layers) largest = std::max(largest, layer.parameters);
+  return largest;
+}
+
+ir::Value* Network::output(const std::string& name) const {
+  const std::vector<std::string>& names = graph->output_names();
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == name) return graph->outputs()[i];
+  }
+  throw Error(ErrorCode::kNotFound, "the network has no output '" + name + "'",
+              DidYouMean(name, names));
+}
+
+Network BuildNetwork(const NetworkOptions& options, const ir::OpRegistry& registry,
+                     const LayerRegistry& layers) {
+  return NetworkBuilder(options, registry, layers).Build();
+}
+
+}  // namespace ingot::nn

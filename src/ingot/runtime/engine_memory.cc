@@ -1,0 +1,178 @@
+#include "ingot/runtime/engine_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "ingot/base/error.h"
+#include "ingot/base/text.h"
+
+namespace ingot::runtime {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+// Frames and versions beyond two cost memory; past this much the others wait instead.
+constexpr size_t kMostRingBytes = size_t{256} << 20;
+
+size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+
+// One for each thread that may be stopped, and the two that every step uses.
+int RingLength(int threads, size_t bytes_each) {
+  int length = std::min(threads, 6) + 1;
+  while (length > 2 && bytes_each * static_cast<size_t>(length) > kMostRingBytes) --length;
+  return std::max(length, 2);
+}
+
+template <typename F>
+size_t Largest(const std::vector<std::shared_ptr<const StepProgram>>& programs, F&& of) {
+  size_t largest = 0;
+  for (const auto& program : programs) largest = std::max<size_t>(largest, of(*program));
+  return largest;
+}
+
+}  // namespace
+
+Block::Block(size_t bytes) : bytes_(RoundUp(std::max<size_t>(bytes, 1), 4096)) {
+  // Room to start at a huge page, so that rows far apart share few entries of the TLB.
+  const bool huge = bytes_ >= kHugePage / 4;
+  const size_t reserve = huge ? RoundUp(bytes_, kHugePage) + kHugePage : bytes_;
+  void* memory =
+      mmap(nullptr, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + HumanBytes(bytes),
+                "use a smaller batch or model, or free memory on this machine");
+  }
+  auto address = reinterpret_cast<uintptr_t>(memory);
+  if (huge) {
+    const uintptr_t aligned = RoundUp(address, kHugePage);
+    if (aligned > address) munmap(memory, aligned - address);
+    const size_t used = RoundUp(bytes_, kHugePage);
+    munmap(reinterpret_cast<void*>(aligned + used), reserve - (aligned - address) - used);
+    address = aligned;
+    bytes_ = used;
+    madvise(reinterpret_cast<void*>(address), bytes_, MADV_HUGEPAGE);
+  }
+  data_ = reinterpret_cast<std::byte*>(address);
+}
+
+Block::Block(Block&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+Block& Block::operator=(Block&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Block::~Block() {
+  if (data_ != nullptr) munmap(data_, bytes_);
+}
+
+Frame::Frame(size_t shards, size_t tiles, size_t slot_size, size_t spares, size_t scalar_bytes,
+             size_t derived_count, size_t sum_count)
+    : shard_board(shards),
+      tile_board(tiles),
+      scalars(std::max<size_t>(scalar_bytes, 8)),
+      derived(derived_count),
+      sums(sum_count),
+      slot_bytes(slot_size),
+      spare_slots(spares),
+      shard_capacity(shards),
+      slots((shards + spares) * slot_size) {}
+
+EngineMemory::EngineMemory(const std::vector<std::shared_ptr<const StepProgram>>& programs,
+                           int threads) {
+  CollectStates(programs);
+  uint64_t version_bytes = 0;
+  uint64_t in_place_bytes = 0;
+  for (StateTensor& state : states_) {
+    uint64_t& bytes = state.versioned ? version_bytes : in_place_bytes;
+    state.offset = bytes;
+    bytes += RoundUp(static_cast<size_t>(state.shape.size()) * ItemSize(state.dtype), 64);
+  }
+  const int versions = RingLength(threads, version_bytes);
+  for (int i = 0; i < versions; ++i) versions_.emplace_back(version_bytes);
+  in_place_ = Block(in_place_bytes);
+
+  const size_t shards = Largest(programs, [](auto& p) { return p.shards(); });
+  const size_t tiles = Largest(programs, [](auto& p) { return p.tiles.size(); });
+  const size_t slot = RoundUp(Largest(programs, [](auto& p) { return p.slot_bytes; }), 64);
+  const size_t spares = static_cast<size_t>(std::min(threads - 1, 4));
+  const int frames = RingLength(threads, slot * (shards + spares));
+  for (int i = 0; i < frames; ++i) {
+    frames_.push_back(std::make_unique<Frame>(
+        shards, tiles, slot, spares, Largest(programs, [](auto& p) { return p.scalar_bytes; }),
+        Largest(programs, [](auto& p) { return p.derived_count; }),
+        Largest(programs, [](auto& p) { return p.sums.size(); })));
+  }
+  MakeThreads(programs, threads);
+}
+
+void EngineMemory::CollectStates(const std::vector<std::shared_ptr<const StepProgram>>& programs) {
+  std::map<std::string, uint32_t> index_of;
+  for (const auto& program : programs) {
+    std::vector<uint32_t> indices;
+    for (const StateTensor& state : program->states) {
+      const auto [entry, added] =
+          index_of.emplace(state.name, static_cast<uint32_t>(states_.size()));
+      if (added) {
+        states_.push_back(state);
+      } else {
+        StateTensor& known = states_[entry->second];
+        INGOT_ASSERT(known.shape == state.shape && known.dtype == state.dtype,
+                     "programs disagree about " + state.name);
+        known.versioned = known.versioned || state.versioned;
+      }
+      indices.push_back(entry->second);
+    }
+    state_index_.push_back(std::move(indices));
+  }
+}
+
+void EngineMemory::MakeThreads(const std::vector<std::shared_ptr<const StepProgram>>& programs,
+                               int threads) {
+  const size_t arena = RoundUp(Largest(programs, [](auto& p) { return p.arena_bytes; }), 64);
+  const size_t scratch = RoundUp(Largest(programs, [](auto& p) { return p.scratch_bytes; }), 64);
+  const size_t tile = RoundUp(Largest(programs, [](auto& p) { return p.tile_bytes; }), 64);
+  size_t operands = 8;
+  size_t inputs = 1;
+  for (const auto& program : programs) {
+    for (const ShardRoutine& routine : program->routines) {
+      operands = std::max(operands, routine.data_inputs.size());
+      for (const Instruction& i : routine.instructions) {
+        operands = std::max(operands, i.operands.size());
+      }
+    }
+    for (const ReduceUnit& unit : program->units) {
+      inputs = std::max(inputs, unit.slot_values.size());
+      for (const UpdateInstruction& u : unit.updates) {
+        operands = std::max(operands, u.operands.size());
+      }
+    }
+  }
+  const size_t shards = Largest(programs, [](auto& p) { return p.shards(); });
+  for (int i = 0; i < threads; ++i) {
+    ThreadMemory memory;
+    // A gap between neighbours' blocks, so that they share no line.
+    memory.block = Block(arena + scratch + tile + 256);
+    memory.arena = memory.block.data();
+    memory.scratch = memory.arena + arena;
+    memory.tile = memory.scratch + scratch;
+    memory.operands.resize(operands);
+    memory.shard_values.resize(inputs * std::max<size_t>(shards, 1));
+    memory.shard_spans.resize(inputs);
+    threads_.push_back(std::move(memory));
+  }
+}
+
+uint64_t EngineMemory::bytes() const {
+  uint64_t total = in_place_.bytes();
+  for (const Block& block : versions_) total += block.bytes();
+  for (const auto& frame : frames_) total += frame->slots.bytes();
+  for (const ThreadMemory& memory : threads_) total += memory.block.bytes();
+  return total;
+}
+
+}  // namespace ingot::runtime

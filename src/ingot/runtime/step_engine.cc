@@ -1,0 +1,513 @@
+// The protocol of StepEngine. One atomic word, the control, says which stage of which step is open,
+// in which frame, reading which version of the parameters. Threads claim the tasks of that stage;
+// the one that publishes the last of them opens the next stage or step. A thread announces (pins)
+// the frame and version it works with before it touches either, and looks again whether they are
+// still current; frames and versions are reused only when unpinned.
+#include "ingot/runtime/step_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "ingot/base/error.h"
+#include "ingot/runtime/engine_memory.h"
+#include "ingot/runtime/futex.h"
+#include "ingot/runtime/task_runner.h"
+
+namespace ingot::runtime {
+namespace {
+
+enum Stage : int { kIdle = 0, kShards = 1, kTiles = 2 };
+
+// sequence: 40 bits, frame: 8, version: 8, stage: 8.
+struct Control {
+  uint64_t word;
+
+  static Control Make(uint64_t sequence, int frame, int version, Stage stage) {
+    return {sequence << 24 | static_cast<uint64_t>(frame) << 16 |
+            static_cast<uint64_t>(version) << 8 | static_cast<uint64_t>(stage)};
+  }
+  uint64_t sequence() const { return word >> 24; }
+  int frame() const { return static_cast<int>(word >> 16 & 0xff); }
+  int version() const { return static_cast<int>(word >> 8 & 0xff); }
+  Stage stage() const { return static_cast<Stage>(word & 0xff); }
+};
+
+// What a thread pins; 0 is nothing. While tiles are committed the next version is live by itself.
+constexpr uint32_t PinOf(Control control) {
+  return 1u << 16 | static_cast<uint32_t>(control.word >> 8 & 0xffff);
+}
+constexpr int PinnedFrame(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff); }
+constexpr int PinnedVersion(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin & 0xff); }
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A thread without work looks at the control this long before it sleeps; a task that takes longer
+// than usual by this much is taken over.
+constexpr double kSpinSeconds = 20e-6;
+constexpr double kPatienceSeconds = 10e-6;
+constexpr int64_t kSleepNanoseconds = 2'000'000;
+
+}  // namespace
+
+class StepEngine::Implementation {
+ public:
+  Implementation(std::vector<std::shared_ptr<const StepProgram>> programs, int threads)
+      : programs_(std::move(programs)),
+        memory_(programs_, threads),
+        runner_(memory_),
+        workers_(static_cast<size_t>(threads)) {
+    for (int i = 1; i < threads; ++i) {
+      threads_.emplace_back([this, i] { Serve(i); });
+    }
+  }
+
+  ~Implementation() {
+    closing_.store(true);
+    run_epoch_.fetch_add(1);
+    FutexWakeAll(run_epoch_);
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  StepResult Run(const StepRequest& request);
+
+  // Between runs alone: no thread reads or writes states then.
+  std::byte* StatePointer(uint32_t index) { return memory_.State(index, version_); }
+  const EngineMemory& memory() const { return memory_; }
+  int threads() const { return static_cast<int>(workers_.size()); }
+  EngineCounters counters() const;
+
+ private:
+  // Written by its own thread alone; a line of its own.
+  struct alignas(128) Worker {
+    std::atomic<uint32_t> pin = 0;
+    std::atomic<int64_t> tasks = 0;
+    std::atomic<int64_t> takeovers = 0;
+    std::atomic<int64_t> discarded = 0;
+    std::atomic<int64_t> sleeps = 0;
+    uint64_t stage_word = 0;        // the stage that `cursor` belongs to
+    int cursor = 0;
+    double task_seconds[3] = {};    // usual length of a task of each stage
+  };
+
+  void Serve(int thread);
+  void Work(int thread);
+  bool DoTask(int thread, Control control);
+  void RunShardTask(int thread, Control control, int task, uint32_t slot, bool takeover);
+  void RunTileTask(int thread, Control control, int task, bool takeover);
+  void Wait(int thread, Control control);
+  bool TryTakeOver(int thread, Control control);
+
+  void OpenStep(Control from, int64_t step, int version);
+  void OpenTiles(Control control);
+  void FinishStep(Control control);
+  void FinishRun(Control from, int64_t next_step, int version);
+  bool Announce(Control from, Control to);
+  void Fail(Control control);
+  int FreeFrame() const;
+  int FreeVersion(int current) const;
+  void GatherRows(const StepProgram& program, Frame& frame);
+  const StepProgram& ProgramOf(const Frame& frame) const {
+    return *programs_[static_cast<size_t>(frame.program)];
+  }
+  Control Now() const { return {control_.load(std::memory_order_seq_cst)}; }
+
+  std::vector<std::shared_ptr<const StepProgram>> programs_;
+  EngineMemory memory_;
+  TaskRunner runner_;
+  std::vector<Worker> workers_;
+  std::vector<std::thread> threads_;
+
+  alignas(128) std::atomic<uint64_t> control_ = 0;
+  alignas(128) std::atomic<uint32_t> control_epoch_ = 0;  // changes with the control, for futexes
+  std::atomic<int> sleepers_ = 0;
+  alignas(128) std::atomic<uint32_t> run_epoch_ = 0;
+  std::atomic<uint32_t> working_ = 0;  // workers inside a run
+  std::atomic<bool> closing_ = false;
+
+  // Of the run at hand; changed by the thread that opens stages, or between runs.
+  const StepRequest* request_ = nullptr;
+  StepResult result_;
+  int version_ = 0;
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+  std::vector<std::vector<Tensor>> row_buffers_;
+  std::vector<TensorView> row_views_;
+  std::atomic<int64_t> steps_done_ = 0;
+};
+
+StepResult StepEngine::Implementation::Run(const StepRequest& request) {
+  if (request.count <= 0) return {.next_step = request.first_step};
+  request_ = &request;
+  error_ = nullptr;
+  result_ = {};
+  if (request.on_rows && row_buffers_.empty()) {
+    for (const auto& program : programs_) {
+      std::vector<Tensor> buffers;
+      for (const RowOutput& row : program->rows) buffers.emplace_back(row.dtype, row.shape);
+      row_buffers_.push_back(std::move(buffers));
+    }
+  }
+  working_.store(static_cast<uint32_t>(workers_.size()) - 1);
+  OpenStep(Now(), request.first_step, version_);
+  run_epoch_.fetch_add(1);
+  FutexWakeAll(run_epoch_);
+  Work(0);
+  // The source and the callbacks may go away when this returns, so wait for threads that are still
+  // busy with what was done without them.
+  for (uint32_t left = working_.load(); left > 0; left = working_.load()) {
+    FutexWait(working_, left, 0);
+  }
+  request_ = nullptr;
+  if (error_) std::rethrow_exception(error_);
+  return result_;
+}
+
+// A worker thread's life: asleep between runs.
+void StepEngine::Implementation::Serve(int thread) {
+  uint32_t seen = 0;
+  while (true) {
+    uint32_t epoch = run_epoch_.load();
+    while (epoch == seen && !closing_.load()) {
+      FutexWait(run_epoch_, epoch, 0);
+      epoch = run_epoch_.load();
+    }
+    if (closing_.load()) return;
+    seen = epoch;
+    Work(thread);
+    if (working_.fetch_sub(1) == 1) FutexWakeAll(working_);
+  }
+}
+
+void StepEngine::Implementation::Work(int thread) {
+  Worker& worker = workers_[static_cast<size_t>(thread)];
+  while (true) {
+    const Control control = Now();
+    if (control.stage() == kIdle) break;
+    worker.pin.store(PinOf(control), std::memory_order_seq_cst);
+    if (Now().word != control.word) continue;
+    if (worker.stage_word != control.word) {
+      worker.stage_word = control.word;
+      worker.cursor = 0;
+    }
+    try {
+      if (!DoTask(thread, control)) Wait(thread, control);
+    } catch (...) {
+      {
+        const std::lock_guard lock(error_mutex_);
+        if (!error_) error_ = std::current_exception();
+      }
+      Fail(control);
+      break;
+    }
+  }
+  worker.pin.store(0, std::memory_order_seq_cst);
+}
+
+bool StepEngine::Implementation::DoTask(int thread, Control control) {
+  Worker& worker = workers_[static_cast<size_t>(thread)];
+  Frame& frame = memory_.frame(control.frame());
+  const StepProgram& program = ProgramOf(frame);
+  const bool shards = control.stage() == kShards;
+  const int count = shards ? program.shards() : static_cast<int>(program.tiles.size());
+  const int start = static_cast<int>(static_cast<int64_t>(thread) * count / threads());
+  TaskBoard& board = shards ? frame.shard_board : frame.tile_board;
+  const int task = board.Claim(control.sequence(), count, start, worker.cursor);
+  if (task < 0) return false;
+  if (shards) {
+    RunShardTask(thread, control, task, 0, false);
+  } else {
+    RunTileTask(thread, control, task, false);
+  }
+  return true;
+}
+
+void StepEngine::Implementation::RunShardTask(int thread, Control control, int task, uint32_t slot,
+                                              bool takeover) {
+  Worker& worker = workers_[static_cast<size_t>(thread)];
+  Frame& frame = memory_.frame(control.frame());
+  const double began = Seconds();
+  const bool whole = runner_.RunShard(
+      ProgramOf(frame), frame, control.version(), task, frame.Slot(task, slot), thread,
+      request_->source, request_->seed, [&] { return Now().word != control.word; });
+  if (!whole || !frame.shard_board.Publish(control.sequence(), task, slot)) {
+    worker.discarded.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  worker.tasks.fetch_add(1, std::memory_order_relaxed);
+  if (takeover) worker.takeovers.fetch_add(1, std::memory_order_relaxed);
+  worker.task_seconds[kShards] = 0.75 * worker.task_seconds[kShards] + 0.25 * (Seconds() - began);
+  if (frame.shards_left.fetch_sub(1, std::memory_order_acq_rel) == 1) OpenTiles(control);
+}
+
+void StepEngine::Implementation::RunTileTask(int thread, Control control, int task,
+                                             bool takeover) {
+  Worker& worker = workers_[static_cast<size_t>(thread)];
+  Frame& frame = memory_.frame(control.frame());
+  const StepProgram& program = ProgramOf(frame);
+  const TileTask& tile = program.tiles[static_cast<size_t>(task)];
+  const double began = Seconds();
+  runner_.ReduceTile(program, frame, tile, thread);
+  if (!frame.tile_board.BeginCommit(control.sequence(), task)) {
+    worker.discarded.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  runner_.CommitTile(program, frame, control.version(), tile, thread);
+  frame.tile_board.EndCommit(control.sequence(), task);
+  worker.tasks.fetch_add(1, std::memory_order_relaxed);
+  if (takeover) worker.takeovers.fetch_add(1, std::memory_order_relaxed);
+  worker.task_seconds[kTiles] = 0.75 * worker.task_seconds[kTiles] + 0.25 * (Seconds() - began);
+  if (frame.tiles_left.fetch_sub(1, std::memory_order_acq_rel) == 1) FinishStep(control);
+}
+
+// Every task of the stage is claimed: wait for the others, first awake, then asleep; what takes
+// them longer than a task should is computed here instead.
+void StepEngine::Implementation::Wait(int thread, Control control) {
+  Worker& worker = workers_[static_cast<size_t>(thread)];
+  const double began = Seconds();
+  const double patience =
+      kPatienceSeconds + 1.25 * worker.task_seconds[static_cast<size_t>(control.stage())];
+  while (Now().word == control.word) {
+    for (int i = 0; i < 32; ++i) {
+      PauseSpin();
+      if (Now().word != control.word) return;
+    }
+    const double waited = Seconds() - began;
+    if (waited < patience) continue;
+    if (TryTakeOver(thread, control)) return;
+    if (waited < patience + kSpinSeconds) continue;
+    const uint32_t epoch = control_epoch_.load();
+    worker.pin.store(0, std::memory_order_seq_cst);
+    sleepers_.fetch_add(1);
+    if (Now().word == control.word) {
+      FutexWait(control_epoch_, epoch, kSleepNanoseconds);
+      worker.sleeps.fetch_add(1, std::memory_order_relaxed);
+    }
+    sleepers_.fetch_sub(1);
+    return;  // to pin again before anything else
+  }
+}
+
+bool StepEngine::Implementation::TryTakeOver(int thread, Control control) {
+  Frame& frame = memory_.frame(control.frame());
+  const StepProgram& program = ProgramOf(frame);
+  if (control.stage() == kTiles) {
+    const int task =
+        frame.tile_board.TakeOver(control.sequence(), static_cast<int>(program.tiles.size()));
+    if (task < 0) return false;
+    RunTileTask(thread, control, task, true);
+    return true;
+  }
+  if (frame.spares_used.load(std::memory_order_relaxed) >= frame.spare_slots) return false;
+  const int task = frame.shard_board.TakeOver(control.sequence(), program.shards());
+  if (task < 0) return false;
+  const uint32_t spare = frame.spares_used.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (spare > frame.spare_slots) return false;
+  RunShardTask(thread, control, task, spare, true);
+  return true;
+}
+
+// Moves the control on; false where an error has ended the run meanwhile.
+bool StepEngine::Implementation::Announce(Control from, Control to) {
+  if (!control_.compare_exchange_strong(from.word, to.word, std::memory_order_seq_cst)) return false;
+  control_epoch_.fetch_add(1);
+  if (sleepers_.load() > 0) FutexWakeAll(control_epoch_);
+  return true;
+}
+
+void StepEngine::Implementation::OpenStep(Control from, int64_t step, int version) {
+  const int index = FreeFrame();
+  Frame& frame = memory_.frame(index);
+  frame.program = request_->program_of_step ? request_->program_of_step(step) : 0;
+  frame.step = step;
+  const StepProgram& program = ProgramOf(frame);
+  frame.not_finite.store(false, std::memory_order_relaxed);
+  frame.spares_used.store(0, std::memory_order_relaxed);
+  if (program.has_step) {
+    const int64_t number = step + 1;
+    std::memcpy(frame.scalars.data() + program.step_offset, &number, sizeof(number));
+  }
+  if (!program.scalars.empty() && request_->scalars) {
+    float values[16] = {};
+    const size_t count = std::min<size_t>(program.scalars.size(), 16);
+    request_->scalars(step, {values, count});
+    for (size_t i = 0; i < count; ++i) {
+      ConvertElements(&values[i], DType::kF32, frame.scalars.data() + program.scalars[i].offset,
+                      program.scalars[i].dtype, 1);
+    }
+  }
+  runner_.Derive(program, frame);
+  frame.tiles_left.store(static_cast<int>(program.tiles.size()), std::memory_order_relaxed);
+  frame.shards_left.store(program.shards(), std::memory_order_relaxed);
+  Announce(from, Control::Make(from.sequence() + 1, index, version, kShards));
+}
+
+void StepEngine::Implementation::OpenTiles(Control control) {
+  Frame& frame = memory_.frame(control.frame());
+  const StepProgram& program = ProgramOf(frame);
+  if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
+    result_.not_finite = true;
+    FinishRun(control, frame.step, control.version());
+    return;
+  }
+  frame.next_version = program.updates ? FreeVersion(control.version()) : control.version();
+  if (program.tiles.empty()) {
+    FinishStep(control);
+    return;
+  }
+  Announce(control,
+           Control::Make(control.sequence(), control.frame(), control.version(), kTiles));
+}
+
+void StepEngine::Implementation::FinishStep(Control control) {
+  Frame& frame = memory_.frame(control.frame());
+  const StepProgram& program = ProgramOf(frame);
+  if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
+    result_.not_finite = true;
+    FinishRun(control, frame.step, control.version());
+    return;
+  }
+  steps_done_.fetch_add(1, std::memory_order_relaxed);
+  if (request_->on_sums) request_->on_sums(frame.step, {frame.sums.data(), program.sums.size()});
+  if (request_->on_rows) {
+    GatherRows(program, frame);
+    request_->on_rows(frame.step, row_views_);
+  }
+  const int64_t next = frame.step + 1;
+  if (next >= request_->first_step + request_->count) {
+    FinishRun(control, next, frame.next_version);
+  } else if (request_->should_stop && request_->should_stop()) {
+    result_.stopped = true;
+    FinishRun(control, next, frame.next_version);
+  } else {
+    OpenStep(control, next, frame.next_version);
+  }
+}
+
+// The threads of the run read result_ and version_ only after they have all left it.
+void StepEngine::Implementation::FinishRun(Control from, int64_t next_step, int version) {
+  if (!Announce(from, Control::Make(from.sequence() + 1, 0, 0, kIdle))) return;
+  result_.next_step = next_step;
+  version_ = version;
+}
+
+// After an error: the step at hand is not done.
+void StepEngine::Implementation::Fail(Control control) {
+  FinishRun(control, memory_.frame(control.frame()).step, control.version());
+}
+
+int StepEngine::Implementation::FreeFrame() const {
+  while (true) {
+    for (int i = 0; i < memory_.frame_count(); ++i) {
+      const bool pinned = std::any_of(workers_.begin(), workers_.end(), [i](const Worker& w) {
+        return PinnedFrame(w.pin.load(std::memory_order_seq_cst)) == i;
+      });
+      if (!pinned) return i;
+    }
+    std::this_thread::yield();
+  }
+}
+
+int StepEngine::Implementation::FreeVersion(int current) const {
+  while (true) {
+    for (int i = 0; i < memory_.version_count(); ++i) {
+      if (i == current) continue;
+      const bool pinned = std::any_of(workers_.begin(), workers_.end(), [i](const Worker& w) {
+        return PinnedVersion(w.pin.load(std::memory_order_seq_cst)) == i;
+      });
+      if (!pinned) return i;
+    }
+    std::this_thread::yield();
+  }
+}
+
+void StepEngine::Implementation::GatherRows(const StepProgram& program, Frame& frame) {
+  std::vector<Tensor>& buffers = row_buffers_[static_cast<size_t>(frame.program)];
+  row_views_.clear();
+  for (size_t r = 0; r < program.rows.size(); ++r) {
+    const uint32_t value = program.rows[r].slot_value;
+    const size_t row_bytes = program.slot_row_bytes[value];
+    for (int s = 0; s < program.shards(); ++s) {
+      const ShardRoutine& routine =
+          program.routines[program.routine_of_shard[static_cast<size_t>(s)]];
+      const std::byte* from =
+          frame.Slot(s, frame.shard_board.SlotOf(s)) + routine.slot_offsets[value];
+      const size_t first = static_cast<size_t>(program.shard_begin[static_cast<size_t>(s)]);
+      std::memcpy(buffers[r].raw() + first * row_bytes, from,
+                  static_cast<size_t>(routine.rows) * row_bytes);
+    }
+    row_views_.push_back(buffers[r].view());
+  }
+}
+
+EngineCounters StepEngine::Implementation::counters() const {
+  EngineCounters total;
+  total.steps = steps_done_.load();
+  for (const Worker& worker : workers_) {
+    total.tasks += worker.tasks.load();
+    total.takeovers += worker.takeovers.load();
+    total.discarded += worker.discarded.load();
+    total.sleeps += worker.sleeps.load();
+  }
+  return total;
+}
+
+StepEngine::StepEngine(std::vector<std::shared_ptr<const StepProgram>> programs, int threads) {
+  INGOT_ASSERT(!programs.empty(), "an engine needs a program");
+  if (threads < 1 || threads > 1024) {
+    throw Error(ErrorCode::kInvalidInput,
+                "the number of threads is " + std::to_string(threads) + ", expected 1 to 1024");
+  }
+  implementation_ = std::make_unique<Implementation>(std::move(programs), threads);
+}
+
+StepEngine::~StepEngine() = default;
+
+StepResult StepEngine::Run(const StepRequest& request) { return implementation_->Run(request); }
+
+std::vector<std::string> StepEngine::StateNames() const {
+  std::vector<std::string> names;
+  for (const StateTensor& state : implementation_->memory().states()) names.push_back(state.name);
+  return names;
+}
+
+namespace {
+
+uint32_t FindState(const EngineMemory& memory, const std::string& name) {
+  for (uint32_t i = 0; i < memory.states().size(); ++i) {
+    if (memory.states()[i].name == name) return i;
+  }
+  throw Error(ErrorCode::kNotFound, "no parameter or state is called '" + name + "'");
+}
+
+}  // namespace
+
+Tensor StepEngine::ReadState(const std::string& name) const {
+  const uint32_t index = FindState(implementation_->memory(), name);
+  const StateTensor& state = implementation_->memory().states()[index];
+  Tensor copy(state.dtype, state.shape);
+  std::memcpy(copy.raw(), implementation_->StatePointer(index), copy.bytes());
+  return copy;
+}
+
+void StepEngine::WriteState(const std::string& name, const Tensor& value) {
+  const uint32_t index = FindState(implementation_->memory(), name);
+  const StateTensor& state = implementation_->memory().states()[index];
+  if (value.dtype() != state.dtype || value.shape() != state.shape) {
+    throw Error(ErrorCode::kInvalidInput, "'" + name + "' is " + std::string(Name(state.dtype)) +
+                                              state.shape.ToString() + ", given was " +
+                                              value.Describe());
+  }
+  std::memcpy(implementation_->StatePointer(index), value.raw(), value.bytes());
+}
+
+int StepEngine::threads() const { return implementation_->threads(); }
+EngineCounters StepEngine::counters() const { return implementation_->counters(); }
+uint64_t StepEngine::memory_bytes() const { return implementation_->memory().bytes(); }
+
+}  // namespace ingot::runtime

@@ -1,0 +1,99 @@
+#include "ingot/tensor/tensor.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+
+#include "ingot/base/text.h"
+
+namespace ingot {
+
+std::shared_ptr<std::byte> AllocateBytes(size_t bytes) {
+  const size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+  if (memory == nullptr) {
+    throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + HumanBytes(bytes),
+                "use a smaller batch or model, or free memory on this machine");
+  }
+  std::memset(memory, 0, rounded);
+  return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
+}
+
+Tensor::Tensor(DType dtype, const Shape& shape)
+    : Tensor(dtype, shape, AllocateBytes(static_cast<size_t>(shape.size()) * ItemSize(dtype))) {}
+
+Tensor::Tensor(DType dtype, const Shape& shape, std::shared_ptr<std::byte> owner, size_t offset)
+    : dtype_(dtype), shape_(shape), size_(shape.size()), owner_(std::move(owner)) {
+  data_ = owner_.get() + offset;
+}
+
+Tensor Tensor::Clone() const {
+  if (empty()) return {};
+  Tensor copy(dtype_, shape_);
+  std::memcpy(copy.data_, data_, bytes());
+  return copy;
+}
+
+Tensor Tensor::Reshape(const Shape& shape) const {
+  if (shape.size() != size_) {
+    throw Error(ErrorCode::kInvalidInput,
+                "cannot reshape " + Describe() + " to " + shape.ToString());
+  }
+  Tensor view = *this;
+  view.shape_ = shape;
+  return view;
+}
+
+Tensor Tensor::Cast(DType dtype) const {
+  Tensor result(dtype, shape_);
+  ConvertElements(data_, dtype_, result.data_, dtype, size_);
+  return result;
+}
+
+std::vector<double> Tensor::ToDoubles() const {
+  std::vector<double> values(static_cast<size_t>(size_));
+  ConvertElements(data_, dtype_, values.data(), DType::kF64, size_);
+  return values;
+}
+
+std::vector<int64_t> Tensor::ToInts() const {
+  std::vector<int64_t> values(static_cast<size_t>(size_));
+  ConvertElements(data_, dtype_, values.data(), DType::kI64, size_);
+  return values;
+}
+
+std::string Tensor::Describe() const { return std::string(Name(dtype_)) + shape_.ToString(); }
+
+void Tensor::CheckType(DType wanted) const {
+  if (dtype_ != wanted) {
+    throw Error(ErrorCode::kInvalidInput, "tensor " + Describe() + " was read as " +
+                                              std::string(Name(wanted)));
+  }
+}
+
+void ConvertElements(const void* from, DType from_type, void* to, DType to_type, int64_t count) {
+  DispatchAll("convert", from_type, [&](auto from_tag) {
+    using From = typename decltype(from_tag)::type;
+    DispatchAll("convert", to_type, [&](auto to_tag) {
+      using To = typename decltype(to_tag)::type;
+      const From* source = static_cast<const From*>(from);
+      To* target = static_cast<To*>(to);
+      for (int64_t i = 0; i < count; ++i) {
+        if constexpr (std::is_same_v<From, To>) {
+          target[i] = source[i];
+        } else if constexpr (std::is_same_v<To, bool>) {
+          target[i] = static_cast<double>(source[i]) != 0;
+        } else if constexpr (std::is_same_v<To, Float16> || std::is_same_v<To, BFloat16>) {
+          target[i] = To(static_cast<float>(source[i]));
+        } else if constexpr (std::is_same_v<From, Float16> || std::is_same_v<From, BFloat16>) {
+          target[i] = static_cast<To>(static_cast<float>(source[i]));
+        } else {
+          target[i] = static_cast<To>(source[i]);
+        }
+      }
+    });
+  });
+}
+
+}  // namespace ingot

@@ -1,0 +1,193 @@
+// Checkpoints on disk: see checkpoint.h.
+#include "ingot/train/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "ingot/base/error.h"
+#include "ingot/base/sha256.h"
+#include "ingot/formats/safetensors.h"
+
+namespace ingot::train {
+namespace {
+
+constexpr std::string_view kTemporary = ".tmp-";      // being written, or being removed
+constexpr std::string_view kSetAside = ".replaced-";  // whole; its successor is about to be renamed
+
+std::string In(const std::string& parent, std::string_view name) {
+  return parent + "/" + std::string(name);
+}
+
+// Writes one file of tensors, synced, and returns its entry for the manifest.
+ManifestFile WriteTensors(FileSystem& file_system, const std::string& directory,
+                          const std::string& name,
+                          const std::vector<formats::NamedTensor>& tensors) {
+  // Pieces of this size are hashed while they are in the cache.
+  constexpr size_t kPiece = size_t{1} << 20;
+  const std::unique_ptr<WritableFile> file = file_system.OpenForWrite(In(directory, name));
+  Sha256 hash;
+  uint64_t size = 0;
+  formats::WriteSafetensors(tensors, {{"format", "ingot"}}, [&](std::span<const std::byte> bytes) {
+    size += bytes.size();
+    for (std::string_view rest = formats::AsText(bytes); !rest.empty();) {
+      const std::string_view piece = rest.substr(0, kPiece);
+      hash.Update(piece);
+      file->Write(piece);
+      rest.remove_prefix(piece.size());
+    }
+  });
+  file->Sync();
+  file->Close();
+  return {name, size, hash.Hex()};
+}
+
+void WriteText(FileSystem& file_system, const std::string& path, const std::string& text) {
+  const std::unique_ptr<WritableFile> file = file_system.OpenForWrite(path);
+  file->Write(text);
+  file->Sync();
+  file->Close();
+}
+
+void WriteInto(FileSystem& file_system, const std::string& directory,
+               const Checkpoint& checkpoint) {
+  file_system.CreateDirectories(directory);
+  Manifest manifest = checkpoint.manifest;
+  manifest.files.clear();
+  manifest.files.push_back(
+      WriteTensors(file_system, directory, kModelFile, checkpoint.parameters));
+  if (checkpoint.resumable) {
+    manifest.files.push_back(
+        WriteTensors(file_system, directory, kOptimizerFile, checkpoint.optimizer_state));
+  }
+  WriteText(file_system, In(directory, kManifestName), WriteManifest(manifest));
+  file_system.SyncDirectory(directory);
+}
+
+// Gives the temporary its name; what had the name is set aside first and removed afterwards.
+void Publish(FileSystem& file_system, const std::string& parent, const std::string& name) {
+  const std::string target = In(parent, name);
+  const std::string temporary = In(parent, std::string(kTemporary) + name);
+  const std::string aside = In(parent, std::string(kSetAside) + name);
+  const bool replaces = file_system.Exists(target);
+  if (replaces) {
+    file_system.RemoveAll(aside);
+    file_system.Rename(target, aside);
+  }
+  try {
+    file_system.Rename(temporary, target);
+  } catch (const Error&) {
+    if (replaces) file_system.Rename(aside, target);
+    throw;
+  }
+  file_system.SyncDirectory(parent);
+  if (replaces) file_system.RemoveAll(aside);
+}
+
+// The tensors of one file, after its size and digest were found to be as the manifest says.
+std::vector<formats::NamedTensor> ReadTensors(const std::string& path, const ManifestFile& entry) {
+  const formats::Blob blob = formats::MapBlob(path);
+  if (blob.size != entry.bytes) {
+    throw Error(ErrorCode::kCorrupt, fmt::format("{} is damaged: it has {} bytes, not {}", path,
+                                                 blob.size, entry.bytes));
+  }
+  if (Sha256Hex(formats::AsText(blob.bytes())) != entry.sha256) {
+    throw Error(ErrorCode::kCorrupt,
+                path + " is damaged: its SHA-256 is not the one in the manifest");
+  }
+  const formats::SafetensorsFile file = formats::SafetensorsFile::Parse(blob, path);
+  std::vector<formats::NamedTensor> tensors;
+  for (const formats::SafetensorsEntry& tensor : file.entries()) {
+    tensors.push_back({tensor.name, file.Get(tensor.name)});
+  }
+  return tensors;
+}
+
+}  // namespace
+
+std::string CheckpointName(int64_t step) { return fmt::format("step-{:08}", step); }
+
+std::optional<int64_t> StepOfCheckpointName(std::string_view name) {
+  constexpr std::string_view kPrefix = "step-";
+  if (name.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  int64_t step = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
+  if (error != std::errc() || end != name.data() + name.size() || step < 0) return std::nullopt;
+  if (name.size() < 8 || CheckpointName(step).size() != kPrefix.size() + name.size()) {
+    return std::nullopt;
+  }
+  return step;
+}
+
+void WriteCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name,
+                     const Checkpoint& checkpoint) {
+  const std::string temporary = In(parent, std::string(kTemporary) + name);
+  try {
+    file_system.RemoveAll(temporary);  // of a write that failed and could not clean up
+    WriteInto(file_system, temporary, checkpoint);
+    Publish(file_system, parent, name);
+  } catch (const Error& error) {
+    try {
+      file_system.RemoveAll(temporary);
+    } catch (const Error&) {
+      // The first error is the one that matters; CleanLeftovers tries again.
+    }
+    throw error.In("cannot write the checkpoint " + In(parent, name));
+  }
+}
+
+Checkpoint ReadCheckpoint(const std::string& path) {
+  Checkpoint checkpoint;
+  try {
+    const std::string manifest_path = In(path, kManifestName);
+    checkpoint.manifest = ReadManifest(ReadFile(manifest_path), manifest_path);
+    for (const ManifestFile& file : checkpoint.manifest.files) {
+      std::vector<formats::NamedTensor> tensors = ReadTensors(In(path, file.name), file);
+      if (file.name == kModelFile) checkpoint.parameters = std::move(tensors);
+      if (file.name == kOptimizerFile) checkpoint.optimizer_state = std::move(tensors);
+    }
+  } catch (const Error& error) {
+    // A checkpoint without one of its files is a damaged one.
+    if (error.code() != ErrorCode::kNotFound) throw;
+    throw Error(ErrorCode::kCorrupt, error.message());
+  }
+  if (checkpoint.manifest.Find(kModelFile) == nullptr) {
+    throw Error(ErrorCode::kCorrupt, fmt::format("{} is damaged: its manifest lists no {}", path,
+                                                 kModelFile));
+  }
+  checkpoint.resumable = checkpoint.manifest.Find(kOptimizerFile) != nullptr;
+  return checkpoint;
+}
+
+void CleanLeftovers(FileSystem& file_system, const std::string& parent) {
+  if (!file_system.Exists(parent)) return;
+  for (const std::string& name : file_system.List(parent)) {
+    if (name.starts_with(kSetAside)) {
+      const std::string target = In(parent, name.substr(kSetAside.size()));
+      if (file_system.Exists(target)) {
+        file_system.RemoveAll(In(parent, name));
+      } else {
+        file_system.Rename(In(parent, name), target);
+        file_system.SyncDirectory(parent);
+      }
+    } else if (name.starts_with(kTemporary)) {
+      file_system.RemoveAll(In(parent, name));
+    }
+  }
+}
+
+void RemoveCheckpoint(FileSystem& file_system, const std::string& parent,
+                      const std::string& name) {
+  const std::string path = In(parent, name);
+  if (!file_system.Exists(path)) return;
+  const std::string doomed = In(parent, std::string(kTemporary) + "removed-" + name);
+  file_system.RemoveAll(doomed);
+  file_system.Rename(path, doomed);
+  file_system.RemoveAll(doomed);
+}
+
+}  // namespace ingot::train

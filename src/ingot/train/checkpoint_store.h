@@ -1,0 +1,62 @@
+// CheckpointStore: the folder `checkpoints/` of a run: which checkpoints there are, saving a new
+// one and dropping the oldest, and finding the newest that is whole.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ingot/base/file.h"
+#include "ingot/train/checkpoint.h"
+
+namespace ingot::train {
+
+inline constexpr const char* kBestCheckpoint = "best";
+inline constexpr const char* kFinalCheckpoint = "final";
+
+// A checkpoint that was passed over, and why ("... is damaged: it has 4096 bytes, not 203784").
+struct SkippedCheckpoint {
+  std::string path;
+  std::string reason;
+};
+
+struct LoadedCheckpoint {
+  Checkpoint checkpoint;
+  std::string path;
+  std::vector<SkippedCheckpoint> skipped;  // newer ones, the newest first
+};
+
+// Not safe for use by several threads at once. One process at a time may write (run_directory.h
+// sees to that); reading beside it is safe.
+class CheckpointStore {
+ public:
+  // Touches nothing yet. `keep` >= 1: so many of the newest resumable checkpoints stay.
+  CheckpointStore(FileSystem& file_system, std::string directory, int64_t keep);
+
+  const std::string& directory() const { return directory_; }
+
+  // Removes what a killed process left behind. For the process that will write. Throws Error(kIo).
+  void Clean();
+
+  // Steps of the resumable checkpoints there are, whole or not, ascending.
+  std::vector<int64_t> Steps() const;
+
+  // Saves as step-NNNNNNNN; then drops those before the newest `keep`, and those of later steps,
+  // which can only be damaged ones that a resumed run passed over. Makes the folder at need.
+  // Throws Error(kIo): what was whole before is whole still.
+  void Save(const Checkpoint& checkpoint);
+  // Saves the parameters as `best` or `final`.
+  void SaveAs(const std::string& name, const Checkpoint& checkpoint);
+
+  // The newest resumable checkpoint that is whole. Changes nothing on disk. Throws
+  // Error(kNotFound) where there is none at all, Error(kCorrupt) naming every one and its damage
+  // where none is whole.
+  LoadedCheckpoint LoadNewest() const;
+
+ private:
+  FileSystem& file_system_;
+  std::string directory_;
+  int64_t keep_;
+};
+
+}  // namespace ingot::train

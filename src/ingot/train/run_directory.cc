@@ -1,0 +1,176 @@
+// RunDirectory: see run_directory.h.
+#include "ingot/train/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <optional>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "ingot/base/error.h"
+
+namespace ingot::train {
+namespace {
+
+constexpr const char* kLockFile = ".lock";
+constexpr std::string_view kEvents = "events.out.tfevents.";
+
+bool BelongsToARun(const std::string& name) {
+  return name == kJobFile || name == kMetricsFile || name == kSummaryFile || name == kLogFile ||
+         name == kCheckpointsFolder || name.starts_with(kEvents);
+}
+
+// What stands in the folder, the lock aside.
+std::vector<std::string> Contents(FileSystem& file_system, const std::string& path) {
+  std::vector<std::string> names = file_system.List(path);
+  names.erase(std::remove(names.begin(), names.end(), kLockFile), names.end());
+  return names;
+}
+
+int TakeLock(const std::string& path) {
+  const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock < 0) throw FileError("open for writing", path, errno);
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  const int error = errno;
+  ::close(lock);
+  // Some network file systems have no locks: better without than not at all.
+  if (error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS) return -1;
+  if (error != EWOULDBLOCK) throw FileError("lock", path, error);
+  throw Error(ErrorCode::kInvalidInput,
+              "the run directory " + ParentDirectory(path) + " is in use by another run",
+              "wait for it to end, or choose another folder with --out");
+}
+
+void RequireNew(const std::string& path, const std::vector<std::string>& contents) {
+  if (contents.empty()) return;
+  throw Error(ErrorCode::kInvalidInput,
+              fmt::format("the run directory {} is not empty (it holds {}{})", path, contents[0],
+                          contents.size() > 1 ? ", ..." : ""),
+              fmt::format("go on with the run in it: --resume {}; or replace it: --overwrite", path));
+}
+
+void RequireRun(const std::string& path, const std::vector<std::string>& contents) {
+  if (std::find(contents.begin(), contents.end(), kJobFile) != contents.end()) return;
+  throw Error(ErrorCode::kInvalidInput,
+              fmt::format("{} is no run directory: it holds no {}", path, kJobFile),
+              "give the folder that --out named when the run was started");
+}
+
+nlohmann::ordered_json Number(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return value;
+}
+
+// The step of a line, or nothing where it is no record.
+std::optional<int64_t> StepOfLine(std::string_view line) {
+  const nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  const auto step = json.find("step");
+  if (step == json.end() || !step->is_number_integer()) return std::nullopt;
+  return step->get<int64_t>();
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(FileSystem& file_system, const std::string& path, RunMode mode)
+    : file_system_(file_system), path_(path) {
+  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+  if (mode == RunMode::kResume) {
+    if (!file_system_.Exists(path_)) {
+      throw Error(ErrorCode::kNotFound, "the run directory " + path_ + " does not exist");
+    }
+    RequireRun(path_, Contents(file_system_, path_));
+  } else {
+    file_system_.CreateDirectories(path_);
+    // Before the lock is made, so that a folder that is refused stays as it was.
+    if (mode == RunMode::kNew) RequireNew(path_, Contents(file_system_, path_));
+  }
+  lock_ = TakeLock(File(kLockFile));
+  try {
+    // Again, now that nobody else can have put something there.
+    const std::vector<std::string> contents = Contents(file_system_, path_);
+    if (mode == RunMode::kNew) RequireNew(path_, contents);
+    if (mode == RunMode::kOverwrite) {
+      for (const std::string& name : contents) {
+        if (BelongsToARun(name)) file_system_.RemoveAll(File(name));
+      }
+    }
+  } catch (const Error&) {
+    ::close(lock_);
+    throw;
+  }
+}
+
+RunDirectory::~RunDirectory() {
+  if (metrics_ >= 0) ::close(metrics_);
+  if (lock_ >= 0) ::close(lock_);
+}
+
+RunDirectory::RunDirectory(RunDirectory&& other) noexcept
+    : file_system_(other.file_system_),
+      path_(std::move(other.path_)),
+      lock_(std::exchange(other.lock_, -1)),
+      metrics_(std::exchange(other.metrics_, -1)) {}
+
+void RunDirectory::WriteJob(const std::string& yaml) {
+  WriteFileAtomically(file_system_, File(kJobFile), yaml);
+}
+
+void RunDirectory::WriteSummary(const Summary& summary) {
+  WriteFileAtomically(file_system_, File(kSummaryFile), ToJson(summary));
+}
+
+void RunDirectory::TruncateMetrics(int64_t step) {
+  INGOT_ASSERT(metrics_ < 0, "metrics are truncated before the first record");
+  const std::string path = File(kMetricsFile);
+  if (!file_system_.Exists(path)) return;
+  const std::string text = ReadFile(path);
+  size_t keep = 0;
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', keep)) {
+    const std::optional<int64_t> at =
+        StepOfLine(std::string_view(text).substr(keep, end - keep));
+
+    if (!at || *at > step) break;
+    keep = end + 1;
+  }
+  if (keep != text.size() && ::truncate(path.c_str(), static_cast<off_t>(keep)) != 0) {
+    throw FileError("truncate", path, errno);
+  }
+}
+
+void RunDirectory::AppendMetrics(const MetricsRecord& record) {
+  const std::string path = File(kMetricsFile);
+  if (metrics_ < 0) {
+    metrics_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (metrics_ < 0) throw FileError("open for writing", path, errno);
+  }
+  const std::string line = ToJson(record) + "\n";
+  std::string_view rest = line;
+  while (!rest.empty()) {
+    const ssize_t written = ::write(metrics_, rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw FileError("write to", path, errno);
+    rest.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+std::string ToJson(const MetricsRecord& record) {
+  nlohmann::ordered_json json;
+  json["kind"] = record.kind;
+  json["step"] = record.step;
+  json["epoch"] = record.epoch;
+  json["seconds"] = Number(std::round(record.seconds * 1e6) / 1e6);
+  for (const auto& [name, value] : record.values) json[name] = Number(value);
+  return json.dump();
+}
+
+}  // namespace ingot::train

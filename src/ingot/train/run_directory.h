@@ -1,0 +1,76 @@
+// RunDirectory: the folder that holds everything about a run; all tools read it, nothing else is
+// hidden state.
+//
+//   job.yaml       the job as resolved        metrics.jsonl   one JSON object for each record
+//   checkpoints/   checkpoint_store.h         events.out.tfevents.*   the records for TensorBoard
+//   log.txt        what was logged            summary.json    what the run came to
+//   .lock          held while a run is going on: two runs never share a folder
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ingot/base/file.h"
+#include "ingot/train/summary.h"
+
+namespace ingot::train {
+
+inline constexpr const char* kJobFile = "job.yaml";
+inline constexpr const char* kMetricsFile = "metrics.jsonl";
+inline constexpr const char* kSummaryFile = "summary.json";
+inline constexpr const char* kLogFile = "log.txt";
+inline constexpr const char* kCheckpointsFolder = "checkpoints";
+
+enum class RunMode {
+  kNew,        // the folder must be empty or not exist
+  kOverwrite,  // what an earlier run left is removed; files of others stay
+  kResume,     // the folder must hold a run
+};
+
+// One record: {"kind": "train", "step": 469, "epoch": 1, "seconds": 0.41, NAME: value, ...}.
+struct MetricsRecord {
+  std::string kind;    // "train", "validation", "test"
+  int64_t step = 0;    // optimizer steps done
+  int64_t epoch = 0;   // whole epochs done
+  double seconds = 0;  // since the process began
+  std::vector<std::pair<std::string, double>> values;  // what is not finite is written as null
+};
+
+// Move-only. Not safe for use by several threads at once. The lock is held while it lives.
+class RunDirectory {
+ public:
+  // Throws Error(kInvalidInput) where the folder is not as `mode` needs it (the hint says both ways
+  // out) or another run holds the lock, Error(kIo) where it cannot be made or written.
+  RunDirectory(FileSystem& file_system, const std::string& path, RunMode mode);
+  ~RunDirectory();
+  RunDirectory(RunDirectory&& other) noexcept;
+  RunDirectory& operator=(RunDirectory&&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+  std::string checkpoints() const { return File(kCheckpointsFolder); }
+
+  // Atomically. Throws Error(kIo).
+  void WriteJob(const std::string& yaml);
+  void WriteSummary(const Summary& summary);
+
+  // Drops the records of later steps, and a last line that a crash has cut off. For a resumed run,
+  // before its first AppendMetrics. Throws Error(kIo).
+  void TruncateMetrics(int64_t step);
+  // One line, handed to the system at once. Throws Error(kIo).
+  void AppendMetrics(const MetricsRecord& record);
+
+ private:
+  FileSystem& file_system_;
+  std::string path_;
+  int lock_ = -1;
+  int metrics_ = -1;
+};
+
+// The line of metrics.jsonl, without its end.
+std::string ToJson(const MetricsRecord& record);
+
+}  // namespace ingot::train

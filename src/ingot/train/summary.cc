@@ -1,0 +1,50 @@
+// Summary: see summary.h.
+#include "ingot/train/summary.h"
+
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+namespace ingot::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Number(std::optional<double> value) {
+  if (!value || !std::isfinite(*value)) return nullptr;
+  return *value;
+}
+
+}  // namespace
+
+std::string ToJson(const Summary& summary) {
+  Json json;
+  json["status"] = summary.status;
+  json["test_accuracy"] = Number(summary.test_accuracy);
+  json["test_loss"] = Number(summary.test_loss);
+  for (const auto& [name, value] : summary.test_metrics) json[name] = Number(value);
+  json["wall_seconds"] = Number(summary.wall_seconds);
+  json["steps"] = summary.steps;
+  json["epochs"] = summary.epochs;
+  json["step_microseconds_median"] = Number(summary.step_microseconds_median);
+  json["logical_shards"] = summary.logical_shards;
+  json["parameters"] = summary.parameters;
+  json["peak_memory_bytes"] = summary.peak_memory_bytes;
+  json["resumed_from_step"] = summary.resumed_from_step;
+  json["seed"] = summary.seed;
+  json["threads"] = summary.threads;
+  json["process_start_to_first_step_seconds"] = Number(summary.process_start_to_first_step_seconds);
+  json["train_seconds"] = Number(summary.train_seconds);
+  json["data_wait_seconds"] = Number(summary.data_wait_seconds);
+  json["checkpoint_stall_seconds"] = Number(summary.checkpoint_stall_seconds);
+  json["checkpoints_written"] = summary.checkpoints_written;
+  if (!summary.best_metric.empty()) {
+    json["best_metric"] = summary.best_metric;
+    json["best_value"] = Number(summary.best_value);
+    json["best_step"] = summary.best_step;
+  }
+  json["kernel_digest"] = summary.kernel_digest;
+  return json.dump(2) + "\n";
+}
+
+}  // namespace ingot::train
