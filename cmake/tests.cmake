@@ -16,4 +16,27 @@ function(ingot_other_tests)
                     COMMAND Python3::Interpreter ${architecture}/check_test.py)
   ingot_script_test(count_results_test
                     COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/count_results_test.py)
+  ingot_script_test(examples
+                    COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/examples_test.py)
+  if(NOT INGOT_SANITIZE)  # its flags do not reach a program that links the package
+    ingot_script_test(install COMMAND Python3::Interpreter
+      ${CMAKE_SOURCE_DIR}/tests/install/install_test.py
+      ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR} ${CMAKE_CXX_COMPILER})
+  endif()
+endfunction()
+
+# The examples' programs, which are projects of their own too, built against the tree.
+function(ingot_example name source)
+  add_executable(${name} ${CMAKE_SOURCE_DIR}/examples/${source})
+  target_link_libraries(${name} PRIVATE ingot::ingot ingot_flags)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endfunction()
+
+function(ingot_examples)
+  if(TARGET ingot_passes)
+    ingot_example(squared_relu custom_op/squared_relu.cc)
+  endif()
+  if(TARGET ingot_train AND EXISTS ${CMAKE_SOURCE_DIR}/examples/cpp/mnist.cc)
+    ingot_example(mnist_example cpp/mnist.cc)
+  endif()
 endfunction()

@@ -146,7 +146,7 @@ def busy_mode(options, data, programs):
     alone, beside = {}, {}
     for round_number in range(options.rounds):
         alone_now = rounds_of(programs, 1, {"job": setting})
-        busy = runners.start_busy(options.threads, 60 * len(programs))
+        busy = runners.start_busy(options.threads, runners.LONGEST_RUN_S * len(programs))
         try:
             beside_now = rounds_of(programs, 1, {"job": setting})
         finally:

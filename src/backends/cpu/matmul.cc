@@ -281,8 +281,8 @@ HWY_EXPORT(ShardMatMulTileImpl);
 HWY_EXPORT(TreeSumImpl);
 
 namespace {
-// The widest panel of any instruction set: 2 vectors of HWY_MAX_BYTES.
-constexpr size_t kWidestPanel = 2 * HWY_MAX_BYTES / sizeof(float);
+// The widest panel of any instruction set: two vectors of kMostLanes.
+constexpr size_t kWidestPanel = 2 * kMostLanes;
 }  // namespace
 
 size_t MatMulScratchFloats(size_t n, size_t k, bool b_transposed) {

@@ -13,6 +13,9 @@
 
 namespace ingot::cpu {
 
+// No vector of these kernels holds more f32 than this, whatever the instruction set.
+inline constexpr size_t kMostLanes = 16;
+
 // c[m, n] = epilogue(sum_k a[m, k] * b[k, n] + bias[n]), row-major, strides in elements.
 struct MatMulArguments {
   const float* a = nullptr;

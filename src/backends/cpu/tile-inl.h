@@ -9,6 +9,7 @@
 
 #include <cstddef>
 
+#include "backends/cpu/matmul.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
@@ -16,7 +17,7 @@ HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using FloatTag = hn::ScalableTag<float>;
+using FloatTag = hn::CappedTag<float, kMostLanes>;
 using FloatVector = hn::Vec<FloatTag>;
 
 template <int MR, int NV>

@@ -1,9 +1,9 @@
 // ConfigNode: a YAML document with the place of every value, for strict reading.
 //
 // Nothing is interpreted here: scalars stay text until an option table (options.h) reads them.
-// Duplicate keys, anchors that recurse and documents nested deeper than 64 levels are errors; so are
-// more than one document, text that is not UTF-8, more than 4 MiB of text and more than 100,000 values
-// (aliases expanded), so that no file can exhaust memory.
+// Duplicate keys, anchors that recurse and documents nested deeper than 64 levels are errors; so
+// are more than one document, text that is not UTF-8, more than 4 MiB of text and more than 100,000
+// values (aliases expanded), so that no file can exhaust memory.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
 #include "ingot/base/config.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "ingot/base/error.h"
 
@@ -87,7 +87,8 @@ TEST(ConfigTest, EmptyTextIsNull) {
 }
 
 TEST(ConfigTest, DescribesWhatStandsThere) {
-  const ConfigNode root = ParseConfig("a: ten\nb: [1, 2]\nc: {x: 1, y: 2}\nd:\ne: []\nf: {z: 1}\n", "j");
+  const ConfigNode root =
+      ParseConfig("a: ten\nb: [1, 2]\nc: {x: 1, y: 2}\nd:\ne: []\nf: {z: 1}\n", "j");
   EXPECT_EQ(At(root, "a").Describe(), "'ten'");
   EXPECT_EQ(At(root, "b").Describe(), "a list of 2");
   EXPECT_EQ(At(root, "c").Describe(), "a map with the keys x, y");
@@ -183,7 +184,11 @@ TEST(ConfigTest, OneDocumentOnly) {
 TEST(ConfigTest, BinaryTextIsRefused) {
   EXPECT_EQ(ParseMessage(std::string("a: 1\nb: \x04\n")),
             "job.yaml:2:4: byte 0x04 is not UTF-8 text\nsave the file as plain text in UTF-8");
-  EXPECT_NE(ParseMessage(std::string("\xff\xfe" "a\0", 4)).find("byte 0xff"), std::string::npos);
+  EXPECT_NE(ParseMessage(std::string("\xff\xfe"
+                                     "a\0",
+                                     4))
+                .find("byte 0xff"),
+            std::string::npos);
   EXPECT_NE(ParseMessage("a: \xc0\x80").find("byte 0xc0"), std::string::npos);
   EXPECT_NE(ParseMessage("a: \xed\xa0\x80").find("byte 0xed"), std::string::npos);
   EXPECT_NE(ParseMessage("a: \xe2\x82").find("byte 0xe2"), std::string::npos);
@@ -250,14 +255,67 @@ TEST(ConfigTest, ToYamlIsBlockStyleWithShortListsInline) {
 }
 
 TEST(ConfigTest, ToYamlQuotesWhatNeedsIt) {
-  const char* scalars[] = {"",      "null",   "~",        "Null",  "a: b", "a #b",     "#x",   "- a",
-                           "-",     "*x",     "&x",       "!tag",  "[a",   "a, b",     "{",    "'q'",
-                           "\"q\"", "a\nb",   "a\tb",     " lead", "tail ", "%dir",    "@at",  "`tick",
-                           "a\\b",  "---",    "...",      "?",     "? a",  ":",        "x:",   "|",
-                           ">",     "\x01\x1f", "a\x7f",  "gr\xc3\xbcn", "1.5", "-3",  "-.5",  ".5",
-                           "true",  "a  b",   "2026-01-01T10:00:00", "<<", "=", "-x", "+", "a\r\nb",
-                           "\xc2\x85", "\xe2\x80\xa8", "\xef\xbb\xbf", "path/to/file-1.0.txt", "- ",
-                           "1e-05", "a-b", "-1 x", "a\x04z", "100%", ".", "..", "-."};
+  const char* scalars[] = {"",
+                           "null",
+                           "~",
+                           "Null",
+                           "a: b",
+                           "a #b",
+                           "#x",
+                           "- a",
+                           "-",
+                           "*x",
+                           "&x",
+                           "!tag",
+                           "[a",
+                           "a, b",
+                           "{",
+                           "'q'",
+                           "\"q\"",
+                           "a\nb",
+                           "a\tb",
+                           " lead",
+                           "tail ",
+                           "%dir",
+                           "@at",
+                           "`tick",
+                           "a\\b",
+                           "---",
+                           "...",
+                           "?",
+                           "? a",
+                           ":",
+                           "x:",
+                           "|",
+                           ">",
+                           "\x01\x1f",
+                           "a\x7f",
+                           "gr\xc3\xbcn",
+                           "1.5",
+                           "-3",
+                           "-.5",
+                           ".5",
+                           "true",
+                           "a  b",
+                           "2026-01-01T10:00:00",
+                           "<<",
+                           "=",
+                           "-x",
+                           "+",
+                           "a\r\nb",
+                           "\xc2\x85",
+                           "\xe2\x80\xa8",
+                           "\xef\xbb\xbf",
+                           "path/to/file-1.0.txt",
+                           "- ",
+                           "1e-05",
+                           "a-b",
+                           "-1 x",
+                           "a\x04z",
+                           "100%",
+                           ".",
+                           "..",
+                           "-."};
   for (const char* text : scalars) {
     const ConfigNode scalar = ConfigNode::Scalar(text);
     const ConfigNode map = ConfigNode::Map({{"k", scalar}});

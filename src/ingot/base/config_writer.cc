@@ -53,15 +53,21 @@ std::string Quoted(const std::string& text) {
   return quoted + "\"";
 }
 
-std::string ScalarText(const std::string& text) { return IsPlain(text) ? text : Quoted(text); }
+std::string ScalarText(const std::string& text) {
+  return IsPlain(text) ? text : Quoted(text);
+}
 
 // The value on one line; "" where it needs several.
 std::string Inline(const ConfigNode& node, size_t indent) {
   switch (node.kind()) {
-    case ConfigNode::Kind::kNull: return "null";
-    case ConfigNode::Kind::kScalar: return ScalarText(node.scalar());
-    case ConfigNode::Kind::kMap: return node.entries().empty() ? "{}" : "";
-    case ConfigNode::Kind::kList: break;
+    case ConfigNode::Kind::kNull:
+      return "null";
+    case ConfigNode::Kind::kScalar:
+      return ScalarText(node.scalar());
+    case ConfigNode::Kind::kMap:
+      return node.entries().empty() ? "{}" : "";
+    case ConfigNode::Kind::kList:
+      break;
   }
   std::string text = "[";
   for (const ConfigNode& item : node.items()) {

@@ -1,17 +1,17 @@
 #include "ingot/base/file.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -244,8 +244,7 @@ FileSystem& RealFileSystem() {
   return file_system;
 }
 
-void WriteFileAtomically(FileSystem& file_system, const std::string& path,
-                         std::string_view bytes) {
+void WriteFileAtomically(FileSystem& file_system, const std::string& path, std::string_view bytes) {
   // Unique in this machine, so that two writers of one path do not share a temporary.
   static std::atomic<uint64_t> counter{0};
   const std::string temporary = path + ".tmp-" + std::to_string(::getpid()) + "-" +

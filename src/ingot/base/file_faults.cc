@@ -47,8 +47,7 @@ bool FaultyFileSystem::Fails(Fault::Kind kind, bool* first) {
   return hit || is_after_crash;
 }
 
-void FaultyFileSystem::Pass(Fault::Kind kind, std::string_view operation,
-                            const std::string& path) {
+void FaultyFileSystem::Pass(Fault::Kind kind, std::string_view operation, const std::string& path) {
   if (Fails(kind)) throw FileError(operation, path, fault_.error_number);
 }
 

@@ -1,11 +1,11 @@
 #include "ingot/base/file.h"
 
+#include <cerrno>
+#include <utility>
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <utility>
 
 #include "ingot/base/error.h"
 #include "ingot/base/file_faults.h"
@@ -135,8 +135,8 @@ TEST(FileTest, UnwritableFoldersAreReported) {
   const TestFolder folder;
   ASSERT_EQ(::chmod(folder.path().c_str(), 0500), 0);
   const Error error = ErrorOf([&] { Put(folder / "file", "x"); });
-  EXPECT_EQ(error.message(), "cannot open for writing '" + (folder / "file") +
-                                 "': Permission denied");
+  EXPECT_EQ(error.message(),
+            "cannot open for writing '" + (folder / "file") + "': Permission denied");
   EXPECT_EQ(error.hint(), "check the permissions of the folder, or choose another one");
 }
 
@@ -202,8 +202,8 @@ TEST(FileFaultsTest, FailsAtTheChosenOperation) {
 
 TEST(FileFaultsTest, ACrashStopsEverythingAndMayCutAWrite) {
   const TestFolder folder;
-  FaultyFileSystem files(
-      RealFileSystem(), {.kind = Fault::Kind::kWrite, .at = 0, .crash = true, .cut_short = true});
+  FaultyFileSystem files(RealFileSystem(),
+                         {.kind = Fault::Kind::kWrite, .at = 0, .crash = true, .cut_short = true});
   const auto file = files.OpenForWrite(folder / "f");
   EXPECT_THROW(file->Write("12345678"), Error);
   EXPECT_THROW(file->Write("more"), Error);

@@ -10,10 +10,10 @@ NamedNode ReadNamed(const ConfigNode& node, std::string_view what) {
   if (node.is_map() && node.entries().size() == 1) {
     return {node.entries()[0].first, node.entries()[0].second};
   }
-  const std::string seen = node.is_null()  ? "nothing"
-                           : node.is_list() ? "a list"
-                                            : "a map of " + std::to_string(node.entries().size()) +
-                                                  " entries";
+  const std::string seen = node.is_null() ? "nothing"
+                           : node.is_list()
+                               ? "a list"
+                               : "a map of " + std::to_string(node.entries().size()) + " entries";
   node.Fail("expected the name of " + std::string(what) + ", got " + seen,
             "write NAME, or NAME: {option: value} for one with options");
 }

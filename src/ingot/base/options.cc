@@ -29,7 +29,9 @@ std::string LimitsText(const Limits& limits) {
   return "";
 }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Takes out the underscores between digits and a leading plus; "" where they stand elsewhere.
 std::string PlainDigits(const std::string& text) {
@@ -105,10 +107,14 @@ double ReadScalar<double>(const ConfigNode& node) {
   if (!node.is_scalar()) FailType(node, "a number");
   double value = 0;
   switch (ParseDouble(node.scalar(), value)) {
-    case Parsed::kNumber: return value;
-    case Parsed::kOutOfRange: FailType(node, "a number that a 64-bit float can hold");
-    case Parsed::kNotFinite: FailType(node, "a finite number");
-    case Parsed::kNotNumber: break;
+    case Parsed::kNumber:
+      return value;
+    case Parsed::kOutOfRange:
+      FailType(node, "a number that a 64-bit float can hold");
+    case Parsed::kNotFinite:
+      FailType(node, "a finite number");
+    case Parsed::kNotNumber:
+      break;
   }
   FailType(node, "a number");
 }
@@ -119,10 +125,18 @@ std::string ReadScalar<std::string>(const ConfigNode& node) {
   return node.scalar();
 }
 
-ConfigNode WriteScalar(bool value) { return ConfigNode::Scalar(value ? "true" : "false"); }
-ConfigNode WriteScalar(int64_t value) { return ConfigNode::Scalar(std::to_string(value)); }
-ConfigNode WriteScalar(double value) { return ConfigNode::Scalar(FormatNumber(value)); }
-ConfigNode WriteScalar(const std::string& value) { return ConfigNode::Scalar(value); }
+ConfigNode WriteScalar(bool value) {
+  return ConfigNode::Scalar(value ? "true" : "false");
+}
+ConfigNode WriteScalar(int64_t value) {
+  return ConfigNode::Scalar(std::to_string(value));
+}
+ConfigNode WriteScalar(double value) {
+  return ConfigNode::Scalar(FormatNumber(value));
+}
+ConfigNode WriteScalar(const std::string& value) {
+  return ConfigNode::Scalar(value);
+}
 
 void CheckLimits(const ConfigNode& node, double value, const Limits& limits) {
   const bool is_too_low = limits.low_exclusive ? value <= limits.low : value < limits.low;

@@ -1,5 +1,6 @@
 // OptionTable: the options of a struct, each declared once with name, default, help and limits.
-// Reading YAML strictly, writing the resolved YAML and the reference documentation all come from it.
+// Reading YAML strictly, writing the resolved YAML and the reference documentation all come from
+// it.
 //
 //   struct AdamOptions { double learning_rate = 0.001; double beta1 = 0.9; };
 //   const OptionTable<AdamOptions>& Table() {
@@ -8,7 +9,8 @@
 //         .Add("beta1", &AdamOptions::beta1, "decay of the first moment", Between(0, 1));
 //     return table;
 //   }
-//   AdamOptions options = Table().Read(node);   // strict: unknown keys are errors with a suggestion
+//   AdamOptions options = Table().Read(node);   // strict: unknown keys are errors with a
+//   suggestion
 //
 // The default of an option is the value that the member has in a default-constructed struct.
 #pragma once
@@ -31,18 +33,28 @@ struct Limits {
   double high = std::numeric_limits<double>::infinity();
   bool low_exclusive = false;
 };
-inline Limits AtLeast(double low) { return {.low = low}; }
-inline Limits MoreThan(double low) { return {.low = low, .low_exclusive = true}; }
-inline Limits Between(double low, double high) { return {.low = low, .high = high}; }
+inline Limits AtLeast(double low) {
+  return {.low = low};
+}
+inline Limits MoreThan(double low) {
+  return {.low = low, .low_exclusive = true};
+}
+inline Limits Between(double low, double high) {
+  return {.low = low, .high = high};
+}
 
 // Scalars from and to YAML text. Read throws Error(kInvalidInput) at the node's place, saying what
 // was expected and what stands there.
 template <typename T>
 T ReadScalar(const ConfigNode& node);
-template <> bool ReadScalar<bool>(const ConfigNode& node);           // true/false/yes/no/on/off
-template <> int64_t ReadScalar<int64_t>(const ConfigNode& node);     // also 1_000 and 1e6 when whole
-template <> double ReadScalar<double>(const ConfigNode& node);       // nan and inf are refused
-template <> std::string ReadScalar<std::string>(const ConfigNode& node);
+template <>
+bool ReadScalar<bool>(const ConfigNode& node);  // true/false/yes/no/on/off
+template <>
+int64_t ReadScalar<int64_t>(const ConfigNode& node);  // also 1_000 and 1e6 when whole
+template <>
+double ReadScalar<double>(const ConfigNode& node);  // nan and inf are refused
+template <>
+std::string ReadScalar<std::string>(const ConfigNode& node);
 ConfigNode WriteScalar(bool value);
 ConfigNode WriteScalar(int64_t value);
 ConfigNode WriteScalar(double value);
@@ -77,8 +89,8 @@ class OptionTable {
                         std::string help);
   // A nested struct that may be absent.
   template <typename U>
-  OptionTable& AddTable(std::string name, std::optional<U> T::*member,
-                        const OptionTable<U>& table, std::string help);
+  OptionTable& AddTable(std::string name, std::optional<U> T::*member, const OptionTable<U>& table,
+                        std::string help);
   // A list of structs.
   template <typename U>
   OptionTable& AddList(std::string name, std::vector<U> T::*member, const OptionTable<U>& table,

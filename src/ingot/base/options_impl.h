@@ -206,8 +206,7 @@ OptionTable<T>& OptionTable<T>::AddList(std::string name, std::vector<U> T::*mem
 }
 
 template <typename T>
-OptionTable<T>& OptionTable<T>::AddNode(std::string name, ConfigNode T::*member,
-                                        std::string help) {
+OptionTable<T>& OptionTable<T>::AddNode(std::string name, ConfigNode T::*member, std::string help) {
   Option option;
   option.name = std::move(name);
   option.type = "YAML";

@@ -1,9 +1,9 @@
 #include "ingot/base/options.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <limits>
+
+#include <gtest/gtest.h>
 
 #include "ingot/base/error.h"
 
@@ -44,8 +44,8 @@ const OptionTable<AdamOptions>& AdamTable() {
 const OptionTable<LayerOptions>& LayerTable() {
   static const auto table = OptionTable<LayerOptions>("dense", "a dense layer")
                                 .Add("units", &LayerOptions::units, "outputs", AtLeast(1))
-                                .AddChoice("activation", &LayerOptions::activation,
-                                           "what follows", {"linear", "relu", "tanh"})
+                                .AddChoice("activation", &LayerOptions::activation, "what follows",
+                                           {"linear", "relu", "tanh"})
                                 .Required("units")
                                 .Shorthand("units");
   return table;
@@ -150,8 +150,7 @@ TEST(OptionsTest, WrongTypesSayWhatWasExpectedAndWhatStandsThere) {
   EXPECT_EQ(ErrorOf("mean: 0.5\n"),
             "mnist.yaml:1:7: mean: expected a list of numbers >= 0, got '0.5'\n"
             "  hint: write it in brackets: [...]");
-  EXPECT_EQ(ErrorOf("mean: [1, x]\n"),
-            "mnist.yaml:1:11: mean[1]: expected a number, got 'x'");
+  EXPECT_EQ(ErrorOf("mean: [1, x]\n"), "mnist.yaml:1:11: mean[1]: expected a number, got 'x'");
   EXPECT_EQ(ErrorOf("adam: sgd\n"),
             "mnist.yaml:1:7: adam: expected a map of the options of 'adam', got 'sgd'");
   EXPECT_EQ(ErrorOf("layers: {a: 1}\n"),
@@ -171,8 +170,7 @@ TEST(OptionsTest, LimitsAreChecked) {
             "mnist.yaml:1:23: adam.learning_rate: expected a number > 0, got 0");
   EXPECT_EQ(ErrorOf("adam: {beta1: 1.5}\n"),
             "mnist.yaml:1:15: adam.beta1: expected a number from 0 to 1, got 1.5");
-  EXPECT_EQ(ErrorOf("mean: [1, -2]\n"),
-            "mnist.yaml:1:11: mean[1]: expected a number >= 0, got -2");
+  EXPECT_EQ(ErrorOf("mean: [1, -2]\n"), "mnist.yaml:1:11: mean[1]: expected a number >= 0, got -2");
 }
 
 TEST(OptionsTest, ChoicesAreChecked) {

@@ -1,11 +1,11 @@
 // TestFolder: an empty folder of a test's own, removed at its end.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <string>
 #include <system_error>
+
+#include <stdlib.h>
 
 #include "ingot/base/error.h"
 

@@ -11,16 +11,14 @@ namespace ingot::data {
 
 namespace {
 
-// How many samples ahead their bytes are asked for: shuffled rows are far apart in memory, and the
-// conversion of one takes about as long as a cache miss or two.
-constexpr int64_t kPrefetchSamples = 4;
 constexpr size_t kCacheLine = 64;
 // Beyond this a sample is read long enough in one piece for the hardware to see it coming.
 constexpr size_t kPrefetchBytes = 1024;
 
+// Into the second-level cache: it is needed a step from now.
 void PrefetchBytes(const std::byte* data, size_t bytes) {
   for (size_t i = 0; i < std::min(bytes, kPrefetchBytes); i += kCacheLine) {
-    __builtin_prefetch(data + i, 0, 0);
+    __builtin_prefetch(data + i, 0, 2);
   }
 }
 
@@ -64,11 +62,10 @@ Batches::Batches(std::shared_ptr<const Source> source, Selection selection,
       options_(options) {
   if (options_.batch < 1 || options_.batch > samples()) {
     throw Error(ErrorCode::kInvalidInput,
-                options_.batch < 1
-                    ? "a batch of " + std::to_string(options_.batch) + " samples"
-                    : "a batch of " + WithThousands(options_.batch) +
-                          " samples is larger than the data, which have " +
-                          WithThousands(samples()),
+                options_.batch < 1 ? "a batch of " + std::to_string(options_.batch) + " samples"
+                                   : "a batch of " + WithThousands(options_.batch) +
+                                         " samples is larger than the data, which have " +
+                                         WithThousands(samples()),
                 "set data.batch to at least 1 and at most the number of samples");
   }
   if (options_.wrap && (options_.shuffle || options_.drop_last)) {
@@ -147,27 +144,27 @@ void Batches::Fill(int64_t step, int64_t first_sample, int64_t count,
   INGOT_ASSERT(first_sample >= 0 && first_sample + count <= BatchOf(step), "within the batch");
   const Order order(*this, EpochOf(step));
   const int64_t first = step % steps_per_epoch_ * options_.batch + first_sample;
-  // A ring of the records that come next, whose bytes are on their way already.
-  std::array<int64_t, kPrefetchSamples> ring{};
-  const auto ask = [&](int64_t i) {
-    const int64_t record = order.Record(first + i);
-    ring[static_cast<size_t>(i % kPrefetchSamples)] = record;
-    for (const Input& input : inputs_) {
-      if (input.contiguous.data == nullptr) continue;
-      PrefetchBytes(
-          input.contiguous.data + static_cast<size_t>(record) * input.contiguous.stride,
-          input.contiguous.stride);
-    }
-  };
-  for (int64_t i = 0; i < std::min(count, kPrefetchSamples); ++i) ask(i);
+  // Shuffled rows are far apart in memory: while these are converted, the same rows of the next
+  // step's batch are asked for, which the same thread will most likely convert.
+  const Order next(*this, EpochOf(step + 1));
+  const int64_t next_first = (step + 1) % steps_per_epoch_ * options_.batch + first_sample;
+  const int64_t next_count = std::min(count, BatchOf(step + 1) - first_sample);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t record = ring[static_cast<size_t>(i % kPrefetchSamples)];
-    if (i + kPrefetchSamples < count) ask(i + kPrefetchSamples);
+    if (i < next_count) Prefetch(next.Record(next_first + i));
+    const int64_t record = order.Record(first + i);
     try {
       FillRow(record, i, inputs);
     } catch (const Error& error) {
       throw error.In(source_->Where(record));
     }
+  }
+}
+
+void Batches::Prefetch(int64_t record) const {
+  for (const Input& input : inputs_) {
+    if (input.contiguous.data == nullptr) continue;
+    PrefetchBytes(input.contiguous.data + static_cast<size_t>(record) * input.contiguous.stride,
+                  input.contiguous.stride);
   }
 }
 

@@ -74,6 +74,7 @@ class Batches : public runtime::BatchSource {
   };
 
   void FillRow(int64_t record, int64_t row, std::span<void* const> inputs) const;
+  void Prefetch(int64_t record) const;
 
   std::shared_ptr<const Source> source_;
   Selection selection_;

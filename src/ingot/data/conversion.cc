@@ -10,16 +10,14 @@
 #include "ingot/base/text.h"
 
 // Compiled once for each instruction set and chosen when the program starts. Not under sanitizers,
-// whose run time is not ready when the choice is made.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// whose run time is not ready when the choice is made. GCC's -O2 does not vectorise loops of
+// unknown length, hence the -O3.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
 #define INGOT_CLONES
-#elif defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute) && !defined(__clang__)
-#if __has_attribute(target_clones)
-#define INGOT_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
-#endif
-#endif
-#ifndef INGOT_CLONES
-#define INGOT_CLONES
+#elif defined(__x86_64__) && defined(__GLIBC__)
+#define INGOT_CLONES __attribute__((optimize("O3"), target_clones("default", "avx2", "avx512f")))
+#else
+#define INGOT_CLONES __attribute__((optimize("O3")))
 #endif
 
 namespace ingot::data {
@@ -28,18 +26,18 @@ namespace {
 
 // out[i] = in[i] * scale + shift, all in f32; no fused multiply-add (see cmake/compiler.cmake), so
 // that every clone gives the same bits.
-#define INGOT_AFFINE_KERNELS(T, NAME)                                                            \
-  INGOT_CLONES void Uniform##NAME(const void* in_bytes, float* __restrict out, int64_t count,    \
-                                  const float* scale, const float* shift) {                      \
-    const T* __restrict in = static_cast<const T*>(in_bytes);                                    \
-    const float a = *scale;                                                                      \
-    const float b = *shift;                                                                      \
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(in[i]) * a + b;              \
-  }                                                                                              \
-  INGOT_CLONES void Elements##NAME(const void* in_bytes, float* __restrict out, int64_t count,   \
+#define INGOT_AFFINE_KERNELS(T, NAME)                                                              \
+  INGOT_CLONES void Uniform##NAME(const void* in_bytes, float* __restrict out, int64_t count,      \
+                                  const float* scale, const float* shift) {                        \
+    const T* __restrict in = static_cast<const T*>(in_bytes);                                      \
+    const float a = *scale;                                                                        \
+    const float b = *shift;                                                                        \
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(in[i]) * a + b;                \
+  }                                                                                                \
+  INGOT_CLONES void Elements##NAME(const void* in_bytes, float* __restrict out, int64_t count,     \
                                    const float* __restrict scale, const float* __restrict shift) { \
-    const T* __restrict in = static_cast<const T*>(in_bytes);                                    \
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(in[i]) * scale[i] + shift[i]; \
+    const T* __restrict in = static_cast<const T*>(in_bytes);                                      \
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(in[i]) * scale[i] + shift[i];  \
   }
 
 INGOT_AFFINE_KERNELS(uint8_t, U8)
@@ -82,8 +80,8 @@ void WriteElement(void* out, DType type, int64_t i, double value) {
       static_cast<T*>(out)[i] = T(static_cast<float>(value));
     } else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, uint64_t>) {
       // The largest double below 2^63 (2^64) converts; the limits themselves would overflow.
-      const double limit = std::is_same_v<T, int64_t> ? 9223372036854774784.0
-                                                      : 18446744073709549568.0;
+      const double limit =
+          std::is_same_v<T, int64_t> ? 9223372036854774784.0 : 18446744073709549568.0;
       static_cast<T*>(out)[i] = static_cast<T>(std::min(value, limit));
     } else {
       static_cast<T*>(out)[i] = static_cast<T>(value);
@@ -107,8 +105,8 @@ Conversion::Conversion(Field input)
 void Conversion::Cast(DType to) {
   if (ItemSize(to) == 0) ThrowUnsupportedDType("cast", to);
   // Widening a field of integers needs no step of its own: the final conversion does it.
-  const bool widening = stages_.empty() && !IsFloat(input_.dtype) &&
-                        ItemSize(to) >= ItemSize(output_.dtype);
+  const bool widening =
+      stages_.empty() && !IsFloat(input_.dtype) && ItemSize(to) >= ItemSize(output_.dtype);
   if (!IsFloat(to) && !widening) {
     stages_.push_back({.mean = {}, .std = {}, .truncate = to});
   }
@@ -137,10 +135,10 @@ void Conversion::Normalise(double divide, std::span<const double> mean, std::spa
     const int64_t extent = at < 0 ? 1 : output_.shape[at];
     for (const std::span<const double>& list : {mean, std}) {
       if (list.size() <= 1 || static_cast<int64_t>(list.size()) == extent) continue;
-      throw Error(ErrorCode::kInvalidInput,
-                  "normalise has " + std::to_string(list.size()) + " values for axis " +
-                      std::to_string(axis) + " of field " + output_.Describe() +
-                      ", which has extent " + std::to_string(extent));
+      throw Error(ErrorCode::kInvalidInput, "normalise has " + std::to_string(list.size()) +
+                                                " values for axis " + std::to_string(axis) +
+                                                " of field " + output_.Describe() +
+                                                ", which has extent " + std::to_string(extent));
     }
     int64_t inner = 1;
     for (int i = at + 1; i < output_.shape.rank(); ++i) inner *= output_.shape[i];
@@ -176,13 +174,13 @@ void Conversion::Flatten() {
 
 void Conversion::OneHot(int64_t classes) {
   if (output_.shape.size() != 1 || !IsInteger(output_.dtype) || !stages_.empty()) {
-    throw Error(ErrorCode::kInvalidInput,
-                "one_hot needs one class number for each sample, but the field is " +
-                    output_.Describe());
+    throw Error(
+        ErrorCode::kInvalidInput,
+        "one_hot needs one class number for each sample, but the field is " + output_.Describe());
   }
   if (classes < 2) {
-    throw Error(ErrorCode::kInvalidInput,
-                "one_hot with " + std::to_string(classes) + " classes", "give at least 2");
+    throw Error(ErrorCode::kInvalidInput, "one_hot with " + std::to_string(classes) + " classes",
+                "give at least 2");
   }
   one_hot_ = classes;
   output_.dtype = DType::kF32;
@@ -201,13 +199,26 @@ void Conversion::Plan() {
     uniform = uniform && stage.mean.size() == 1 && stage.std.size() == 1;
   }
   switch (input_.dtype) {
-    case DType::kU8: kernel_ = uniform ? UniformU8 : ElementsU8; break;
-    case DType::kI8: kernel_ = uniform ? UniformI8 : ElementsI8; break;
-    case DType::kU16: kernel_ = uniform ? UniformU16 : ElementsU16; break;
-    case DType::kI16: kernel_ = uniform ? UniformI16 : ElementsI16; break;
-    case DType::kF32: kernel_ = uniform ? UniformF32 : ElementsF32; break;
-    case DType::kF64: kernel_ = uniform ? UniformF64 : ElementsF64; break;
-    default: return;
+    case DType::kU8:
+      kernel_ = uniform ? UniformU8 : ElementsU8;
+      break;
+    case DType::kI8:
+      kernel_ = uniform ? UniformI8 : ElementsI8;
+      break;
+    case DType::kU16:
+      kernel_ = uniform ? UniformU16 : ElementsU16;
+      break;
+    case DType::kI16:
+      kernel_ = uniform ? UniformI16 : ElementsI16;
+      break;
+    case DType::kF32:
+      kernel_ = uniform ? UniformF32 : ElementsF32;
+      break;
+    case DType::kF64:
+      kernel_ = uniform ? UniformF64 : ElementsF64;
+      break;
+    default:
+      return;
   }
   const size_t n = uniform ? 1 : static_cast<size_t>(count_);
   scale_.assign(n, 0.0f);
@@ -250,8 +261,8 @@ void Conversion::Apply(const void* in, void* out) const {
   if (one_hot_ > 0) {
     const int64_t label = ReadInteger(in, input_.dtype);
     if (label < 0 || label >= one_hot_) {
-      throw Error(ErrorCode::kInvalidInput, "label " + std::to_string(label) +
-                                                " is not in [0, " + std::to_string(one_hot_) + ")");
+      throw Error(ErrorCode::kInvalidInput, "label " + std::to_string(label) + " is not in [0, " +
+                                                std::to_string(one_hot_) + ")");
     }
     std::memset(out, 0, output_.bytes());
     WriteElement(out, output_.dtype, label, 1.0);

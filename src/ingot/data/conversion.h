@@ -55,7 +55,7 @@ class Conversion {
   // v -> (v / divide - mean) / std, or a truncation to an integer type.
   struct Stage {
     double divide = 1;
-    std::vector<double> mean;          // one, or one for each element
+    std::vector<double> mean;  // one, or one for each element
     std::vector<double> std;
     DType truncate = DType::kUndefined;  // not kUndefined: only this
   };

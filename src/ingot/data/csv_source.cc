@@ -16,6 +16,9 @@ namespace ingot::data {
 const OptionTable<CsvSourceOptions>& CsvSourceTable() {
   static const auto table =
       OptionTable<CsvSourceOptions>("csv", "a table of numbers with a label column")
+          .Add("train", &CsvSourceOptions::train, "the file of the training data")
+          .Add("test", &CsvSourceOptions::test, "the file of the test data (default: none)")
+          .Required("train")
           .Add("label", &CsvSourceOptions::label, "the label's column (default: the last one)")
           .AddChoice("label_type", &CsvSourceOptions::label_type,
                      "number: regression; class: every distinct text is a class",
@@ -142,9 +145,9 @@ class CsvSource::Reader {
     if (source_.classes_.empty()) {
       source_.classes_ = SortedClasses({texts.begin(), texts.end()});
       if (source_.classes_.size() < 2) {
-        throw Error(ErrorCode::kInvalidInput,
-                    source_.path_ + ": all labels are '" + source_.classes_[0] +
-                        "', expected at least two classes");
+        throw Error(ErrorCode::kInvalidInput, source_.path_ + ": all labels are '" +
+                                                  source_.classes_[0] +
+                                                  "', expected at least two classes");
       }
     }
     std::map<std::string, int64_t, std::less<>> numbers;
@@ -216,7 +219,7 @@ CsvSource::CsvSource(const std::string& path, const CsvSourceOptions& options,
 }
 
 ContiguousField CsvSource::Contiguous(int field) const {
-  const void* data = field == 0           ? static_cast<const void*>(x_.data())
+  const void* data = field == 0               ? static_cast<const void*>(x_.data())
                      : label_classes_.empty() ? static_cast<const void*>(y_.data())
                                               : static_cast<const void*>(label_classes_.data());
   return {static_cast<const std::byte*>(data), fields_[static_cast<size_t>(field)].bytes()};

@@ -14,7 +14,10 @@
 
 namespace ingot::data {
 
+// The options of `source: {csv: {...}}`; the two files are for those who open the data of a job.
 struct CsvSourceOptions {
+  std::string train;
+  std::string test;
   std::string label;                  // a column's name; empty: the last column
   std::string label_type = "number";  // or "class"
   std::vector<std::string> features;  // columns' names; empty: all but the label
@@ -58,10 +61,10 @@ class CsvSource : public Source {
   std::vector<std::string> classes_;
   std::vector<double> means_;  // of each feature, over the values that are there
   std::vector<Field> fields_;
-  std::vector<double> x_;       // [rows, features]
-  std::vector<double> y_;       // [rows], or empty
+  std::vector<double> x_;               // [rows, features]
+  std::vector<double> y_;               // [rows], or empty
   std::vector<int64_t> label_classes_;  // [rows], or empty
-  std::vector<int64_t> lines_;  // of the file, by record
+  std::vector<int64_t> lines_;          // of the file, by record
 };
 
 }  // namespace ingot::data

@@ -12,8 +12,7 @@ namespace ingot::data {
 
 namespace {
 
-MemorySource Load(const std::string& images_path, const std::string& labels_path,
-                  int64_t classes) {
+MemorySource Load(const std::string& images_path, const std::string& labels_path, int64_t classes) {
   Tensor images = formats::ReadIdx(images_path);
   Tensor labels = formats::ReadIdx(labels_path);
   if (labels.shape().rank() != 1 || !IsInteger(labels.dtype())) {

@@ -14,9 +14,9 @@ namespace ingot::data {
 class IdxSource : public Source {
  public:
   // Labels must be in [0, classes); classes 0: whatever the largest label says.
-  // Throws Error: what formats::ReadIdx throws; kInvalidInput where the numbers of images and labels
-  // differ, the labels are not one integer each, or a label is out of range (naming its file and
-  // sample); kNotFound where a file is missing.
+  // Throws Error: what formats::ReadIdx throws; kInvalidInput where the numbers of images and
+  // labels differ, the labels are not one integer each, or a label is out of range (naming its file
+  // and sample); kNotFound where a file is missing.
   IdxSource(const std::string& images_path, const std::string& labels_path, int64_t classes = 0);
 
   int64_t size() const override { return memory_.size(); }

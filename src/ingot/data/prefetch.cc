@@ -181,6 +181,8 @@ void Prefetcher::Fill(int64_t step, int64_t first_sample, int64_t count,
   state_->Fill(step, first_sample, count, inputs);
 }
 
-int64_t Prefetcher::assembled() const { return state_->assembled(); }
+int64_t Prefetcher::assembled() const {
+  return state_->assembled();
+}
 
 }  // namespace ingot::data

@@ -1,8 +1,9 @@
 // Prefetcher: assembles batches ahead of the steps on threads of its own, for transforms that cost
-// more than a copy. Cheap ones are best assembled by the step's workers themselves (Batches::cheap).
+// more than a copy. Cheap ones are best assembled by the step's workers themselves
+// (Batches::cheap).
 //
-// What a step sees is exactly what Batches gives, whatever the threads do: a batch that is not ready
-// is waited for, and one that is long past (asked for by a worker that had been stalled) is
+// What a step sees is exactly what Batches gives, whatever the threads do: a batch that is not
+// ready is waited for, and one that is long past (asked for by a worker that had been stalled) is
 // assembled by the caller. Runs may begin and begin again at any step. Fill is thread-safe and does
 // not allocate in a steady state; memory is `depth` batches. An error belongs to its step and is
 // thrown to whoever asks for that step.

@@ -28,10 +28,10 @@ Selection Selection::First(int64_t k) const {
 
 std::pair<Selection, Selection> Selection::Split(double share, uint64_t seed) const {
   if (!(share > 0 && share < 1) || count_ < 2 || permutation_.size() != 0) {
-    throw Error(ErrorCode::kInvalidInput,
-                "cannot split " + WithThousands(count_) + " samples at a share of " +
-                    FormatNumber(share),
-                "the share must lie between 0 and 1, and there must be at least 2 samples");
+    throw Error(
+        ErrorCode::kInvalidInput,
+        "cannot split " + WithThousands(count_) + " samples at a share of " + FormatNumber(share),
+        "the share must lie between 0 and 1, and there must be at least 2 samples");
   }
   const int64_t second =
       std::clamp<int64_t>(std::llround(share * static_cast<double>(count_)), 1, count_ - 1);

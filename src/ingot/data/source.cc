@@ -70,10 +70,9 @@ MemorySource::MemorySource(std::vector<std::string> names, std::vector<Tensor> t
                            std::string description)
     : description_(std::move(description)), tensors_(std::move(tensors)) {
   if (tensors_.empty() || names.size() != tensors_.size()) {
-    throw Error(ErrorCode::kInvalidInput,
-                "a source in memory needs one tensor for each of its " +
-                    std::to_string(names.size()) + " fields, but got " +
-                    std::to_string(tensors_.size()));
+    throw Error(ErrorCode::kInvalidInput, "a source in memory needs one tensor for each of its " +
+                                              std::to_string(names.size()) + " fields, but got " +
+                                              std::to_string(tensors_.size()));
   }
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = tensors_[i];
@@ -120,9 +119,9 @@ void MemorySource::SetClasses(std::string_view name, int64_t classes) {
   const std::vector<int64_t> values = tensors_[static_cast<size_t>(index)].ToInts();
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i] >= 0 && values[i] < classes) continue;
-    throw Error(ErrorCode::kInvalidInput,
-                Where(static_cast<int64_t>(i)) + ": label " + std::to_string(values[i]) +
-                    " is not in [0, " + std::to_string(classes) + ")");
+    throw Error(ErrorCode::kInvalidInput, Where(static_cast<int64_t>(i)) + ": label " +
+                                              std::to_string(values[i]) + " is not in [0, " +
+                                              std::to_string(classes) + ")");
   }
   field.classes = classes;
 }

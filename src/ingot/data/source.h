@@ -21,10 +21,10 @@ namespace ingot::data {
 
 // One field of every record of a source, or one data input of a network.
 struct Field {
-  std::string name;                  // "x", "y"
+  std::string name;  // "x", "y"
   DType dtype = DType::kUndefined;
-  Shape shape;                       // of one sample: [28, 28]; [] for a class number
-  int64_t classes = 0;               // for class numbers: they are in [0, classes); else 0
+  Shape shape;          // of one sample: [28, 28]; [] for a class number
+  int64_t classes = 0;  // for class numbers: they are in [0, classes); else 0
 
   size_t bytes() const { return static_cast<size_t>(shape.size()) * ItemSize(dtype); }
   // "x u8[28, 28]".

@@ -1,4 +1,5 @@
-// The `transforms:` list of a job: named steps that build up the conversions of a data set's fields.
+// The `transforms:` list of a job: named steps that build up the conversions of a data set's
+// fields.
 //
 //   transforms:
 //     - normalise: {divide: 255, mean: [0.1307], std: [0.3081]}

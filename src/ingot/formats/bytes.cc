@@ -12,7 +12,8 @@ namespace ingot::formats {
 Blob MapBlob(const std::string& path) {
   auto file = std::make_shared<MappedFile>(path);
   const size_t size = file->size();
-  // The aliasing owner keeps the mapping; the pages stay read-only whatever the pointer's type says.
+  // The aliasing owner keeps the mapping; the pages stay read-only whatever the pointer's type
+  // says.
   auto* begin = const_cast<std::byte*>(file->bytes().data());
   return {std::shared_ptr<std::byte>(std::move(file), begin), size};
 }

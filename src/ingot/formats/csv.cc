@@ -103,8 +103,8 @@ void CsvReader::Rewind() {
 bool CsvReader::Next() {
   if (!ReadRow()) return false;
   if (fields_.size() != columns_) {
-    FailLine(line_, "the row has " + Fields(fields_.size()) + ", expected " +
-                        std::to_string(columns_),
+    FailLine(line_,
+             "the row has " + Fields(fields_.size()) + ", expected " + std::to_string(columns_),
              "every row must have as many fields as the first; text with a separator needs quotes");
   }
   return true;
@@ -129,7 +129,8 @@ bool CsvReader::ReadRow() {
   fields_.clear();
   unescaped_.clear();
   unescaped_fields_.clear();
-  // With one column an empty line is an empty field; while the columns are not known, it is nothing.
+  // With one column an empty line is an empty field; while the columns are not known, it is
+  // nothing.
   while (columns_ != 1 && at_ < text_.size() && EndOfLine()) continue;
   if (at_ >= text_.size()) return false;
   line_ = next_line_;
@@ -154,8 +155,8 @@ std::string_view CsvReader::PlainField() {
     const char c = text_[at_];
     if (c == options_.separator || c == '\n' || c == '\r') break;
     if (c == '"') {
-      FailLine(next_line_, "a quote inside the unquoted field " +
-                               Shown(text_.substr(begin, at_ + 1 - begin)),
+      FailLine(next_line_,
+               "a quote inside the unquoted field " + Shown(text_.substr(begin, at_ + 1 - begin)),
                "put the whole field in quotes and double the quotes inside");
     }
   }

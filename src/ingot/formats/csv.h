@@ -1,8 +1,8 @@
 // CSV (RFC 4180) row by row over a mapped file.
 //
-// Fields may stand in double quotes, inside which separators, line ends and doubled quotes are text.
-// Lines end with LF or CRLF; the last one need not. A UTF-8 byte order mark at the begin is skipped,
-// and so are empty lines, but in a file of one column, where they are an empty field.
+// Fields may stand in double quotes, inside which separators, line ends and doubled quotes are
+// text. Lines end with LF or CRLF; the last one need not. A UTF-8 byte order mark at the begin is
+// skipped, and so are empty lines, but in a file of one column, where they are an empty field.
 #pragma once
 
 #include <cstdint>
@@ -84,10 +84,10 @@ class CsvReader {
   std::vector<std::string> header_;
   size_t columns_ = 0;  // 0: not yet known
 
-  size_t at_ = 0;             // the next byte to read
-  int64_t next_line_ = 1;     // its line
-  int64_t line_ = 0;          // of the current row
-  size_t data_at_ = 0;        // of the first row of data
+  size_t at_ = 0;          // the next byte to read
+  int64_t next_line_ = 1;  // its line
+  int64_t line_ = 0;       // of the current row
+  size_t data_at_ = 0;     // of the first row of data
   int64_t data_line_ = 1;
   std::vector<std::string_view> fields_;
   std::string unescaped_;  // fields with doubled quotes, one behind the other

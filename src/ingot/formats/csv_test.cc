@@ -58,7 +58,9 @@ TEST(Csv, WithoutHeaderColumnsAreNumbered) {
 TEST(Csv, LineEndsAndTheLastLine) {
   const Rows expected = {{"1", "2"}, {"3", ""}};
   for (const char* text : {"a,b\n1,2\n3,\n", "a,b\n1,2\n3,", "a,b\r\n1,2\r\n3,\r\n",
-                           "\xef\xbb\xbf" "a,b\n1,2\n3,\n", "\n\na,b\n\n1,2\r\n\r\n3,\n\n"}) {
+                           "\xef\xbb\xbf"
+                           "a,b\n1,2\n3,\n",
+                           "\n\na,b\n\n1,2\r\n\r\n3,\n\n"}) {
     EXPECT_EQ(Read(text), expected) << text;
   }
 }
@@ -70,9 +72,12 @@ TEST(Csv, OtherSeparators) {
 }
 
 TEST(Csv, QuotedFields) {
-  EXPECT_EQ(Read("a,b,c\n\"x,y\",\"\",\"line 1\nline 2\"\n"), (Rows{{"x,y", "", "line 1\nline 2"}}));
-  EXPECT_EQ(Read("a,b,c\n\"\"\"\",\"say \"\"hi\"\"!\",plain\n"), (Rows{{"\"", "say \"hi\"!", "plain"}}));
-  EXPECT_EQ(Read("a,b\n\"1\"\"\",\"2\"\"\"\n\"3\"\"\",\"4\""), (Rows{{"1\"", "2\""}, {"3\"", "4"}}));
+  EXPECT_EQ(Read("a,b,c\n\"x,y\",\"\",\"line 1\nline 2\"\n"),
+            (Rows{{"x,y", "", "line 1\nline 2"}}));
+  EXPECT_EQ(Read("a,b,c\n\"\"\"\",\"say \"\"hi\"\"!\",plain\n"),
+            (Rows{{"\"", "say \"hi\"!", "plain"}}));
+  EXPECT_EQ(Read("a,b\n\"1\"\"\",\"2\"\"\"\n\"3\"\"\",\"4\""),
+            (Rows{{"1\"", "2\""}, {"3\"", "4"}}));
 }
 
 TEST(Csv, LinesCountInsideQuotes) {
@@ -106,7 +111,8 @@ TEST(Csv, NamesRaggedRows) {
 TEST(Csv, NamesBadQuotes) {
   EXPECT_EQ(ReadError("a,b\n1,2\n3,\"4\n5,6\n7,8").message(),
             "t.csv:3: an unclosed quote before '4\n5,6\n7,8'");
-  EXPECT_EQ(ReadError("a,b\n\"1\"x,2\n").message(), "t.csv:2: text behind the closing quote of '1'");
+  EXPECT_EQ(ReadError("a,b\n\"1\"x,2\n").message(),
+            "t.csv:2: text behind the closing quote of '1'");
   EXPECT_EQ(ReadError("a,b\n1,5\" disk\n").message(),
             "t.csv:2: a quote inside the unquoted field '5\"'");
   EXPECT_THAT(ReadError("a,b\n1,5\" disk\n").hint(), HasSubstr("double the quotes"));
@@ -126,11 +132,17 @@ TEST(Csv, NamesColumnsGivenTwiceAndMissing) {
 }
 
 TEST(Csv, Numbers) {
-  for (const auto& [text, value] : std::vector<std::pair<std::string, double>>{
-           {"1", 1}, {"-2.5", -2.5}, {"+3", 3}, {" 4e-3 ", 0.004}, {"1E5", 1e5}, {".5", 0.5}, {"7.", 7}}) {
+  for (const auto& [text, value] : std::vector<std::pair<std::string, double>>{{"1", 1},
+                                                                               {"-2.5", -2.5},
+                                                                               {"+3", 3},
+                                                                               {" 4e-3 ", 0.004},
+                                                                               {"1E5", 1e5},
+                                                                               {".5", 0.5},
+                                                                               {"7.", 7}}) {
     EXPECT_EQ(ParseNumber(text), value) << text;
   }
-  for (const char* text : {"", " ", "x", "1x", "nan", "NaN", "inf", "-Infinity", "1e999", "1,5", "0x10", "+-1", "--1", "1 2"}) {
+  for (const char* text : {"", " ", "x", "1x", "nan", "NaN", "inf", "-Infinity", "1e999", "1,5",
+                           "0x10", "+-1", "--1", "1 2"}) {
     EXPECT_EQ(ParseNumber(text), std::nullopt) << text;
   }
 }
@@ -138,7 +150,9 @@ TEST(Csv, Numbers) {
 TEST(Csv, NamesLineAndColumnOfWhatIsNoNumber) {
   CsvReader csv(BlobOf("age,name\nNaN,Ann\n,Bob\n2.5,\"Carol\"\n"), "t.csv", {});
   const auto number = [&](size_t column) { return ErrorOf([&] { csv.Number(column); }).message(); };
-  const auto integer = [&](size_t column) { return ErrorOf([&] { csv.Integer(column); }).message(); };
+  const auto integer = [&](size_t column) {
+    return ErrorOf([&] { csv.Integer(column); }).message();
+  };
   csv.Next();
   EXPECT_EQ(number(0), "t.csv:2: column 'age': found 'NaN', expected a finite number");
   csv.Next();
@@ -151,8 +165,8 @@ TEST(Csv, NamesLineAndColumnOfWhatIsNoNumber) {
 }
 
 TEST(Csv, IntegersAreExact) {
-  CsvReader csv(BlobOf("9223372036854775807,-9223372036854775808,3.0,1e3,9223372036854775808"), "t.csv",
-                {.header = false});
+  CsvReader csv(BlobOf("9223372036854775807,-9223372036854775808,3.0,1e3,9223372036854775808"),
+                "t.csv", {.header = false});
   csv.Next();
   EXPECT_EQ(csv.Integer(0), INT64_MAX);
   EXPECT_EQ(csv.Integer(1), INT64_MIN);

@@ -1,12 +1,12 @@
 // The event file writer. The few protobuf fields that scalars need are encoded by hand.
 #include "ingot/formats/event_file.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <bit>
 #include <cinttypes>
 #include <cstdio>
+
+#include <unistd.h>
 
 #include "ingot/base/crc32.h"
 #include "ingot/base/error.h"
@@ -57,12 +57,6 @@ void AppendFloat(std::string& out, uint32_t field, float value) {
   AppendFixed(out, std::bit_cast<uint32_t>(value));
 }
 
-// TFRecord rotates and offsets checksums, so that bytes which hold one can be checksummed again.
-uint32_t MaskedCrc(std::string_view bytes) {
-  const uint32_t crc = Crc32c(bytes);
-  return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
-}
-
 std::string HostName() {
   std::array<char, 256> name = {};
   if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return "localhost";
@@ -75,9 +69,9 @@ std::string EncodeTfRecord(std::string_view payload) {
   std::string record;
   record.reserve(payload.size() + 16);
   AppendFixed(record, static_cast<uint64_t>(payload.size()));
-  AppendFixed(record, MaskedCrc(record));
+  AppendFixed(record, MaskedCrc32c(record));
   record += payload;
-  AppendFixed(record, MaskedCrc(payload));
+  AppendFixed(record, MaskedCrc32c(payload));
   return record;
 }
 

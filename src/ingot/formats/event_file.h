@@ -26,8 +26,8 @@ struct Scalar {
 class EventFileWriter {
  public:
   // Creates FOLDER/FileName(wall_seconds, suffix) and writes the version record; the folder must
-  // exist. TensorBoard reads all event files of a folder, so that a resumed run adds one of its own.
-  // Throws Error(kIo).
+  // exist. TensorBoard reads all event files of a folder, so that a resumed run adds one of its
+  // own. Throws Error(kIo).
   EventFileWriter(FileSystem& file_system, const std::string& folder, double wall_seconds,
                   std::string_view suffix = "");
   // Writes what is left and closes, with errors ignored: call Close to see them.

@@ -1,11 +1,11 @@
 // Tests of the event file writer: the bytes are decoded again, record by record, field by field.
 #include "ingot/formats/event_file.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <bit>
 #include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "ingot/base/crc32.h"
 #include "ingot/formats/endian.h"
@@ -47,9 +47,15 @@ std::vector<Field> Decode(std::string_view message) {
     const uint64_t tag = TakeVarint(message);
     Field field{tag >> 3, 0, ""};
     switch (tag & 7) {
-      case 0: field.value = TakeVarint(message); break;
-      case 1: field.value = Take<uint64_t>(message); break;
-      case 5: field.value = Take<uint32_t>(message); break;
+      case 0:
+        field.value = TakeVarint(message);
+        break;
+      case 1:
+        field.value = Take<uint64_t>(message);
+        break;
+      case 5:
+        field.value = Take<uint32_t>(message);
+        break;
       case 2: {
         const uint64_t size = TakeVarint(message);
         EXPECT_LE(size, message.size());
@@ -57,7 +63,9 @@ std::vector<Field> Decode(std::string_view message) {
         message.remove_prefix(field.bytes.size());
         break;
       }
-      default: ADD_FAILURE() << "wire type " << (tag & 7); return fields;
+      default:
+        ADD_FAILURE() << "wire type " << (tag & 7);
+        return fields;
     }
     fields.push_back(field);
   }
@@ -112,7 +120,8 @@ TEST(EventFile, HoldsVersionAndScalars) {
   {
     EventFileWriter writer(RealFileSystem(), folder.Path("."), 1700000000.5, "train");
     path = writer.path();
-    writer.Add(1, 1700000001.25, std::vector<Scalar>{{"train/loss", 2.5f}, {"train/accuracy", 0.125f}});
+    writer.Add(1, 1700000001.25,
+               std::vector<Scalar>{{"train/loss", 2.5f}, {"train/accuracy", 0.125f}});
     writer.Add(300, 1700000002, std::vector<Scalar>{{"train/loss", -1.0f}});
     writer.Close();
   }
@@ -132,8 +141,14 @@ TEST(EventFile, HoldsVersionAndScalars) {
 TEST(EventFile, WritesTheExactBytesOfTheFormat) {
   // Event {wall_time: 1.0, step: 300, summary {value {tag: "a", simple_value: 1.0}}}
   const std::string expected(
-      "\x09\x00\x00\x00\x00\x00\x00\xf0\x3f" "\x10\xac\x02" "\x2a\x0a" "\x0a\x08" "\x0a\x01" "a"
-      "\x15\x00\x00\x80\x3f", 24);
+      "\x09\x00\x00\x00\x00\x00\x00\xf0\x3f"
+      "\x10\xac\x02"
+      "\x2a\x0a"
+      "\x0a\x08"
+      "\x0a\x01"
+      "a"
+      "\x15\x00\x00\x80\x3f",
+      24);
   EXPECT_EQ(EncodeScalarEvent(300, 1.0, std::vector<Scalar>{{"a", 1.0f}}), expected);
 }
 
@@ -176,8 +191,7 @@ TEST(EventFile, NamesAreTensorBoards) {
 
 TEST(EventFile, FolderThatIsMissingIsAnError) {
   const ScratchFolder folder;
-  const Error error =
-      ErrorOf([&] { EventFileWriter(RealFileSystem(), folder.Path("none"), 5); });
+  const Error error = ErrorOf([&] { EventFileWriter(RealFileSystem(), folder.Path("none"), 5); });
   EXPECT_EQ(error.code(), ErrorCode::kIo);
 }
 

@@ -1,11 +1,11 @@
 // gzip and raw deflate on top of zlib; the caller's buffers are inflated into directly.
 #include "ingot/formats/gzip.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
+
+#include <zlib.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -68,9 +68,8 @@ struct GzipReader::State {
 
 GzipReader::GzipReader(std::span<const std::byte> compressed, std::string name) {
   if (!IsGzip(compressed)) {
-    throw Error(ErrorCode::kCorrupt,
-                name + ": not a gzip stream: it begins with '" + HexBytes(compressed, 2) +
-                    "', expected '1f 8b'");
+    throw Error(ErrorCode::kCorrupt, name + ": not a gzip stream: it begins with '" +
+                                         HexBytes(compressed, 2) + "', expected '1f 8b'");
   }
   state_ = std::make_unique<State>(std::move(name));
   state_->in = compressed;
@@ -86,7 +85,8 @@ void GzipReader::NextMember() {
     inflateReset(&s.stream);
     return;
   }
-  const bool zeros = std::all_of(s.in.begin(), s.in.end(), [](std::byte b) { return b == std::byte{}; });
+  const bool zeros =
+      std::all_of(s.in.begin(), s.in.end(), [](std::byte b) { return b == std::byte{}; });
   if (!zeros) {
     throw Error(ErrorCode::kCorrupt, s.name + ": " + std::to_string(s.in.size()) +
                                          " bytes behind the end of the gzip stream are not gzip");
@@ -107,9 +107,10 @@ size_t GzipReader::Read(std::span<std::byte> out) {
     }
     CheckMemory(status == Z_MEM_ERROR ? status : Z_OK);
     if (status == Z_DATA_ERROR || status == Z_NEED_DICT || status == Z_STREAM_ERROR) {
-      throw Error(ErrorCode::kCorrupt, s.name + ": damaged gzip stream near byte " +
-                                           std::to_string(s.total - s.in.size()) + " of " +
-                                           std::to_string(s.total) + ": " + Reason(s.stream),
+      throw Error(ErrorCode::kCorrupt,
+                  s.name + ": damaged gzip stream near byte " +
+                      std::to_string(s.total - s.in.size()) + " of " + std::to_string(s.total) +
+                      ": " + Reason(s.stream),
                   "get the file again");
     }
     if (s.in.size() == before_in && out.size() == before_out) {
@@ -126,9 +127,8 @@ Blob Gunzip(std::span<const std::byte> compressed, const std::string& name, size
   GzipReader reader(compressed, name);
   // The last four bytes are the size of the last member modulo 2^32: right for nearly every file,
   // and never believed further than deflate can shrink.
-  size_t capacity = compressed.size() >= 18
-                        ? LoadLittle<uint32_t>(compressed.data() + compressed.size() - 4)
-                        : 0;
+  size_t capacity =
+      compressed.size() >= 18 ? LoadLittle<uint32_t>(compressed.data() + compressed.size() - 4) : 0;
   const size_t believable = compressed.size() > max_bytes / kMaxDeflateRatio
                                 ? max_bytes
                                 : compressed.size() * kMaxDeflateRatio;
@@ -140,8 +140,8 @@ Blob Gunzip(std::span<const std::byte> compressed, const std::string& name, size
     std::byte one_more;
     if (reader.Read({&one_more, 1}) == 0) return blob;
     if (capacity >= max_bytes) {
-      throw Error(ErrorCode::kInvalidInput, name + ": inflates to more than the limit of " +
-                                                HumanBytes(max_bytes));
+      throw Error(ErrorCode::kInvalidInput,
+                  name + ": inflates to more than the limit of " + HumanBytes(max_bytes));
     }
     const size_t grown = capacity > max_bytes / 2 ? max_bytes : capacity * 2;
     std::shared_ptr<std::byte> larger = AllocateBytes(grown);
@@ -155,8 +155,8 @@ Blob Gunzip(std::span<const std::byte> compressed, const std::string& name, size
 std::vector<std::byte> Gzip(std::span<const std::byte> bytes, int level) {
   z_stream stream = {};
   CheckMemory(deflateInit2(&stream, level, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY));
-  const std::unique_ptr<z_stream, void (*)(z_stream*)> guard(
-      &stream, [](z_stream* s) { deflateEnd(s); });
+  const std::unique_ptr<z_stream, void (*)(z_stream*)> guard(&stream,
+                                                             [](z_stream* s) { deflateEnd(s); });
   std::vector<std::byte> out(deflateBound(&stream, bytes.size()));
   size_t written = 0;
   int status = Z_OK;
@@ -180,8 +180,8 @@ void InflateRaw(std::span<const std::byte> compressed, std::span<std::byte> out,
                 const std::string& name) {
   z_stream stream = {};
   CheckMemory(inflateInit2(&stream, kRawWindow));
-  const std::unique_ptr<z_stream, void (*)(z_stream*)> guard(
-      &stream, [](z_stream* s) { inflateEnd(s); });
+  const std::unique_ptr<z_stream, void (*)(z_stream*)> guard(&stream,
+                                                             [](z_stream* s) { inflateEnd(s); });
   const size_t wanted = out.size();
   std::byte spare;  // zlib wants room for a byte to see the end of a stream that is exactly full
   int status = Z_OK;
@@ -202,9 +202,9 @@ void InflateRaw(std::span<const std::byte> compressed, std::span<std::byte> out,
   }
   CheckMemory(status == Z_MEM_ERROR ? status : Z_OK);
   if (status == Z_BUF_ERROR) {
-    throw Error(ErrorCode::kCorrupt, name + ": truncated deflate data: " +
-                                         std::to_string(wanted - out.size()) + " of " +
-                                         std::to_string(wanted) + " bytes are there");
+    throw Error(ErrorCode::kCorrupt,
+                name + ": truncated deflate data: " + std::to_string(wanted - out.size()) + " of " +
+                    std::to_string(wanted) + " bytes are there");
   }
   if (status != Z_STREAM_END) {
     throw Error(ErrorCode::kCorrupt, name + ": damaged deflate data: " + Reason(stream));

@@ -8,8 +8,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     constexpr size_t kLimit = 16 << 20;
-    const auto blob = ingot::formats::Gunzip(
-        {reinterpret_cast<const std::byte*>(data), size}, "fuzz", kLimit);
+    const auto blob =
+        ingot::formats::Gunzip({reinterpret_cast<const std::byte*>(data), size}, "fuzz", kLimit);
     if (blob.size > kLimit) __builtin_trap();
   } catch (const ingot::Error&) {
   }

@@ -1,10 +1,10 @@
 // Tests of gzip and raw deflate.
 #include "ingot/formats/gzip.h"
 
+#include <random>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <random>
 
 #include "ingot/formats/test_support.h"
 
@@ -45,9 +45,9 @@ TEST(Gzip, CompressesAndIsDeterministic) {
 
 TEST(Gzip, ReadsWhatTheGzipProgramWrites) {
   // printf hello | gzip -n
-  const auto bytes = BytesOf({0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-                              0x03, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x86,
-                              0xa6, 0x10, 0x36, 0x05, 0x00, 0x00, 0x00});
+  const auto bytes =
+      BytesOf({0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0xcb, 0x48, 0xcd,
+               0xc9, 0xc9, 0x07, 0x00, 0x86, 0xa6, 0x10, 0x36, 0x05, 0x00, 0x00, 0x00});
   EXPECT_EQ(GunzipText(bytes), "hello");
 }
 
@@ -143,7 +143,9 @@ TEST(InflateRaw, NamesWrongSizesAndTruncation) {
   const auto cut = RawPart(gzip).first(40);
   EXPECT_THAT(ErrorOf([&] { InflateRaw(cut, right, "f"); }).message(),
               HasSubstr("f: truncated deflate data"));
-  EXPECT_THAT(ErrorOf([&] { InflateRaw(BytesOf({7, 7, 7}), right, "f"); }).message(),
+  EXPECT_THAT(ErrorOf([&] {
+                InflateRaw(BytesOf({7, 7, 7}), right, "f");
+              }).message(),
               HasSubstr("f: damaged deflate data: invalid"));
 }
 

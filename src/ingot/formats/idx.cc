@@ -50,7 +50,9 @@ struct Header {
   throw Error(ErrorCode::kCorrupt, name + ": " + message, hint);
 }
 
-std::string Bytes(uint64_t count) { return WithThousands(static_cast<int64_t>(count)) + " bytes"; }
+std::string Bytes(uint64_t count) {
+  return WithThousands(static_cast<int64_t>(count)) + " bytes";
+}
 
 // The rank that the magic number declares.
 int CheckMagic(std::span<const std::byte> bytes, const std::string& name) {
@@ -153,7 +155,9 @@ Tensor ParseIdx(const Blob& blob, const std::string& name) {
   return IsGzip(blob.bytes()) ? ParseGzip(blob, name) : ParsePlain(blob, name);
 }
 
-Tensor ReadIdx(const std::string& path) { return ParseIdx(MapBlob(path), path); }
+Tensor ReadIdx(const std::string& path) {
+  return ParseIdx(MapBlob(path), path);
+}
 
 std::vector<std::byte> EncodeIdx(const Tensor& tensor) {
   uint8_t code = 0;

@@ -1,7 +1,8 @@
 // IDX: the format of MNIST and its relatives (yann.lecun.com/exdb/mnist, "the IDX file format").
 //
-// Two zero bytes, an element type, a rank (1 to 8 here), one big endian 32-bit extent for each axis,
-// then the elements, big endian, outermost axis first. A file may be wrapped in gzip as a whole.
+// Two zero bytes, an element type, a rank (1 to 8 here), one big endian 32-bit extent for each
+// axis, then the elements, big endian, outermost axis first. A file may be wrapped in gzip as a
+// whole.
 #pragma once
 
 #include <string>

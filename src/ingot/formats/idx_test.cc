@@ -1,10 +1,10 @@
 // Tests of the IDX reader and writer.
 #include "ingot/formats/idx.h"
 
+#include <numeric>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <numeric>
 
 #include "ingot/formats/gzip.h"
 #include "ingot/formats/test_support.h"
@@ -145,7 +145,8 @@ TEST(Idx, NamesOversizedHeaders) {
   // It fits into 64 bits, but not into the file; nothing of that size may be allocated.
   const auto large = BytesOf({0, 0, 8, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0xff, 0xff, 1, 2, 3});
   EXPECT_THAT(ParseError(large).message(), HasSubstr("; 3 bytes are there"));
-  EXPECT_THAT(ParseError(Gzip(large)).message(), HasSubstr("oversized header: u8[4294967295, 65535]"));
+  EXPECT_THAT(ParseError(Gzip(large)).message(),
+              HasSubstr("oversized header: u8[4294967295, 65535]"));
 }
 
 TEST(Idx, WriterRefusesWhatTheFormatLacks) {

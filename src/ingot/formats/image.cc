@@ -1,11 +1,11 @@
 // PNG through libpng's simplified interface, which needs no setjmp in our code.
 #include "ingot/formats/image.h"
 
-#include <png.h>
-
 #include <algorithm>
 #include <array>
 #include <limits>
+
+#include <png.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -52,7 +52,8 @@ void CheckMagic(std::span<const std::byte> bytes, const std::string& name) {
                 "convert it to PNG");
   }
   throw Error(ErrorCode::kCorrupt, name + ": not a PNG image: it begins with '" +
-                                       HexBytes(bytes, 8) + "', expected '89 50 4e 47 0d 0a 1a 0a'");
+                                       HexBytes(bytes, 8) +
+                                       "', expected '89 50 4e 47 0d 0a 1a 0a'");
 }
 
 // Compares the stated size with the limits and with what so many bytes can hold.
@@ -70,15 +71,17 @@ void CheckSize(std::span<const std::byte> bytes, const std::string& name,
     throw Error(ErrorCode::kCorrupt, name + ": the PNG header says " + size + " pixels");
   }
   if (width * height > static_cast<uint64_t>(limits.pixels)) {
-    throw Error(ErrorCode::kInvalidInput, name + ": " + size + " pixels are more than the limit of " +
-                                              WithThousands(limits.pixels),
-                "make the image smaller");
+    throw Error(
+        ErrorCode::kInvalidInput,
+        name + ": " + size + " pixels are more than the limit of " + WithThousands(limits.pixels),
+        "make the image smaller");
   }
   const uint64_t bits = std::to_integer<uint64_t>(bytes[24]);
   const uint64_t least_bytes = height * ((width * bits + 7) / 8);
   if (least_bytes / kMaxDeflateRatio > bytes.size()) {
-    throw Error(ErrorCode::kCorrupt, name + ": the PNG header says " + size + " pixels, more than " +
-                                         std::to_string(bytes.size()) + " bytes can hold");
+    throw Error(ErrorCode::kCorrupt, name + ": the PNG header says " + size +
+                                         " pixels, more than " + std::to_string(bytes.size()) +
+                                         " bytes can hold");
   }
 }
 
@@ -98,14 +101,16 @@ void CheckImage(const Tensor& image) {
   const bool good = image.dtype() == DType::kU8 && shape.rank() == 3 && shape[0] > 0 &&
                     shape[1] > 0 && shape[2] >= 1 && shape[2] <= 4;
   if (!good) {
-    throw Error(ErrorCode::kInvalidInput, image.empty() ? "an empty tensor is no image"
-                                                        : image.Describe() + " is no image",
+    throw Error(ErrorCode::kInvalidInput,
+                image.empty() ? "an empty tensor is no image" : image.Describe() + " is no image",
                 "expected u8 of shape [height, width, 1 to 4]");
   }
 }
 
 // `value` with the given opacity over white, rounded.
-int OverWhite(int value, int alpha) { return (value * alpha + 255 * (255 - alpha) + 127) / 255; }
+int OverWhite(int value, int alpha) {
+  return (value * alpha + 255 * (255 - alpha) + 127) / 255;
+}
 
 }  // namespace
 
@@ -175,8 +180,8 @@ std::vector<std::byte> EncodePng(const Tensor& image) {
   std::vector<std::byte> out(PNG_IMAGE_PNG_SIZE_MAX(png.image));
   png_alloc_size_t size = out.size();
   if (png_image_write_to_memory(&png.image, out.data(), &size, 0, image.raw(), 0, nullptr) == 0) {
-    throw Error(ErrorCode::kInternal, std::string("libpng cannot write an image: ") +
-                                          png.image.message);
+    throw Error(ErrorCode::kInternal,
+                std::string("libpng cannot write an image: ") + png.image.message);
   }
   out.resize(size);
   return out;

@@ -16,18 +16,18 @@ struct ImageLimits {
 };
 
 // Reads a PNG of any colour type and depth, interlaced or not, with the channels that it has:
-// palettes become RGB, 1, 2, 4 and 16 bits become 8. Nothing is allocated for pixels before the size
-// has been compared with the limits and with the length of the file. Throws Error: kNotFound or kIo
-// from the file, kCorrupt for damage, kInvalidInput above the limits, kUnsupported for other image
-// formats (which it names).
+// palettes become RGB, 1, 2, 4 and 16 bits become 8. Nothing is allocated for pixels before the
+// size has been compared with the limits and with the length of the file. Throws Error: kNotFound
+// or kIo from the file, kCorrupt for damage, kInvalidInput above the limits, kUnsupported for other
+// image formats (which it names).
 Tensor ReadPng(const std::string& path, const ImageLimits& limits = {});
 
 // The same from bytes; `name` is what messages call them.
 Tensor ParsePng(const Blob& blob, const std::string& name, const ImageLimits& limits = {});
 
 // To [H, W, channels], channels being 1 or 3. Alpha is laid over white paper. Grey is
-// (299 R + 587 G + 114 B) / 1000 (ITU-R BT.601), rounded, on the stored values, as is usual in image
-// data sets. Throws Error(kInvalidInput) for a tensor that is no image.
+// (299 R + 587 G + 114 B) / 1000 (ITU-R BT.601), rounded, on the stored values, as is usual in
+// image data sets. Throws Error(kInvalidInput) for a tensor that is no image.
 Tensor ConvertImage(const Tensor& image, int channels);
 
 // Throws Error(kInvalidInput) for a tensor that is not u8 [H, W, 1 to 4] with H and W from 1.

@@ -62,7 +62,8 @@ TEST(Png, RoundTripsOneToFourChannels) {
 }
 
 TEST(ConvertImage, GreyFollowsBt601) {
-  const Tensor image = Tensor::Of<uint8_t>({1, 4, 3}, {255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30});
+  const Tensor image =
+      Tensor::Of<uint8_t>({1, 4, 3}, {255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30});
   EXPECT_EQ(Values(ConvertImage(image, 1)), (std::vector<int>{76, 150, 29, 18}));
   EXPECT_EQ(Values(ConvertImage(image, 3)), Values(image));
 }
@@ -78,11 +79,17 @@ TEST(ConvertImage, GreyBecomesColourAndAlphaLiesOverWhite) {
 }
 
 TEST(ConvertImage, RefusesWhatIsNoImage) {
-  EXPECT_EQ(ErrorOf([] { ConvertImage(Tensor(DType::kF32, Shape{2, 2, 1}), 1); }).message(),
+  EXPECT_EQ(ErrorOf([] {
+              ConvertImage(Tensor(DType::kF32, Shape{2, 2, 1}), 1);
+            }).message(),
             "f32[2, 2, 1] is no image");
-  EXPECT_EQ(ErrorOf([] { EncodePng(Tensor(DType::kU8, Shape{2, 2})); }).message(),
+  EXPECT_EQ(ErrorOf([] {
+              EncodePng(Tensor(DType::kU8, Shape{2, 2}));
+            }).message(),
             "u8[2, 2] is no image");
-  EXPECT_THAT(ErrorOf([] { ConvertImage(Tensor(DType::kU8, Shape{1, 1, 1}), 2); }).message(),
+  EXPECT_THAT(ErrorOf([] {
+                ConvertImage(Tensor(DType::kU8, Shape{1, 1, 1}), 2);
+              }).message(),
               HasSubstr("2 channels"));
 }
 
@@ -115,7 +122,8 @@ TEST(Png, LimitsTheSize) {
   const Error error = ErrorOf([] { ReadPng(kFolder + "rgb.png", {.pixels = 14}); });
   EXPECT_EQ(error.code(), ErrorCode::kInvalidInput);
   EXPECT_THAT(error.message(), HasSubstr("rgb.png: 5 x 3 pixels are more than the limit of 14"));
-  // A header that claims 8000 x 8000 pixels above some 70 bytes: refused before anything is allocated.
+  // A header that claims 8000 x 8000 pixels above some 70 bytes: refused before anything is
+  // allocated.
   std::string file = ReadFile(kFolder + "rgb.png");
   for (const size_t at : {18u, 22u}) {
     file[at] = 0x1f;

@@ -183,8 +183,8 @@ std::string_view HeaderText(std::span<const std::byte> bytes, const std::string&
   const size_t start = version == 1 ? 10 : 12;
   if (bytes.size() < start) Corrupt(name, "truncated npy file: it ends inside the header");
   if (version < 1 || version > 3) {
-    throw Error(ErrorCode::kUnsupported, name + ": npy version " + std::to_string(version) +
-                                             ", expected 1, 2 or 3");
+    throw Error(ErrorCode::kUnsupported,
+                name + ": npy version " + std::to_string(version) + ", expected 1, 2 or 3");
   }
   const size_t length = version == 1 ? LoadLittle<uint16_t>(bytes.data() + 8)
                                      : LoadLittle<uint32_t>(bytes.data() + 8);
@@ -254,7 +254,9 @@ Tensor ParseNpy(const Blob& blob, const std::string& name) {
   return tensor;
 }
 
-Tensor ReadNpy(const std::string& path) { return ParseNpy(MapBlob(path), path); }
+Tensor ReadNpy(const std::string& path) {
+  return ParseNpy(MapBlob(path), path);
+}
 
 std::vector<std::byte> EncodeNpy(const Tensor& tensor) {
   const auto type = std::find_if(kTypeCodes.begin(), kTypeCodes.end(),
@@ -274,7 +276,9 @@ std::vector<std::byte> EncodeNpy(const Tensor& tensor) {
   }
   text += rank == 1 ? ",), }" : "), }";
   // The elements begin at a multiple of 64 behind spaces and a line end, as NumPy pads them.
-  const auto padded = [&](size_t start) { return (start + text.size() + 1 + 63) / 64 * 64 - start; };
+  const auto padded = [&](size_t start) {
+    return (start + text.size() + 1 + 63) / 64 * 64 - start;
+  };
   const bool is_long = padded(10) > std::numeric_limits<uint16_t>::max();
   const size_t length = padded(is_long ? 12 : 10);
   text.resize(length - 1, ' ');
@@ -301,7 +305,9 @@ NpzFile::NpzFile(ZipFile zip) : zip_(std::move(zip)) {
   }
 }
 
-NpzFile NpzFile::Open(const std::string& path) { return NpzFile(ZipFile::Open(path)); }
+NpzFile NpzFile::Open(const std::string& path) {
+  return NpzFile(ZipFile::Open(path));
+}
 
 NpzFile NpzFile::Parse(Blob blob, std::string name) {
   return NpzFile(ZipFile::Parse(std::move(blob), std::move(name)));
@@ -313,8 +319,8 @@ Tensor NpzFile::Get(std::string_view name) const {
     const ZipEntry& entry = zip_.entries()[i];
     return ParseNpy(zip_.Read(entry), zip_.name() + ": entry '" + entry.name + "'");
   }
-  throw Error(ErrorCode::kNotFound,
-              zip_.name() + ": no array '" + std::string(name) + "'", DidYouMean(name, names_));
+  throw Error(ErrorCode::kNotFound, zip_.name() + ": no array '" + std::string(name) + "'",
+              DidYouMean(name, names_));
 }
 
 void WriteNpz(std::span<const NamedTensor> arrays, const ByteSink& sink) {

@@ -28,7 +28,8 @@ Tensor ParseNpy(const Blob& blob, const std::string& name);
 bool IsNpy(std::span<const std::byte> bytes);
 
 // Version 1.0 (2.0 where the header is long), C order, little endian, with the header that NumPy
-// itself writes. Throws Error(kInvalidInput) for types that NumPy does not have (bf16, 8-bit floats).
+// itself writes. Throws Error(kInvalidInput) for types that NumPy does not have (bf16, 8-bit
+// floats).
 std::vector<std::byte> EncodeNpy(const Tensor& tensor);
 
 // The arrays of an npz file by name (the names in the zip without ".npy"), read on demand.

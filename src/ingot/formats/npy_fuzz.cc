@@ -11,7 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Blob blob = CopyBlob({reinterpret_cast<const std::byte*>(data), size});
     if (IsNpy(blob.bytes())) {
       const ingot::Tensor tensor = ParseNpy(blob, "fuzz");
-      if (ParseNpy(CopyBlob(EncodeNpy(tensor)), "again").shape() != tensor.shape()) __builtin_trap();
+      if (ParseNpy(CopyBlob(EncodeNpy(tensor)), "again").shape() != tensor.shape())
+        __builtin_trap();
     } else {
       const NpzFile file = NpzFile::Parse(blob, "fuzz");
       for (const std::string& name : file.names()) {

@@ -33,12 +33,13 @@ Error ParseError(const std::vector<std::byte>& bytes) {
 }
 
 TEST(Npy, RoundTripsEveryTypeAndRank) {
-  for (const DType dtype : {DType::kBool, DType::kI8, DType::kI16, DType::kI32, DType::kI64, DType::kU8,
-                            DType::kU16, DType::kU32, DType::kU64, DType::kF16, DType::kF32,
-                            DType::kF64}) {
+  for (const DType dtype :
+       {DType::kBool, DType::kI8, DType::kI16, DType::kI32, DType::kI64, DType::kU8, DType::kU16,
+        DType::kU32, DType::kU64, DType::kF16, DType::kF32, DType::kF64}) {
     for (const Shape& shape : {Shape{}, Shape{5}, Shape{2, 3}, Shape{0, 2}, Shape{1, 2, 1, 2}}) {
       Tensor values(DType::kI64, shape);
-      for (int64_t i = 0; i < values.size(); ++i) values.data<int64_t>()[static_cast<size_t>(i)] = i % 2;
+      for (int64_t i = 0; i < values.size(); ++i)
+        values.data<int64_t>()[static_cast<size_t>(i)] = i % 2;
       const Tensor tensor = values.Cast(dtype);
       const auto bytes = EncodeNpy(tensor);
       EXPECT_EQ((bytes.size() - tensor.bytes()) % 64, 0u);
@@ -64,7 +65,8 @@ TEST(Npy, ReadsNumPysFilesAndWritesTheSameBytes) {
 
 TEST(Npy, ReadsVersions2And3AndOldIntegers) {
   for (const int version : {2, 3}) {
-    const auto bytes = NpyOf("{\"descr\": \"|u1\", 'fortran_order': True, 'shape': (3L,)}  \n", 3, version);
+    const auto bytes =
+        NpyOf("{\"descr\": \"|u1\", 'fortran_order': True, 'shape': (3L,)}  \n", 3, version);
     EXPECT_EQ(ParseNpy(BlobOf(bytes), "a.npy").ToInts(), (std::vector<int64_t>{0, 1, 2}));
   }
   EXPECT_EQ(ParseError(NpyOf("", 0, 4)).message(), "a.npy: npy version 4, expected 1, 2 or 3");
@@ -95,16 +97,20 @@ TEST(Npy, EveryTruncationIsAnError) {
 TEST(Npy, NamesWhatIsWrong) {
   EXPECT_THAT(ParseError(BytesOf({'P', 'K', 3, 4, 0, 0})).message(),
               StartsWith("a.npy: not an npy file: it begins with '50 4b 03 04 00 00'"));
-  const auto message = [](const std::string& header) { return ParseError(NpyOf(header, 8)).message(); };
+  const auto message = [](const std::string& header) {
+    return ParseError(NpyOf(header, 8)).message();
+  };
   EXPECT_EQ(message("{'descr': '|u1', 'fortran_order': False, 'shape': (7,), }"),
             "a.npy: trailing bytes: u8[7] is 7 bytes, 8 are there");
-  EXPECT_EQ(message("{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807, 2), }"),
-            "a.npy: oversized header: f64[9223372036854775807, 2] is more than any file can hold");
+  EXPECT_EQ(
+      message("{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807, 2), }"),
+      "a.npy: oversized header: f64[9223372036854775807, 2] is more than any file can hold");
   EXPECT_EQ(message("{'descr': '<U8', 'fortran_order': False, 'shape': (), }"),
             "a.npy: npy type '<U8' is not supported, expected numbers or bool");
   EXPECT_EQ(message("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (), }"),
             "a.npy: an npy array of records, expected numbers");
-  EXPECT_THAT(message("{'descr': '<f8', 'shape': (1,), }"), HasSubstr("damaged npy header: too few keys"));
+  EXPECT_THAT(message("{'descr': '<f8', 'shape': (1,), }"),
+              HasSubstr("damaged npy header: too few keys"));
   EXPECT_THAT(message("{'descr': '<f8', 'fortran_order': maybe, 'shape': (1,), }"),
               HasSubstr("damaged npy header: neither True nor False near character 34"));
   EXPECT_THAT(message("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }"),

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <set>
+
+#include <nlohmann/json.hpp>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -65,7 +66,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
   bool start_object(std::size_t) override {
     switch (place_) {
-      case Place::kBegin: return Go(Place::kRoot);
+      case Place::kBegin:
+        return Go(Place::kRoot);
       case Place::kRoot:
         if (key_ == kMetadataKey) return Go(Place::kMetadata);
         entry_ = {};
@@ -74,7 +76,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
         offsets_.clear();
         seen_ = 0;
         return Go(Place::kTensor);
-      default: return Unexpected("an object");
+      default:
+        return Unexpected("an object");
     }
   }
 
@@ -167,10 +170,13 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
   std::string Where() const {
     switch (place_) {
-      case Place::kMetadata: return "__metadata__";
+      case Place::kMetadata:
+        return "__metadata__";
       case Place::kTensor:
-      case Place::kArray: return "tensor '" + entry_.name + "'";
-      default: return "the header";
+      case Place::kArray:
+        return "tensor '" + entry_.name + "'";
+      default:
+        return "the header";
     }
   }
 
@@ -295,7 +301,9 @@ SafetensorsFile SafetensorsFile::Parse(Blob blob, std::string name) {
   return file;
 }
 
-bool SafetensorsFile::Contains(std::string_view name) const { return index_.contains(name); }
+bool SafetensorsFile::Contains(std::string_view name) const {
+  return index_.contains(name);
+}
 
 Tensor SafetensorsFile::Get(std::string_view name) const {
   const auto found = index_.find(name);
@@ -320,9 +328,9 @@ std::string Quoted(const std::string& text) {
   try {
     return Json(text).dump();
   } catch (const Json::exception&) {
-    throw Error(ErrorCode::kInvalidInput,
-                "safetensors: the name or metadata beginning '" +
-                    HexBytes(AsBytes(text), 16) + "' (hex) is not valid UTF-8");
+    throw Error(ErrorCode::kInvalidInput, "safetensors: the name or metadata beginning '" +
+                                              HexBytes(AsBytes(text), 16) +
+                                              "' (hex) is not valid UTF-8");
   }
 }
 
@@ -391,10 +399,9 @@ void WriteSafetensors(std::span<const NamedTensor> tensors,
   const std::vector<const NamedTensor*> order = InFileOrder(tensors);
   const std::string header = HeaderText(order, metadata);
   if (header.size() > kMaxSafetensorsHeader) {
-    throw Error(ErrorCode::kInvalidInput, "the safetensors header would take " +
-                                              std::to_string(header.size()) + " bytes, at most " +
-                                              std::to_string(kMaxSafetensorsHeader) +
-                                              " are allowed");
+    throw Error(ErrorCode::kInvalidInput,
+                "the safetensors header would take " + std::to_string(header.size()) +
+                    " bytes, at most " + std::to_string(kMaxSafetensorsHeader) + " are allowed");
   }
   std::vector<std::byte> start;
   AppendLittle(start, static_cast<uint64_t>(header.size()));

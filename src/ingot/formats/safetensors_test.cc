@@ -51,7 +51,8 @@ std::vector<NamedTensor> Samples() {
 }
 
 TEST(Safetensors, RoundTripsEveryType) {
-  const auto bytes = EncodeSafetensors(Samples(), {{"format", "pt"}, {"note", "a \"quoted\" \n line"}});
+  const auto bytes =
+      EncodeSafetensors(Samples(), {{"format", "pt"}, {"note", "a \"quoted\" \n line"}});
   const SafetensorsFile file = SafetensorsFile::Parse(BlobOf(bytes), "m");
   EXPECT_EQ(file.entries().size(), Samples().size());
   for (const NamedTensor& sample : Samples()) {
@@ -78,7 +79,8 @@ TEST(Safetensors, OrderDoesNotDependOnTheCallersAndHeaderIsPadded) {
 
 TEST(Safetensors, WritesTheExactBytesOfTheFormat) {
   const std::vector<NamedTensor> tensors = {{"x", Tensor::Of<uint8_t>({2}, {5, 6})}};
-  std::string header = R"({"__metadata__":{"k":"v"},"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})";
+  std::string header =
+      R"({"__metadata__":{"k":"v"},"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   auto expected = FileOf(header, 2);
   expected[expected.size() - 2] = std::byte{5};
@@ -94,7 +96,8 @@ TEST(Safetensors, ReadsTheReferenceImplementationsFileAndWritesTheSameBytes) {
   EXPECT_EQ(file.Get("scalar").Describe(), "f64[]");
   EXPECT_EQ(file.Get("empty").Describe(), "f16[0, 3]");
   EXPECT_EQ(file.Get("mask").ToInts(), (std::vector<int64_t>{1, 0, 1}));
-  EXPECT_THAT(file.metadata(), ElementsAre(std::pair<const std::string, std::string>("format", "np")));
+  EXPECT_THAT(file.metadata(),
+              ElementsAre(std::pair<const std::string, std::string>("format", "np")));
 
   std::vector<NamedTensor> tensors;
   for (const auto& entry : file.entries()) tensors.push_back({entry.name, file.Get(entry.name)});
@@ -111,8 +114,8 @@ TEST(Safetensors, ViewsTheMappedFile) {
 }
 
 TEST(Safetensors, MisalignedTensorsAreCopied) {
-  std::string header =
-      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
+  std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                       R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   auto bytes = FileOf(header, 5);
   bytes[bytes.size() - 1] = std::byte{0x3f};
@@ -176,7 +179,8 @@ std::string Entry(const std::string& name, const std::string& dtype, const std::
 TEST(Safetensors, NamesKeysGivenTwice) {
   const std::string a = Entry("a", "U8", "[0]", "[0,0]");
   EXPECT_EQ(MessageOf("{" + a + "," + a + "}"), "m: the header has the key 'a' twice");
-  EXPECT_EQ(MessageOf(R"({"a":{"shape":[1],"shape":[2]}})"), "m: tensor 'a' has the key 'shape' twice");
+  EXPECT_EQ(MessageOf(R"({"a":{"shape":[1],"shape":[2]}})"),
+            "m: tensor 'a' has the key 'shape' twice");
   EXPECT_EQ(MessageOf(R"({"__metadata__":{"k":"1","k":"2"}})"),
             "m: __metadata__ has the key 'k' twice");
   EXPECT_EQ(MessageOf(R"({"__metadata__":{},"__metadata__":{}})"),
@@ -190,10 +194,14 @@ TEST(Safetensors, NamesOffsetsThatDoNotFit) {
             "m: tensor 'a' is f32[9223372036854775807, 2], too large; its data_offsets hold 4");
   EXPECT_EQ(MessageOf("{" + Entry("a", "U8", "[2]", "[2,0]") + "}", 2),
             "m: tensor 'a' has data_offsets [2, 0], expected [begin, end]");
-  EXPECT_EQ(MessageOf("{" + Entry("a", "U8", "[2]", "[0,2]") + "," + Entry("b", "U8", "[2]", "[1,3]") + "}", 3),
-            "m: tensor 'b' begins at byte 1 of the data, inside the tensor that ends at 2");
-  EXPECT_EQ(MessageOf("{" + Entry("a", "U8", "[2]", "[0,2]") + "," + Entry("b", "U8", "[2]", "[3,5]") + "}", 5),
-            "m: tensor 'b' begins at byte 3 of the data, behind a hole after the tensor that ends at 2");
+  EXPECT_EQ(
+      MessageOf(
+          "{" + Entry("a", "U8", "[2]", "[0,2]") + "," + Entry("b", "U8", "[2]", "[1,3]") + "}", 3),
+      "m: tensor 'b' begins at byte 1 of the data, inside the tensor that ends at 2");
+  EXPECT_EQ(
+      MessageOf(
+          "{" + Entry("a", "U8", "[2]", "[0,2]") + "," + Entry("b", "U8", "[2]", "[3,5]") + "}", 5),
+      "m: tensor 'b' begins at byte 3 of the data, behind a hole after the tensor that ends at 2");
   EXPECT_EQ(MessageOf("{" + Entry("a", "U8", "[2]", "[0,2]") + "}", 1),
             "m: truncated safetensors file: the tensors take 2 bytes, 1 are there");
   EXPECT_EQ(MessageOf("{" + Entry("a", "U8", "[2]", "[0,2]") + "}", 3),

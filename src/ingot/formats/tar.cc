@@ -59,7 +59,9 @@ uint64_t Checksum(std::string_view header) {
   return sum;
 }
 
-size_t RoundedUp(size_t size) { return (size + kBlock - 1) / kBlock * kBlock; }
+size_t RoundedUp(size_t size) {
+  return (size + kBlock - 1) / kBlock * kBlock;
+}
 
 }  // namespace
 

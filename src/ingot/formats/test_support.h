@@ -1,8 +1,6 @@
 // Helpers of the formats' tests: bytes from text and numbers, scratch folders, error texts.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <initializer_list>
@@ -11,14 +9,20 @@
 #include <utility>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/formats/bytes.h"
 
 namespace ingot::formats {
 
-inline Blob BlobOf(std::string_view text) { return CopyBlob(AsBytes(text)); }
-inline Blob BlobOf(const std::vector<std::byte>& bytes) { return CopyBlob(bytes); }
+inline Blob BlobOf(std::string_view text) {
+  return CopyBlob(AsBytes(text));
+}
+inline Blob BlobOf(const std::vector<std::byte>& bytes) {
+  return CopyBlob(bytes);
+}
 
 inline std::vector<std::byte> BytesOf(std::initializer_list<int> values) {
   std::vector<std::byte> bytes;

@@ -2,12 +2,11 @@
 // only the length matters.
 #include "ingot/formats/zip.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <limits>
 #include <set>
 
+#include "ingot/base/crc32.h"
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
 #include "ingot/formats/endian.h"
@@ -78,7 +77,8 @@ Directory ReadEnd(std::span<const std::byte> bytes, const std::string& name) {
     throw Error(ErrorCode::kUnsupported, name + ": a zip archive in several parts");
   }
   Directory directory{end.U32(16), end.U32(12), end.U16(10)};
-  const bool is64 = directory.offset == kIn64 || directory.bytes == kIn64 || directory.count == 0xffff;
+  const bool is64 =
+      directory.offset == kIn64 || directory.bytes == kIn64 || directory.count == 0xffff;
   if (is64 && at >= kLocator64Bytes) {
     const Fields locator(bytes, at - kLocator64Bytes);
     if (locator.U32(0) == kLocator64Magic) {
@@ -111,7 +111,8 @@ void ReadExtra64(std::span<const std::byte> extra, ZipEntry& entry, const std::s
       size_t used = 4;
       for (uint64_t* value : {&entry.bytes, &entry.compressed_bytes, &entry.local_offset}) {
         if (*value != kIn64) continue;
-        if (used + 8 > size + 4) Corrupt(name, "the zip64 field of '" + entry.name + "' is too short");
+        if (used + 8 > size + 4)
+          Corrupt(name, "the zip64 field of '" + entry.name + "' is too short");
         *value = field.U64(used);
         used += 8;
       }
@@ -123,7 +124,9 @@ void ReadExtra64(std::span<const std::byte> extra, ZipEntry& entry, const std::s
 
 }  // namespace
 
-ZipFile ZipFile::Open(const std::string& path) { return Parse(MapBlob(path), path); }
+ZipFile ZipFile::Open(const std::string& path) {
+  return Parse(MapBlob(path), path);
+}
 
 ZipFile ZipFile::Parse(Blob blob, std::string name) {
   const std::span<const std::byte> bytes = blob.bytes();
@@ -140,7 +143,8 @@ ZipFile ZipFile::Parse(Blob blob, std::string name) {
     const size_t name_bytes = fields.U16(28);
     const size_t extra_bytes = fields.U16(30);
     const size_t entry_bytes = kCentralBytes + name_bytes + extra_bytes + fields.U16(32);
-    if (end - at < entry_bytes) Corrupt(name, "damaged zip directory at entry " + std::to_string(i));
+    if (end - at < entry_bytes)
+      Corrupt(name, "damaged zip directory at entry " + std::to_string(i));
     ZipEntry entry;
     entry.name = AsText(bytes.subspan(at + kCentralBytes, name_bytes));
     entry.method = fields.U16(10);
@@ -149,7 +153,8 @@ ZipFile ZipFile::Parse(Blob blob, std::string name) {
     entry.bytes = fields.U32(24);
     entry.local_offset = fields.U32(42);
     ReadExtra64(bytes.subspan(at + kCentralBytes + name_bytes, extra_bytes), entry, name);
-    if (!names.insert(entry.name).second) Corrupt(name, "two entries are called '" + entry.name + "'");
+    if (!names.insert(entry.name).second)
+      Corrupt(name, "two entries are called '" + entry.name + "'");
     zip.entries_.push_back(std::move(entry));
     at += entry_bytes;
   }
@@ -166,11 +171,12 @@ Blob ZipFile::Read(const ZipEntry& entry) const {
     Corrupt(where, "no local header at byte " + std::to_string(entry.local_offset));
   }
   const Fields local(bytes, entry.local_offset);
-  if ((local.U16(6) & kEncrypted) != 0) throw Error(ErrorCode::kUnsupported, where + " is encrypted");
+  if ((local.U16(6) & kEncrypted) != 0)
+    throw Error(ErrorCode::kUnsupported, where + " is encrypted");
   const uint64_t begin = entry.local_offset + kLocalBytes + local.U16(26) + local.U16(28);
   if (!Fits(bytes, begin, entry.compressed_bytes)) {
-    Corrupt(where, "truncated: " + std::to_string(entry.compressed_bytes) +
-                       " bytes from byte " + std::to_string(begin) + " are stated, the archive has " +
+    Corrupt(where, "truncated: " + std::to_string(entry.compressed_bytes) + " bytes from byte " +
+                       std::to_string(begin) + " are stated, the archive has " +
                        std::to_string(bytes.size()));
   }
   const auto compressed = bytes.subspan(begin, entry.compressed_bytes);
@@ -193,8 +199,8 @@ Blob ZipFile::Read(const ZipEntry& entry) const {
                                              std::to_string(entry.method) +
                                              ", expected 0 (stored) or 8 (deflated)");
   }
-  const uLong crc = crc32_z(0, reinterpret_cast<const Bytef*>(blob.data.get()), blob.size);
-  if (crc != entry.crc32) Corrupt(where, "wrong checksum: the contents are damaged");
+  if (Crc32(blob.bytes()) != entry.crc32)
+    Corrupt(where, "wrong checksum: the contents are damaged");
   return blob;
 }
 
@@ -212,7 +218,8 @@ void AppendCommon(std::vector<std::byte>& out, const Written& entry) {
   constexpr uint16_t kUtf8 = 1 << 11;
   constexpr uint16_t kDate = (1 << 5) | 1;  // 1980-01-01, the first that zip knows
   const auto bytes = static_cast<uint32_t>(entry.file->second.size());
-  for (const uint16_t field : {kVersion, kUtf8, kStored, uint16_t{0}, kDate}) AppendLittle(out, field);
+  for (const uint16_t field : {kVersion, kUtf8, kStored, uint16_t{0}, kDate})
+    AppendLittle(out, field);
   for (const uint32_t field : {entry.crc32, bytes, bytes}) AppendLittle(out, field);
   AppendLittle(out, static_cast<uint16_t>(entry.file->first.size()));
   AppendLittle(out, uint16_t{0});  // extra
@@ -230,8 +237,7 @@ void CheckWritable(std::span<const NamedBytes> files) {
   }
   if (files.size() >= 0xffff || total >= kIn64) {
     throw Error(ErrorCode::kInvalidInput, "zip: " + std::to_string(files.size()) + " entries of " +
-                                              HumanBytes(total) +
-                                              " are more than 65,534 or 4 GiB");
+                                              HumanBytes(total) + " are more than 65,534 or 4 GiB");
   }
 }
 
@@ -242,10 +248,7 @@ void WriteZip(std::span<const NamedBytes> files, const ByteSink& sink) {
   std::vector<Written> written;
   uint32_t offset = 0;
   for (const NamedBytes& file : files) {
-    const auto* data = reinterpret_cast<const Bytef*>(file.second.data());
-    // zlib takes a null pointer for a request of the initial value, which is 0 as for no bytes.
-    const uLong crc = crc32_z(0, data, file.second.size());
-    written.push_back({&file, static_cast<uint32_t>(crc), offset});
+    written.push_back({&file, Crc32(std::span<const std::byte>(file.second)), offset});
     std::vector<std::byte> header;
     AppendLittle(header, kLocalMagic);
     AppendCommon(header, written.back());
@@ -260,7 +263,7 @@ void WriteZip(std::span<const NamedBytes> files, const ByteSink& sink) {
     AppendLittle(tail, uint16_t{20});  // made by version 2.0, as everything here
     AppendCommon(tail, entry);
     for (int i = 0; i < 3; ++i) AppendLittle(tail, uint16_t{0});  // comment, disk, internal
-    AppendLittle(tail, uint32_t{0});                               // external attributes
+    AppendLittle(tail, uint32_t{0});                              // external attributes
     AppendLittle(tail, entry.offset);
     AppendTo(tail)(AsBytes(entry.file->first));
   }

@@ -42,9 +42,9 @@ class ZipFile {
   std::vector<ZipEntry> entries_;
 };
 
-// Writes stored entries in the order given, dated 1980-01-01, so that equal input gives equal bytes.
-// Throws Error(kInvalidInput) where a name appears twice or is too long, or the archive would
-// exceed 4 GiB or 65,535 entries.
+// Writes stored entries in the order given, dated 1980-01-01, so that equal input gives equal
+// bytes. Throws Error(kInvalidInput) where a name appears twice or is too long, or the archive
+// would exceed 4 GiB or 65,535 entries.
 using NamedBytes = std::pair<std::string, std::vector<std::byte>>;
 void WriteZip(std::span<const NamedBytes> files, const ByteSink& sink);
 

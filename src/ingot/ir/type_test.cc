@@ -11,7 +11,7 @@ namespace {
 const Dimension kUnknown;
 
 TEST(Dimension, IsStaticSymbolicOrUnknown) {
-  EXPECT_TRUE(Dimension(0).is_static());
+  EXPECT_TRUE(Dimension(int64_t{0}).is_static());
   EXPECT_EQ(Dimension(64).value(), 64);
   EXPECT_FALSE(Dimension(64).is_symbolic());
   EXPECT_TRUE(Dimension("batch").is_symbolic());
@@ -88,7 +88,7 @@ TEST(Broadcast, FollowsOnnxAndIsSureOnlyOfWhatIsSure) {
   EXPECT_EQ(broadcast({2, 3}, {3}), "[2, 3]");
   EXPECT_EQ(broadcast({}, {}), "[]");
   EXPECT_EQ(broadcast({2, 1, 5}, {3, 1}), "[2, 3, 5]");
-  EXPECT_EQ(broadcast({0, 3}, {1, 3}), "[0, 3]");
+  EXPECT_EQ(broadcast({int64_t{0}, 3}, {1, 3}), "[0, 3]");
   EXPECT_EQ(broadcast({"batch", 64}, {64}), "[batch, 64]");
   EXPECT_EQ(broadcast({"batch", 64}, {1, 64}), "[batch, 64]");
   EXPECT_EQ(broadcast({"batch"}, {"batch"}), "[batch]");

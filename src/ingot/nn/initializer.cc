@@ -68,9 +68,9 @@ void Orthonormalise(Values& m, size_t rows, size_t columns) {
 
 Values Orthogonal(const Request& request) {
   if (request.shape.rank() < 2) {
-    throw Error(ErrorCode::kInvalidInput,
-                "orthogonal needs a matrix, but the parameter's shape is " +
-                    request.shape.ToString());
+    throw Error(
+        ErrorCode::kInvalidInput,
+        "orthogonal needs a matrix, but the parameter's shape is " + request.shape.ToString());
   }
   const auto columns = static_cast<size_t>(request.shape.dim(-1));
   const size_t rows = static_cast<size_t>(request.shape.size()) / std::max<size_t>(columns, 1);
@@ -94,7 +94,9 @@ struct Kind {
   std::vector<std::string> options;  // members of Initializer that it reads
 };
 
-Values UniformOf(const Request& request, double limit) { return Uniform(request, -limit, limit); }
+Values UniformOf(const Request& request, double limit) {
+  return Uniform(request, -limit, limit);
+}
 
 const std::map<std::string, Kind>& Kinds() {
   static const std::map<std::string, Kind> kinds = {
@@ -191,8 +193,7 @@ ConfigNode WriteInitializer(const Initializer& initializer) {
   if (kind == Kinds().end() || kind->second.options.empty()) {
     return ConfigNode::Scalar(initializer.kind);
   }
-  return ConfigNode::Map(
-      {{kind->first, TableOf(kind->first, kind->second).Write(initializer)}});
+  return ConfigNode::Map({{kind->first, TableOf(kind->first, kind->second).Write(initializer)}});
 }
 
 std::vector<OptionHelp> InitializerHelp() {

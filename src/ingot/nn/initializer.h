@@ -38,12 +38,12 @@ Fans FansOf(const Shape& shape);
 
 struct Initializer {
   std::string kind = "zeros";
-  double mean = 0;    // normal
-  double std = 0.05;  // normal
-  double low = -0.05;   // uniform
-  double high = 0.05;   // uniform
-  double value = 0;     // constant
-  double gain = 1;      // orthogonal
+  double mean = 0;     // normal
+  double std = 0.05;   // normal
+  double low = -0.05;  // uniform
+  double high = 0.05;  // uniform
+  double value = 0;    // constant
+  double gain = 1;     // orthogonal
 };
 
 // `glorot_uniform`, or `normal: {std: 0.01}`. Throws Error(kInvalidInput) at the node's place.

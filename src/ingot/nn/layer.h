@@ -1,7 +1,7 @@
 // Layer: a named piece of a network with its own options, built as IR; and LayerRegistry.
 //
-// Each kind of layer is a file in layers/ with one OptionTable and one Build function, and a line in
-// layers/standard_layers.cc. A program that links Ingot adds its own with registry.Add(...).
+// Each kind of layer is a file in layers/ with one OptionTable and one Build function, and a line
+// in layers/standard_layers.cc. A program that links Ingot adds its own with registry.Add(...).
 #pragma once
 
 #include <cstdint>

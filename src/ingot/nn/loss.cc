@@ -55,8 +55,10 @@ ir::Value* BuildCrossEntropy(const CrossEntropyOptions& options, ir::Builder& bu
                              ir::Value* output, ir::Value* target) {
   const ir::Type& logits = output->type();
   if (logits.rank() != 2) {
-    throw Error(ErrorCode::kInvalidInput, "softmax_cross_entropy takes an output [batch, classes], "
-                                          "got " + ir::ToString(logits.dims()));
+    throw Error(ErrorCode::kInvalidInput,
+                "softmax_cross_entropy takes an output [batch, classes], "
+                "got " +
+                    ir::ToString(logits.dims()));
   }
   const bool numbers = IsInteger(target->type().dtype());
   if (numbers && target->type().rank() == 2 && target->type().dim(1) == ir::Dimension(1)) {
@@ -170,8 +172,7 @@ ir::Value* MatchTarget(ir::Builder& builder, const std::string& what, ir::Value*
   const ir::Dimensions& want = output->type().dims();
   ir::Dimensions have = target->type().dims();
   if (target->type().dtype() != output->type().dtype()) {
-    target = builder.Op("Cast", {target},
-                        {{"to", static_cast<int64_t>(output->type().dtype())}});
+    target = builder.Op("Cast", {target}, {{"to", static_cast<int64_t>(output->type().dtype())}});
   }
   if (have == want) return target;
   ir::Dimensions column = have;

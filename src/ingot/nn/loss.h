@@ -17,8 +17,8 @@
 namespace ingot::nn {
 
 struct Loss {
-  std::string name;      // "softmax_cross_entropy"
-  ConfigNode resolved;   // with every option written out
+  std::string name;     // "softmax_cross_entropy"
+  ConfigNode resolved;  // with every option written out
   // A softmax or sigmoid at the end of the network is left out of the loss, which takes what goes
   // into it: the same value, without loss of precision. "Softmax", "Sigmoid" or "".
   std::string absorbs;

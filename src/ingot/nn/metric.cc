@@ -16,8 +16,7 @@ struct TopKOptions {
 };
 
 const OptionTable<PlainOptions>& AccuracyTable() {
-  static const OptionTable<PlainOptions> table("accuracy",
-                                               "share of samples whose class is right");
+  static const OptionTable<PlainOptions> table("accuracy", "share of samples whose class is right");
   return table;
 }
 
@@ -53,8 +52,10 @@ ir::Value* Hits(ir::Builder& builder, const std::string& what, int64_t k, ir::Va
   if (scores.rank() != 2 || (labels.rank() != 1 && !column &&
                              (labels.rank() != 2 || !(labels.dim(1) == scores.dim(1))))) {
     throw Error(ErrorCode::kInvalidInput,
-                what + " takes scores [batch, classes] and class numbers or one-hot labels, but the "
-                       "output is " + ir::ToString(scores.dims()) + " and the target 'y' is " +
+                what +
+                    " takes scores [batch, classes] and class numbers or one-hot labels, but the "
+                    "output is " +
+                    ir::ToString(scores.dims()) + " and the target 'y' is " +
                     ir::ToString(labels.dims()));
   }
   if (one_score) {  // the logit of class 1 against 0
@@ -96,7 +97,9 @@ struct MetricKind {
   std::function<Metric(const ConfigNode&)> read;
 };
 
-std::string NameOf(const std::string& kind, const PlainOptions&) { return kind; }
+std::string NameOf(const std::string& kind, const PlainOptions&) {
+  return kind;
+}
 std::string NameOf(const std::string&, const TopKOptions& options) {
   return "top_" + std::to_string(options.k);
 }

@@ -19,7 +19,7 @@
 namespace ingot::nn {
 
 struct Metric {
-  std::string name;     // "accuracy", "top_5"
+  std::string name;  // "accuracy", "top_5"
   ConfigNode resolved;
   // output [batch, ...] and target [batch, ...] -> [batch]. Throws Error(kInvalidInput) where they
   // do not fit the metric.

@@ -54,8 +54,7 @@ class NetworkBuilder {
     output_ = network_.graph->FindInput("x");
     std::string before = "the data";
     if (options_.x.dtype != options_.precision) {
-      output_ = builder_->Op("Cast", {output_},
-                             {{"to", static_cast<int64_t>(options_.precision)}});
+      output_ = builder_->Op("Cast", {output_}, {{"to", static_cast<int64_t>(options_.precision)}});
     }
     std::vector<ConfigNode> resolved;
     for (size_t i = 0; i < list.items().size(); ++i) {
@@ -108,8 +107,8 @@ class NetworkBuilder {
     ir::Value* scores = LossInput(loss);
     builder_->set_layer("loss (" + loss.name + ")");
     CheckClasses(loss, scores);
-    const std::string context = "loss after " + last_layer_ + ", which gives " +
-                                output_->type().ToString();
+    const std::string context =
+        "loss after " + last_layer_ + ", which gives " + output_->type().ToString();
     try {
       network_.graph->AddOutput(loss.build(*builder_, scores, y), "loss");
     } catch (const Error& error) {
@@ -138,12 +137,11 @@ class NetworkBuilder {
     if (scores->type().rank() != 2 || !scores->type().dim(1).is_static()) return;
     const int64_t outputs = scores->type().dim(1).value();
     if (outputs >= options_.y.classes) return;
-    throw AtNode(options_.loss,
-                 Error(ErrorCode::kInvalidInput,
-                       last_layer_ + " gives " + output_->type().ToString() +
-                           ", but the labels have " + std::to_string(options_.y.classes) +
-                           " classes",
-                       "give the last layer one output for each class"));
+    throw AtNode(options_.loss, Error(ErrorCode::kInvalidInput,
+                                      last_layer_ + " gives " + output_->type().ToString() +
+                                          ", but the labels have " +
+                                          std::to_string(options_.y.classes) + " classes",
+                                      "give the last layer one output for each class"));
   }
 
   const NetworkOptions& options_;
@@ -157,11 +155,11 @@ class NetworkBuilder {
 }  // namespace
 
 const OptionTable<ModelOptions>& ModelTable() {
-  static const auto table = OptionTable<ModelOptions>("model", "the network, layer by layer")
-                                .AddNode("layers", &ModelOptions::layers,
-                                         "list of layers: '- dense: 64', '- relu', ...")
-                                .Shorthand("layers")
-                                .Required("layers");
+  static const auto table =
+      OptionTable<ModelOptions>("model", "the network, layer by layer")
+          .AddNode("layers", &ModelOptions::layers, "list of layers: '- dense: 64', '- relu', ...")
+          .Shorthand("layers")
+          .Required("layers");
   return table;
 }
 

@@ -1,7 +1,8 @@
 // BuildNetwork: the layers, loss and metrics of a job -> one graph for a batch of any size.
 //
 // The graph:
-//   inputs   "x" [batch, ...] Role::kData, of the type the data have; "y" the same, where there is a
+//   inputs   "x" [batch, ...] Role::kData, of the type the data have; "y" the same, where there is
+//   a
 //            loss; the parameters, Role::kParameter, in the order of the layers; "random_key"
 //            i64[3], Role::kScalar, where a layer draws random numbers
 //   outputs  "output" [batch, ...], what the last layer gives; where there is a loss: "loss"
@@ -74,7 +75,7 @@ struct Network {
   ConfigNode resolved_loss;     // null where there is none
   ConfigNode resolved_metrics;  // a list
 
-  int64_t parameter_count() const;          // numbers, not tensors
+  int64_t parameter_count() const;  // numbers, not tensors
   int64_t largest_layer_parameters() const;
   // The graph's output by name; throws Error(kNotFound).
   ir::Value* output(const std::string& name) const;

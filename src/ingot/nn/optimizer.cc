@@ -62,7 +62,9 @@ ir::Attributes AdamAttributes(const AdamOptions& options, bool decoupled) {
 
 }  // namespace
 
-std::string OptimizerOptions::name() const { return sgd ? "sgd" : adamw ? "adamw" : "adam"; }
+std::string OptimizerOptions::name() const {
+  return sgd ? "sgd" : adamw ? "adamw" : "adam";
+}
 
 double OptimizerOptions::learning_rate() const {
   if (sgd) return sgd->learning_rate;
@@ -98,13 +100,14 @@ OptimizerOptions ReadOptimizer(const ConfigNode& node) {
   const int given =
       int{options.sgd.has_value()} + int{options.adam.has_value()} + int{options.adamw.has_value()};
   if (given > 1) {
-    node.Fail("expected one optimizer, got " + std::to_string(given), "keep one of sgd, adam, adamw");
+    node.Fail("expected one optimizer, got " + std::to_string(given),
+              "keep one of sgd, adam, adamw");
   }
   if (given == 0) options.adam.emplace();
   if (options.sgd && options.sgd->nesterov && options.sgd->momentum == 0) {
     const ConfigNode* sgd = node.Find("sgd");
-    (sgd != nullptr ? *sgd : node).Fail("nesterov needs a momentum above 0",
-                                        "set momentum: 0.9, or nesterov: false");
+    (sgd != nullptr ? *sgd : node)
+        .Fail("nesterov needs a momentum above 0", "set momentum: 0.9, or nesterov: false");
   }
   return options;
 }
@@ -133,7 +136,7 @@ UpdateOutputs AddUpdate(const OptimizerOptions& options, ir::Builder& builder,
     all.push_back(inputs.step);
     all.insert(all.end(), inputs.state.begin(), inputs.state.end());
     const bool decoupled = options.adamw.has_value();
-    const AdamOptions adam = decoupled        ? static_cast<const AdamOptions&>(*options.adamw)
+    const AdamOptions adam = decoupled      ? static_cast<const AdamOptions&>(*options.adamw)
                              : options.adam ? *options.adam
                                             : AdamOptions{};
     results = builder.Ops("ingot.Adam", std::move(all), 3, AdamAttributes(adam, decoupled));

@@ -22,12 +22,11 @@ const OptionTable<StepDecay>& StepTable() {
 }
 
 const OptionTable<CosineDecay>& CosineTable() {
-  static const auto table =
-      OptionTable<CosineDecay>("cosine", "falls like half a cosine")
-          .Add("steps", &CosineDecay::steps, "how long (default: to the end of the job)",
-               AtLeast(1))
-          .Add("final_factor", &CosineDecay::final_factor, "of the learning rate at the end",
-               Between(0, 1));
+  static const auto table = OptionTable<CosineDecay>("cosine", "falls like half a cosine")
+                                .Add("steps", &CosineDecay::steps,
+                                     "how long (default: to the end of the job)", AtLeast(1))
+                                .Add("final_factor", &CosineDecay::final_factor,
+                                     "of the learning rate at the end", Between(0, 1));
   return table;
 }
 
@@ -84,8 +83,8 @@ ScheduleOptions ReadSchedule(const ConfigNode& node) {
 Schedule::Schedule(ScheduleOptions options, double base, int64_t total_steps)
     : options_(std::move(options)), base_(base) {
   if (options_.cosine) {
-    cosine_steps_ = options_.cosine->steps.value_or(
-        std::max<int64_t>(1, total_steps - options_.warm_up));
+    cosine_steps_ =
+        options_.cosine->steps.value_or(std::max<int64_t>(1, total_steps - options_.warm_up));
   }
 }
 
@@ -104,9 +103,9 @@ double Schedule::LearningRate(int64_t step) const {
     return floor + (base_ - floor) * (1 + std::cos(std::numbers::pi * x)) / 2;
   }
   if (options_.exponential) {
-    return base_ * std::pow(options_.exponential->factor,
-                            static_cast<double>(s) /
-                                static_cast<double>(options_.exponential->every));
+    return base_ *
+           std::pow(options_.exponential->factor,
+                    static_cast<double>(s) / static_cast<double>(options_.exponential->every));
   }
   return base_;
 }

@@ -1,5 +1,5 @@
-// Schedules: the learning rate of a step as a pure function of its number, so that resuming needs no
-// stored state. s counts from 0; `base` is the optimizer's learning rate.
+// Schedules: the learning rate of a step as a pure function of its number, so that resuming needs
+// no stored state. s counts from 0; `base` is the optimizer's learning rate.
 //
 //   constant     base
 //   step         base * factor^floor(s / every)

@@ -35,14 +35,19 @@ namespace {
 template <typename F>
 void WithItemSize(size_t item_size, F&& f) {
   switch (item_size) {
-    case 1: return f(std::integral_constant<size_t, 1>{});
-    case 2: return f(std::integral_constant<size_t, 2>{});
-    case 4: return f(std::integral_constant<size_t, 4>{});
-    case 8: return f(std::integral_constant<size_t, 8>{});
-    case 16: return f(std::integral_constant<size_t, 16>{});
+    case 1:
+      return f(std::integral_constant<size_t, 1>{});
+    case 2:
+      return f(std::integral_constant<size_t, 2>{});
+    case 4:
+      return f(std::integral_constant<size_t, 4>{});
+    case 8:
+      return f(std::integral_constant<size_t, 8>{});
+    case 16:
+      return f(std::integral_constant<size_t, 16>{});
     default:
-      throw Error(ErrorCode::kUnsupported, "cannot copy elements of " + std::to_string(item_size) +
-                                               " bytes one by one");
+      throw Error(ErrorCode::kUnsupported,
+                  "cannot copy elements of " + std::to_string(item_size) + " bytes one by one");
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "ingot/base/text.h"
+
 namespace ingot::ops {
 
 ir::Port Required(std::string name, std::string type_variable) {
@@ -107,10 +109,16 @@ OpCase ExpectedCase(std::string name, std::vector<OpCase::Input> inputs,
 
 OpCase ExpectedOnly(std::string name, std::vector<OpCase::Input> inputs,
                     std::vector<double> expected, ir::Attributes attributes) {
-  OpCase test = ExpectedCase(std::move(name), std::move(inputs), std::move(expected),
-                             std::move(attributes));
+  OpCase test =
+      ExpectedCase(std::move(name), std::move(inputs), std::move(expected), std::move(attributes));
   test.gradient = false;
   return test;
+}
+
+std::string CaseName(double low, const Shape& shape, const ir::Attributes& attributes) {
+  std::string name = "from_" + FormatNumber(low) + "_" + shape.ToString();
+  for (const auto& entry : attributes) name += "_" + entry.first;
+  return name;
 }
 
 std::vector<OpCase> UnaryCases(double low, double high,
@@ -119,7 +127,7 @@ std::vector<OpCase> UnaryCases(double low, double high,
   std::vector<OpCase> cases;
   for (const Shape& shape : {Shape{2, 3, 5}, Shape{}, Shape{33}, Shape{0, 4}}) {
     OpCase test;
-    test.name = "from_" + std::to_string(low) + "_" + shape.ToString();
+    test.name = CaseName(low, shape, attributes);
     test.inputs = {Uniform(shape, low, high)};
     test.attributes = attributes;
     test.formula = formula;

@@ -44,8 +44,7 @@ OpCase::Input Uniform(Shape shape, double low = -1, double high = 1);
 // The given values, of whatever float type is being tested (so: values that bf16 holds exactly).
 OpCase::Input Floats(Shape shape, const std::vector<double>& values);
 // Integers (or bools) of a fixed type, given at run time.
-OpCase::Input Integers(Shape shape, const std::vector<int64_t>& values,
-                       DType dtype = DType::kI64);
+OpCase::Input Integers(Shape shape, const std::vector<int64_t>& values, DType dtype = DType::kI64);
 // i64[n] given to the node as a Constant: axes, shapes, starts.
 OpCase::Input ConstantInts(const std::vector<int64_t>& values);
 OpCase::Input Absent();
@@ -57,6 +56,8 @@ OpCase ExpectedCase(std::string name, std::vector<OpCase::Input> inputs,
 // The same for an op or inputs without a gradient.
 OpCase ExpectedOnly(std::string name, std::vector<OpCase::Input> inputs,
                     std::vector<double> expected, ir::Attributes attributes = {});
+// "from_0.1_[33]_approximate": tells cases apart by range, shape and attributes.
+std::string CaseName(double low, const Shape& shape, const ir::Attributes& attributes);
 // An elementwise formula, checked on one input of several shapes (a scalar, ragged ones, an empty
 // one) drawn uniformly from [low, high].
 std::vector<OpCase> UnaryCases(double low, double high,

@@ -18,24 +18,33 @@ std::string InputName(const ir::InferContext& context, size_t input) {
 
 bool Holds(Types types, DType dtype) {
   switch (types) {
-    case Types::kFloat: return IsFloat(dtype);
+    case Types::kFloat:
+      return IsFloat(dtype);
     case Types::kSigned:
       return IsFloat(dtype) || dtype == DType::kI8 || dtype == DType::kI16 ||
              dtype == DType::kI32 || dtype == DType::kI64;
-    case Types::kNumeric: return IsFloat(dtype) || (IsInteger(dtype) && ItemSize(dtype) > 0);
-    case Types::kAll: return dtype == DType::kBool || Holds(Types::kNumeric, dtype);
-    case Types::kBool: return dtype == DType::kBool;
+    case Types::kNumeric:
+      return IsFloat(dtype) || (IsInteger(dtype) && ItemSize(dtype) > 0);
+    case Types::kAll:
+      return dtype == DType::kBool || Holds(Types::kNumeric, dtype);
+    case Types::kBool:
+      return dtype == DType::kBool;
   }
   return false;
 }
 
 std::string_view Describe(Types types) {
   switch (types) {
-    case Types::kFloat: return "a float type (f16, bf16, f32 or f64)";
-    case Types::kSigned: return "a float or signed integer type";
-    case Types::kNumeric: return "a float or integer type";
-    case Types::kAll: return "a float, integer or bool type";
-    case Types::kBool: return "bool";
+    case Types::kFloat:
+      return "a float type (f16, bf16, f32 or f64)";
+    case Types::kSigned:
+      return "a float or signed integer type";
+    case Types::kNumeric:
+      return "a float or integer type";
+    case Types::kAll:
+      return "a float, integer or bool type";
+    case Types::kBool:
+      return "bool";
   }
   return "";
 }

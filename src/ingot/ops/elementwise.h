@@ -1,9 +1,10 @@
 // Elementwise ops from a formula: schema, shape rule (broadcasting as ONNX defines it) and typed
 // reference kernel at once.
 //
-// A formula is a generic lambda. For every float type (f16, bf16, f32, f64) it is called with double
-// and its result rounded once; for integers and bool it is called with the element type itself.
-// Integer arithmetic wraps around (see WrapAdd and its like), as two's complement hardware does.
+// A formula is a generic lambda. For every float type (f16, bf16, f32, f64) it is called with
+// double and its result rounded once; for integers and bool it is called with the element type
+// itself. Integer arithmetic wraps around (see WrapAdd and its like), as two's complement hardware
+// does.
 #pragma once
 
 #include <array>
@@ -50,11 +51,16 @@ void DispatchTypes(std::string_view what, DType dtype, F&& f) {
     DispatchFloat(what, dtype, f);
   } else if constexpr (kTypes == Types::kSigned) {
     switch (dtype) {
-      case DType::kI8: return f(TypeTag<int8_t>{});
-      case DType::kI16: return f(TypeTag<int16_t>{});
-      case DType::kI32: return f(TypeTag<int32_t>{});
-      case DType::kI64: return f(TypeTag<int64_t>{});
-      default: DispatchFloat(what, dtype, f);
+      case DType::kI8:
+        return f(TypeTag<int8_t>{});
+      case DType::kI16:
+        return f(TypeTag<int16_t>{});
+      case DType::kI32:
+        return f(TypeTag<int32_t>{});
+      case DType::kI64:
+        return f(TypeTag<int64_t>{});
+      default:
+        DispatchFloat(what, dtype, f);
     }
   } else if constexpr (kTypes == Types::kNumeric) {
     DispatchNumeric(what, dtype, f);
@@ -124,8 +130,8 @@ ir::OpDefinition Unary(std::string name, int since_version, std::string summary,
 // c = f(a, b), with broadcasting.
 template <Types kTypes, typename F>
 ir::OpDefinition Binary(std::string name, int since_version, std::string summary, F f) {
-  ir::OpDefinition op = Unary<kTypes>(std::move(name), since_version, std::move(summary),
-                                      [](auto x) { return x; });
+  ir::OpDefinition op =
+      Unary<kTypes>(std::move(name), since_version, std::move(summary), [](auto x) { return x; });
   op.inputs = {Required("A"), Required("B")};
   op.outputs = {Required("C")};
   op.reference = [f](const ir::ReferenceCall& call) { Map<kTypes, 2>(call, f); };

@@ -51,10 +51,9 @@ std::vector<Tensor> RunNode(ir::Node& node, std::span<const Tensor> inputs) {
     } else if (op.dynamic_reference) {
       outputs = op.dynamic_reference(node, inputs);
     } else {
-      throw Error(ErrorCode::kUnsupported,
-                  op.reference ? "its output shapes cannot be inferred: " +
-                                     node.output()->type().ToString()
-                               : "the op has no reference kernel");
+      throw Error(ErrorCode::kUnsupported, op.reference ? "its output shapes cannot be inferred: " +
+                                                              node.output()->type().ToString()
+                                                        : "the op has no reference kernel");
     }
     INGOT_ASSERT(outputs.size() == node.outputs().size(),
                  node.Describe() + ": the reference made another number of outputs");
@@ -89,10 +88,10 @@ void CheckInput(const ir::Graph& graph, const ir::Value& input, const Tensor& gi
     if (dim.is_symbolic()) fits = bindings.emplace(dim.symbol(), extent).first->second == extent;
   }
   if (fits) return;
-  throw Error(ErrorCode::kInvalidInput,
-              "input '" + input.name() + "' of graph '" + graph.name() + "' is " +
-                  (given.empty() ? "not given" : given.Describe()) + ", expected " +
-                  Bound(wanted, bindings));
+  throw Error(ErrorCode::kInvalidInput, "input '" + input.name() + "' of graph '" + graph.name() +
+                                            "' is " +
+                                            (given.empty() ? "not given" : given.Describe()) +
+                                            ", expected " + Bound(wanted, bindings));
 }
 
 // One run of a graph.

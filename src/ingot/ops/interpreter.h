@@ -28,13 +28,13 @@ using Observer = std::function<bool(const ir::Node& node, std::span<const Tensor
 // [first_row, first_row + rows) of the batch.
 using ShardObserver = std::function<void(int64_t shard, int64_t first_row, int64_t rows)>;
 
-// Evaluates `graph`, whose extents may be static, symbolic or unknown: actual shapes are inferred on
-// the way. `inputs` holds a tensor for every input of the graph, by name.
-// Returns the outputs by name; when the observer ended it early, those that were computed by then.
+// Evaluates `graph`, whose extents may be static, symbolic or unknown: actual shapes are inferred
+// on the way. `inputs` holds a tensor for every input of the graph, by name. Returns the outputs by
+// name; when the observer ended it early, those that were computed by then.
 //
 // Throws Error: kInvalidInput where an input is missing, unknown or of another type or shape than
-// the graph's, or where shapes do not fit inside; kUnsupported for an op without a reference kernel.
-// Errors from within name the node and its layer.
+// the graph's, or where shapes do not fit inside; kUnsupported for an op without a reference
+// kernel. Errors from within name the node and its layer.
 std::map<std::string, Tensor> Interpret(const ir::Graph& graph,
                                         const std::map<std::string, Tensor>& inputs,
                                         const Observer& observer = nullptr,

@@ -23,10 +23,10 @@ void CheckLabels(const ir::InferContext& context, size_t scores, size_t labels,
   const std::string expected = std::string("expected scores [N, C] and labels: integers [N]") +
                                (may_be_distributions ? " or floats [N, C]" : "");
   const auto fail = [&](const std::string& hint) {
-    throw Error(ErrorCode::kInvalidInput,
-                "the scores are " + x.ToString() + " and the labels " + y.ToString() + ", " +
-                    expected,
-                hint);
+    throw Error(
+        ErrorCode::kInvalidInput,
+        "the scores are " + x.ToString() + " and the labels " + y.ToString() + ", " + expected,
+        hint);
   };
   if (!IsInteger(y.dtype()) && !are_distributions) {
     fail(IsFloat(y.dtype()) ? "cast the labels to i64, or one-hot encode them" : "");

@@ -1,5 +1,5 @@
-// Class labels of samples, as losses and metrics take them: integers [N], or a distribution over the
-// classes for each sample, float [N, C].
+// Class labels of samples, as losses and metrics take them: integers [N], or a distribution over
+// the classes for each sample, float [N, C].
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,8 @@
 namespace ingot::ops {
 
 // Checks that input `scores` is [N, C] and input `labels` holds N integers (or, where that is
-// allowed, a distribution [N, C] of the scores' type). Throws Error(kInvalidInput) naming both types.
+// allowed, a distribution [N, C] of the scores' type). Throws Error(kInvalidInput) naming both
+// types.
 void CheckLabels(const ir::InferContext& context, size_t scores, size_t labels,
                  bool may_be_distributions);
 

@@ -47,10 +47,10 @@ ir::Type ProductType(const ir::Type& a, const ir::Type& b, bool transpose_a, boo
     const auto name = [](const ir::Type& type, bool transposed) {
       return type.ToString() + (transposed ? " (transposed)" : "");
     };
-    throw Error(ErrorCode::kInvalidInput,
-                "cannot multiply " + name(a, transpose_a) + " by " + name(b, transpose_b) + ": " +
-                    left.columns.ToString() + " columns against " + right.rows.ToString() +
-                    " rows");
+    throw Error(ErrorCode::kInvalidInput, "cannot multiply " + name(a, transpose_a) + " by " +
+                                              name(b, transpose_b) + ": " +
+                                              left.columns.ToString() + " columns against " +
+                                              right.rows.ToString() + " rows");
   }
   ir::Dimensions dims = ir::BroadcastDimensions(left.batch, right.batch);
   if (!left.is_vector) dims.push_back(left.rows);

@@ -11,13 +11,14 @@
 namespace ingot::ops {
 
 // The type of op(a) * op(b), where op transposes the last two axes if asked: [..., M, K] times
-// [..., K, N], leading axes broadcast; an operand of rank 1 is a row on the left and a column on the
-// right, whose axis the result lacks (NumPy's matmul). Throws Error(kInvalidInput) naming both types.
+// [..., K, N], leading axes broadcast; an operand of rank 1 is a row on the left and a column on
+// the right, whose axis the result lacks (NumPy's matmul). Throws Error(kInvalidInput) naming both
+// types.
 ir::Type ProductType(const ir::Type& a, const ir::Type& b, bool transpose_a, bool transpose_b);
 
 // The extents of a product, with static shapes.
 struct ProductShape {
-  std::vector<int64_t> batch;                // leading axes of the result
+  std::vector<int64_t> batch;                 // leading axes of the result
   std::vector<int64_t> a_strides, b_strides;  // of each matrix along `batch`, in elements
   int64_t m = 0, n = 0, k = 0;
   int64_t batch_size() const {

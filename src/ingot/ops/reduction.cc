@@ -64,9 +64,8 @@ std::vector<ir::Type> ReductionTypes(const RuleInputs& inputs) {
 
 ReductionPlan::ReductionPlan(const ir::ReferenceCall& call)
     : dims_(call.input(0).dims.begin(), call.input(0).dims.end()), strides_(dims_.size(), 0) {
-  const std::vector<bool> reduced =
-      ReducedAxes(ReadInts(call, 1), call.input(0).rank(),
-                  call.node.GetInt("noop_with_empty_axes") != 0);
+  const std::vector<bool> reduced = ReducedAxes(ReadInts(call, 1), call.input(0).rank(),
+                                                call.node.GetInt("noop_with_empty_axes") != 0);
   for (size_t i = dims_.size(); i-- > 0;) {
     input_size_ *= dims_[i];
     if (reduced[i]) {

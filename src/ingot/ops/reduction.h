@@ -1,4 +1,5 @@
-// What the reductions share: which axes are reduced, the output's type, and the walk over the input.
+// What the reductions share: which axes are reduced, the output's type, and the walk over the
+// input.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +11,13 @@
 
 namespace ingot::ops {
 
-// The shape rule of the Reduce* ops (inputs data, axes?; attributes keepdims, noop_with_empty_axes).
+// The shape rule of the Reduce* ops (inputs data, axes?; attributes keepdims,
+// noop_with_empty_axes).
 std::vector<ir::Type> ReductionTypes(const RuleInputs& inputs);
 
-// For each axis of a tensor of this rank, whether it is reduced. `axes` may be negative; empty means
-// all, or none where `noop_with_empty_axes`. Throws Error(kInvalidInput) for an axis outside or twice.
+// For each axis of a tensor of this rank, whether it is reduced. `axes` may be negative; empty
+// means all, or none where `noop_with_empty_axes`. Throws Error(kInvalidInput) for an axis outside
+// or twice.
 std::vector<bool> ReducedAxes(const std::vector<int64_t>& axes, int rank,
                               bool noop_with_empty_axes);
 

@@ -76,10 +76,9 @@ ir::Dimension Product(std::span<const ir::Dimension> dims) {
   for (const ir::Dimension& dim : dims) {
     if (dim.is_static()) {
       if (__builtin_mul_overflow(product, dim.value(), &product)) {
-        throw Error(ErrorCode::kInvalidInput, "the number of elements of " +
-                                                  ir::ToString(ir::Dimensions(dims.begin(),
-                                                                              dims.end())) +
-                                                  " is too large");
+        throw Error(ErrorCode::kInvalidInput,
+                    "the number of elements of " +
+                        ir::ToString(ir::Dimensions(dims.begin(), dims.end())) + " is too large");
       }
     } else {
       several = several || other != nullptr;
@@ -92,8 +91,8 @@ ir::Dimension Product(std::span<const ir::Dimension> dims) {
 
 ir::Dimension Merge(const ir::Dimension& a, const ir::Dimension& b, const char* what) {
   if (a.is_static() && b.is_static() && a.value() != b.value()) {
-    throw Error(ErrorCode::kInvalidInput, std::string(what) + " differ: " + a.ToString() + " and " +
-                                              b.ToString());
+    throw Error(ErrorCode::kInvalidInput,
+                std::string(what) + " differ: " + a.ToString() + " and " + b.ToString());
   }
   if (a.is_static()) return a;
   if (b.is_static()) return b;

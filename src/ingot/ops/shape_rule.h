@@ -1,6 +1,6 @@
-// Shape rules of ops whose output shape depends on the values of inputs (Reshape, Slice, reductions):
-// one rule serves the building of graphs, where such a value is known if it is a Constant, and the
-// reference kernel, where it always is.
+// Shape rules of ops whose output shape depends on the values of inputs (Reshape, Slice,
+// reductions): one rule serves the building of graphs, where such a value is known if it is a
+// Constant, and the reference kernel, where it always is.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,9 @@
 
 namespace ingot::ops {
 
-int64_t ShardBegin(int64_t shard, int64_t shards, int64_t batch) { return shard * batch / shards; }
+int64_t ShardBegin(int64_t shard, int64_t shards, int64_t batch) {
+  return shard * batch / shards;
+}
 
 int64_t ShardedBatch(const ir::Node& node, std::span<const Tensor> inputs) {
   const auto sharded = static_cast<size_t>(node.GetInt("sharded"));
@@ -70,7 +72,8 @@ std::vector<Tensor> ShardInputs(const ir::Node& node, std::span<const Tensor> in
 
 namespace {
 
-// The shards' outputs one after another: both kinds of output are the same bytes under another shape.
+// The shards' outputs one after another: both kinds of output are the same bytes under another
+// shape.
 Tensor Concatenate(const std::vector<std::vector<Tensor>>& shard_outputs, size_t output,
                    ShardOutput kind) {
   const Tensor& first = shard_outputs[0][output];

@@ -11,7 +11,8 @@
 
 namespace ingot::ops {
 
-// Shard s of `shards` holds the samples [floor(s * batch / shards), floor((s + 1) * batch / shards)).
+// Shard s of `shards` holds the samples [floor(s * batch / shards), floor((s + 1) * batch /
+// shards)).
 int64_t ShardBegin(int64_t shard, int64_t shards, int64_t batch);
 
 // What an output of ShardMap is made of, attribute output_kinds.

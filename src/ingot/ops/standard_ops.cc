@@ -1,4 +1,5 @@
-// Calls the registration function of every family; the list is generated from the files in families/.
+// Calls the registration function of every family; the list is generated from the files in
+// families/.
 #include "ingot/ops/standard_ops.h"
 
 namespace ingot::ops {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ingot/base/error.h"
 #include "ingot/passes/rewrite.h"
 
 namespace ingot::passes {
@@ -55,7 +56,11 @@ std::vector<Tensor> Evaluate(const Node& node) {
   }
   std::vector<TensorView> output_views;
   for (Tensor& tensor : outputs) output_views.push_back(tensor.view());
-  node.op().reference({node, input_views, output_views});
+  try {
+    node.op().reference({node, input_views, output_views});
+  } catch (const Error& error) {
+    throw error.In(node.Describe());
+  }
   return outputs;
 }
 

@@ -88,8 +88,8 @@ void TakeActivation(Fusion& fusion) {
   } else if (Is(next, "LeakyRelu") || Is(next, "Elu")) {
     fusion.epilogue = Is(next, "Elu") ? "elu" : "leaky_relu";
     fusion.alpha = next->GetFloat("alpha");
-  } else if (Is(next, "Gelu") && next->GetString("approximate") == "none") {
-    fusion.epilogue = "gelu";
+  } else if (Is(next, "Gelu")) {
+    fusion.epilogue = next->GetString("approximate") == "tanh" ? "gelu_tanh" : "gelu";
   } else if (Is(next, "ingot.ReluGradient") && fusion.bias == nullptr &&
              next->input(0) == fusion.last->output() && next->input(1) != next->input(0) &&
              SurelySameShape(next->input(1)->type(), next->input(0)->type())) {

@@ -136,6 +136,7 @@ void EngineMemory::MakeThreads(const std::vector<std::shared_ptr<const StepProgr
   const size_t arena = RoundUp(Largest(programs, [](auto& p) { return p.arena_bytes; }), 64);
   const size_t scratch = RoundUp(Largest(programs, [](auto& p) { return p.scratch_bytes; }), 64);
   const size_t tile = RoundUp(Largest(programs, [](auto& p) { return p.tile_bytes; }), 64);
+  const size_t slot = RoundUp(Largest(programs, [](auto& p) { return p.slot_bytes; }), 64);
   size_t operands = 8;
   size_t inputs = 1;
   for (const auto& program : programs) {
@@ -156,10 +157,12 @@ void EngineMemory::MakeThreads(const std::vector<std::shared_ptr<const StepProgr
   for (int i = 0; i < threads; ++i) {
     ThreadMemory memory;
     // A gap between neighbours' blocks, so that they share no line.
-    memory.block = Block(arena + scratch + tile + 256);
-    memory.arena = memory.block.data();
+    memory.block = Block(slot + arena + scratch + 2 * tile + 256);
+    memory.image = memory.block.data();
+    memory.arena = memory.image + slot;
     memory.scratch = memory.arena + arena;
     memory.tile = memory.scratch + scratch;
+    memory.staged = memory.tile + tile;
     memory.operands.resize(operands);
     memory.shard_values.resize(inputs * std::max<size_t>(shards, 1));
     memory.shard_spans.resize(inputs);

@@ -46,9 +46,7 @@ struct Frame {
 
   TaskBoard shard_board;
   TaskBoard tile_board;
-  alignas(64) std::atomic<int> shards_left = 0;
-  std::atomic<int> tiles_left = 0;
-  std::atomic<uint32_t> spares_used = 0;
+  alignas(64) std::atomic<uint32_t> spares_used = 0;
   std::atomic<bool> not_finite = false;
   alignas(64) std::vector<std::byte> scalars;
   std::vector<double> derived;
@@ -68,9 +66,11 @@ struct Frame {
 // Buffers of one thread.
 struct ThreadMemory {
   Block block;
+  std::byte* image = nullptr;  // of a slot: written here first, published whole
   std::byte* arena = nullptr;
   std::byte* scratch = nullptr;
   std::byte* tile = nullptr;
+  std::byte* staged = nullptr;  // of a tile's new parameters: likewise
   std::vector<void*> operands;
   std::vector<ShardValue> shard_values;
   std::vector<std::span<const ShardValue>> shard_spans;
@@ -84,6 +84,9 @@ class EngineMemory {
   // The engine's index of state `index` of a program.
   uint32_t StateIndex(int program, uint64_t index) const {
     return state_index_[static_cast<size_t>(program)][index];
+  }
+  bool IsVersioned(int program, uint64_t index) const {
+    return states_[StateIndex(program, index)].versioned;
   }
   std::byte* State(uint32_t index, int version) const {
     const StateTensor& state = states_[index];

@@ -40,8 +40,8 @@ struct Control {
 constexpr uint32_t PinOf(Control control) {
   return 1u << 16 | static_cast<uint32_t>(control.word >> 8 & 0xffff);
 }
-constexpr int PinnedFrame(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff); }
-constexpr int PinnedVersion(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin & 0xff); }
+int PinnedFrame(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff); }
+int PinnedVersion(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin & 0xff); }
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -60,7 +60,7 @@ class StepEngine::Implementation {
   Implementation(std::vector<std::shared_ptr<const StepProgram>> programs, int threads)
       : programs_(std::move(programs)),
         memory_(programs_, threads),
-        runner_(memory_),
+        runner_(memory_, threads),
         workers_(static_cast<size_t>(threads)) {
     for (int i = 1; i < threads; ++i) {
       threads_.emplace_back([this, i] { Serve(i); });
@@ -90,8 +90,12 @@ class StepEngine::Implementation {
     std::atomic<int64_t> takeovers = 0;
     std::atomic<int64_t> discarded = 0;
     std::atomic<int64_t> sleeps = 0;
-    uint64_t stage_word = 0;        // the stage that `cursor` belongs to
-    int cursor = 0;
+    // Of the stage that `stage_word` announced.
+    uint64_t stage_word = 0;
+    int cursor = 0;                 // of Claim
+    int done_cursor = 0;            // of AllDone
+    int tasks_here = 0;
+    double stage_began = 0;
     double task_seconds[3] = {};    // usual length of a task of each stage
   };
 
@@ -101,16 +105,20 @@ class StepEngine::Implementation {
   void RunShardTask(int thread, Control control, int task, uint32_t slot, bool takeover);
   void RunTileTask(int thread, Control control, int task, bool takeover);
   void Wait(int thread, Control control);
+  void Sleep(Worker& worker, Control control);
   bool TryTakeOver(int thread, Control control);
+  bool TryFinishStage(int thread, Control control);
+  static void CountTask(Worker& worker, bool takeover);
 
-  void OpenStep(Control from, int64_t step, int version);
-  void OpenTiles(Control control);
-  void FinishStep(Control control);
+  void OpenStep(Control from, int64_t step, int version, int thread);
+  void OpenTiles(Control control, int thread);
+  void FinishStep(Control control, int thread);
   void FinishRun(Control from, int64_t next_step, int version);
   bool Announce(Control from, Control to);
   void Fail(Control control);
-  int FreeFrame() const;
-  int FreeVersion(int current) const;
+  bool IsPinned(int thread, int (*part)(uint32_t), int index) const;
+  int FreeFrame(int thread) const;
+  int FreeVersion(int current, int thread) const;
   void GatherRows(const StepProgram& program, Frame& frame);
   const StepProgram& ProgramOf(const Frame& frame) const {
     return *programs_[static_cast<size_t>(frame.program)];
@@ -124,6 +132,7 @@ class StepEngine::Implementation {
   std::vector<std::thread> threads_;
 
   alignas(128) std::atomic<uint64_t> control_ = 0;
+  alignas(128) std::atomic<uint64_t> opened_ = 0;  // the stage whose end a thread has taken on
   alignas(128) std::atomic<uint32_t> control_epoch_ = 0;  // changes with the control, for futexes
   std::atomic<int> sleepers_ = 0;
   alignas(128) std::atomic<uint32_t> run_epoch_ = 0;
@@ -154,7 +163,7 @@ StepResult StepEngine::Implementation::Run(const StepRequest& request) {
     }
   }
   working_.store(static_cast<uint32_t>(workers_.size()) - 1);
-  OpenStep(Now(), request.first_step, version_);
+  OpenStep(Now(), request.first_step, version_, 0);
   run_epoch_.fetch_add(1);
   FutexWakeAll(run_epoch_);
   Work(0);
@@ -194,9 +203,18 @@ void StepEngine::Implementation::Work(int thread) {
     if (worker.stage_word != control.word) {
       worker.stage_word = control.word;
       worker.cursor = 0;
+      worker.done_cursor = 0;
+      worker.tasks_here = 0;
+      worker.stage_began = Seconds();
     }
     try {
-      if (!DoTask(thread, control)) Wait(thread, control);
+      if (DoTask(thread, control)) continue;
+      if (worker.tasks_here > 0) {
+        const double mean = (Seconds() - worker.stage_began) / worker.tasks_here;
+        double& usual = worker.task_seconds[control.stage()];
+        usual = usual == 0 ? mean : 0.75 * usual + 0.25 * std::min(mean, 4 * usual);
+      }
+      Wait(thread, control);
     } catch (...) {
       {
         const std::lock_guard lock(error_mutex_);
@@ -231,7 +249,6 @@ void StepEngine::Implementation::RunShardTask(int thread, Control control, int t
                                               bool takeover) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
   Frame& frame = memory_.frame(control.frame());
-  const double began = Seconds();
   const bool whole = runner_.RunShard(
       ProgramOf(frame), frame, control.version(), task, frame.Slot(task, slot), thread,
       request_->source, request_->seed, [&] { return Now().word != control.word; });
@@ -239,10 +256,7 @@ void StepEngine::Implementation::RunShardTask(int thread, Control control, int t
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  worker.tasks.fetch_add(1, std::memory_order_relaxed);
-  if (takeover) worker.takeovers.fetch_add(1, std::memory_order_relaxed);
-  worker.task_seconds[kShards] = 0.75 * worker.task_seconds[kShards] + 0.25 * (Seconds() - began);
-  if (frame.shards_left.fetch_sub(1, std::memory_order_acq_rel) == 1) OpenTiles(control);
+  CountTask(worker, takeover);
 }
 
 void StepEngine::Implementation::RunTileTask(int thread, Control control, int task,
@@ -251,7 +265,6 @@ void StepEngine::Implementation::RunTileTask(int thread, Control control, int ta
   Frame& frame = memory_.frame(control.frame());
   const StepProgram& program = ProgramOf(frame);
   const TileTask& tile = program.tiles[static_cast<size_t>(task)];
-  const double began = Seconds();
   runner_.ReduceTile(program, frame, tile, thread);
   if (!frame.tile_board.BeginCommit(control.sequence(), task)) {
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
@@ -259,21 +272,49 @@ void StepEngine::Implementation::RunTileTask(int thread, Control control, int ta
   }
   runner_.CommitTile(program, frame, control.version(), tile, thread);
   frame.tile_board.EndCommit(control.sequence(), task);
-  worker.tasks.fetch_add(1, std::memory_order_relaxed);
-  if (takeover) worker.takeovers.fetch_add(1, std::memory_order_relaxed);
-  worker.task_seconds[kTiles] = 0.75 * worker.task_seconds[kTiles] + 0.25 * (Seconds() - began);
-  if (frame.tiles_left.fetch_sub(1, std::memory_order_acq_rel) == 1) FinishStep(control);
+  CountTask(worker, takeover);
 }
 
-// Every task of the stage is claimed: wait for the others, first awake, then asleep; what takes
-// them longer than a task should is computed here instead.
+void StepEngine::Implementation::CountTask(Worker& worker, bool takeover) {
+  // Its own thread alone writes these, so no locked instruction is needed.
+  worker.tasks.store(worker.tasks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  ++worker.tasks_here;
+  if (takeover) worker.takeovers.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Opens what comes next when every task of the stage is done. Of the threads that see it, one does.
+// A counter of tasks left would be one more line that goes from core to core with every task.
+bool StepEngine::Implementation::TryFinishStage(int thread, Control control) {
+  Worker& worker = workers_[static_cast<size_t>(thread)];
+  Frame& frame = memory_.frame(control.frame());
+  const StepProgram& program = ProgramOf(frame);
+  const bool shards = control.stage() == kShards;
+  const int count = shards ? program.shards() : static_cast<int>(program.tiles.size());
+  const TaskBoard& board = shards ? frame.shard_board : frame.tile_board;
+  if (!board.AllDone(control.sequence(), count, worker.done_cursor)) return false;
+  uint64_t last = opened_.load(std::memory_order_relaxed);
+  const uint64_t mine = control.sequence() << 2 | static_cast<uint64_t>(control.stage());
+  if (last >= mine || !opened_.compare_exchange_strong(last, mine, std::memory_order_acq_rel)) {
+    return false;
+  }
+  if (shards) {
+    OpenTiles(control, thread);
+  } else {
+    FinishStep(control, thread);
+  }
+  return true;
+}
+
+// Every task of the stage is claimed: wait until they are done, first awake, then asleep; what takes
+// the others longer than a task should is computed here instead.
 void StepEngine::Implementation::Wait(int thread, Control control) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
   const double began = Seconds();
   const double patience =
       kPatienceSeconds + 1.25 * worker.task_seconds[static_cast<size_t>(control.stage())];
   while (Now().word == control.word) {
-    for (int i = 0; i < 32; ++i) {
+    for (int i = 0; i < 16; ++i) {
+      if (TryFinishStage(thread, control)) return;
       PauseSpin();
       if (Now().word != control.word) return;
     }
@@ -281,16 +322,20 @@ void StepEngine::Implementation::Wait(int thread, Control control) {
     if (waited < patience) continue;
     if (TryTakeOver(thread, control)) return;
     if (waited < patience + kSpinSeconds) continue;
-    const uint32_t epoch = control_epoch_.load();
-    worker.pin.store(0, std::memory_order_seq_cst);
-    sleepers_.fetch_add(1);
-    if (Now().word == control.word) {
-      FutexWait(control_epoch_, epoch, kSleepNanoseconds);
-      worker.sleeps.fetch_add(1, std::memory_order_relaxed);
-    }
-    sleepers_.fetch_sub(1);
-    return;  // to pin again before anything else
+    Sleep(worker, control);
+    return;
   }
+}
+
+void StepEngine::Implementation::Sleep(Worker& worker, Control control) {
+  const uint32_t epoch = control_epoch_.load();
+  worker.pin.store(0, std::memory_order_seq_cst);
+  sleepers_.fetch_add(1);
+  if (Now().word == control.word) {
+    FutexWait(control_epoch_, epoch, kSleepNanoseconds);
+    worker.sleeps.fetch_add(1, std::memory_order_relaxed);
+  }
+  sleepers_.fetch_sub(1);
 }
 
 bool StepEngine::Implementation::TryTakeOver(int thread, Control control) {
@@ -320,8 +365,8 @@ bool StepEngine::Implementation::Announce(Control from, Control to) {
   return true;
 }
 
-void StepEngine::Implementation::OpenStep(Control from, int64_t step, int version) {
-  const int index = FreeFrame();
+void StepEngine::Implementation::OpenStep(Control from, int64_t step, int version, int thread) {
+  const int index = FreeFrame(thread);
   Frame& frame = memory_.frame(index);
   frame.program = request_->program_of_step ? request_->program_of_step(step) : 0;
   frame.step = step;
@@ -342,12 +387,10 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
     }
   }
   runner_.Derive(program, frame);
-  frame.tiles_left.store(static_cast<int>(program.tiles.size()), std::memory_order_relaxed);
-  frame.shards_left.store(program.shards(), std::memory_order_relaxed);
   Announce(from, Control::Make(from.sequence() + 1, index, version, kShards));
 }
 
-void StepEngine::Implementation::OpenTiles(Control control) {
+void StepEngine::Implementation::OpenTiles(Control control, int thread) {
   Frame& frame = memory_.frame(control.frame());
   const StepProgram& program = ProgramOf(frame);
   if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
@@ -355,16 +398,16 @@ void StepEngine::Implementation::OpenTiles(Control control) {
     FinishRun(control, frame.step, control.version());
     return;
   }
-  frame.next_version = program.updates ? FreeVersion(control.version()) : control.version();
+  frame.next_version = program.updates ? FreeVersion(control.version(), thread) : control.version();
   if (program.tiles.empty()) {
-    FinishStep(control);
+    FinishStep(control, thread);
     return;
   }
   Announce(control,
            Control::Make(control.sequence(), control.frame(), control.version(), kTiles));
 }
 
-void StepEngine::Implementation::FinishStep(Control control) {
+void StepEngine::Implementation::FinishStep(Control control, int thread) {
   Frame& frame = memory_.frame(control.frame());
   const StepProgram& program = ProgramOf(frame);
   if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
@@ -385,7 +428,7 @@ void StepEngine::Implementation::FinishStep(Control control) {
     result_.stopped = true;
     FinishRun(control, next, frame.next_version);
   } else {
-    OpenStep(control, next, frame.next_version);
+    OpenStep(control, next, frame.next_version, thread);
   }
 }
 
@@ -401,26 +444,28 @@ void StepEngine::Implementation::Fail(Control control) {
   FinishRun(control, memory_.frame(control.frame()).step, control.version());
 }
 
-int StepEngine::Implementation::FreeFrame() const {
+// By another thread than this one, which is done with what it pins.
+bool StepEngine::Implementation::IsPinned(int thread, int (*part)(uint32_t), int index) const {
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (static_cast<int>(i) == thread) continue;
+    if (part(workers_[i].pin.load(std::memory_order_seq_cst)) == index) return true;
+  }
+  return false;
+}
+
+int StepEngine::Implementation::FreeFrame(int thread) const {
   while (true) {
     for (int i = 0; i < memory_.frame_count(); ++i) {
-      const bool pinned = std::any_of(workers_.begin(), workers_.end(), [i](const Worker& w) {
-        return PinnedFrame(w.pin.load(std::memory_order_seq_cst)) == i;
-      });
-      if (!pinned) return i;
+      if (!IsPinned(thread, PinnedFrame, i)) return i;
     }
     std::this_thread::yield();
   }
 }
 
-int StepEngine::Implementation::FreeVersion(int current) const {
+int StepEngine::Implementation::FreeVersion(int current, int thread) const {
   while (true) {
     for (int i = 0; i < memory_.version_count(); ++i) {
-      if (i == current) continue;
-      const bool pinned = std::any_of(workers_.begin(), workers_.end(), [i](const Worker& w) {
-        return PinnedVersion(w.pin.load(std::memory_order_seq_cst)) == i;
-      });
-      if (!pinned) return i;
+      if (i != current && !IsPinned(thread, PinnedVersion, i)) return i;
     }
     std::this_thread::yield();
   }

@@ -67,6 +67,15 @@ class TaskBoard {
     words_[static_cast<size_t>(task)].store(Make(sequence, 0, 0, kDone), std::memory_order_release);
   }
 
+  // Whether every task is done; `cursor` remembers how far that is known: 0 at the start of a stage.
+  bool AllDone(uint64_t sequence, int count, int& cursor) const {
+    for (; cursor < count; ++cursor) {
+      const uint64_t seen = words_[static_cast<size_t>(cursor)].load(std::memory_order_acquire);
+      if (Sequence(seen) != sequence || State(seen) != kDone) return false;
+    }
+    return true;
+  }
+
   uint32_t SlotOf(int task) const {
     return static_cast<uint32_t>(
                words_[static_cast<size_t>(task)].load(std::memory_order_acquire) >> 8) &

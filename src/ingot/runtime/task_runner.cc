@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "ingot/runtime/stream_copy.h"
+
 namespace ingot::runtime {
 namespace {
 
@@ -37,7 +39,8 @@ bool TaskRunner::RunShard(const StepProgram& program, Frame& frame, int version,
   ThreadMemory& own = memory_.thread(thread);
   const ShardRoutine& routine =
       program.routines[program.routine_of_shard[static_cast<size_t>(shard)]];
-  const Place place{frame.program, &frame, version, slot, own.arena, nullptr, &program};
+  std::byte* image = shared_ ? own.image : slot;
+  const Place place{frame.program, &frame, version, image, own.arena, nullptr, &program};
   const int64_t first = program.shard_begin[static_cast<size_t>(shard)];
 
   std::span<void*> pointers(own.operands.data(), routine.data_inputs.size());
@@ -59,10 +62,11 @@ bool TaskRunner::RunShard(const StepProgram& program, Frame& frame, int version,
     instruction.kernel->Run(operands, own.scratch);
   }
   for (const FiniteCheck& check : program.finite_checks) {
-    if (!IsFiniteScalar(slot + routine.slot_offsets[check.slot_value], check.dtype)) {
+    if (!IsFiniteScalar(image + routine.slot_offsets[check.slot_value], check.dtype)) {
       frame.not_finite.store(true, std::memory_order_relaxed);
     }
   }
+  if (shared_) StreamCopy(slot, image, program.slot_bytes);
   return true;
 }
 
@@ -98,16 +102,26 @@ void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int versio
   const int64_t count = (task.end - task.begin) * unit.row_elements;
   for (const UpdateInstruction& update : unit.updates) {
     std::span<void*> operands(own.operands.data(), update.operands.size());
+    std::byte* publish = nullptr;  // where the staged parameters go
     for (size_t i = 0; i < operands.size(); ++i) {
+      const Operand& operand = update.operands[i];
       const int at = update.is_output[i] != 0 ? frame.next_version : version;
       const Place place{frame.program, &frame, at, nullptr, own.arena, own.tile, &program};
-      auto* base = static_cast<std::byte*>(Resolve(update.operands[i], place));
+      auto* base = static_cast<std::byte*>(Resolve(operand, place));
       if (update.advances[i] != 0) base += static_cast<size_t>(first) * update.item_size;
+      if (shared_ && update.is_output[i] != 0 && publish == nullptr &&
+          memory_.IsVersioned(frame.program, operand.at)) {
+        publish = base;
+        base = own.staged;
+      }
       operands[i] = base;
     }
     const double* derived = frame.derived.data() + update.derived;
     if (!update.kernel->Run(operands, derived, count)) {
       frame.not_finite.store(true, std::memory_order_relaxed);
+    }
+    if (publish != nullptr) {
+      StreamCopy(publish, own.staged, static_cast<size_t>(count) * update.item_size);
     }
   }
 }

@@ -13,7 +13,8 @@ namespace ingot::runtime {
 
 class TaskRunner {
  public:
-  explicit TaskRunner(EngineMemory& memory) : memory_(memory) {}
+  // With several threads, what other threads read is written by streaming stores.
+  TaskRunner(EngineMemory& memory, int threads) : memory_(memory), shared_(threads > 1) {}
 
   // Takes shard `shard` through its routine into the slot. `abandoned` is asked between kernels;
   // when it says true the rest is skipped and false is returned. Sets frame.not_finite.
@@ -45,6 +46,7 @@ class TaskRunner {
   void* Resolve(const Operand& operand, const Place& place) const;
 
   EngineMemory& memory_;
+  bool shared_;
 };
 
 }  // namespace ingot::runtime

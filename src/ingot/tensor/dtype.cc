@@ -1,3 +1,4 @@
+// Names and sizes of element types.
 #include "ingot/tensor/dtype.h"
 
 #include <array>

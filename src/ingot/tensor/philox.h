@@ -53,8 +53,8 @@ constexpr uint64_t HashText(std::string_view text) {
 // takes words in pairs, and Normal takes a block for each number. Use one kind for one key.
 class RandomKey {
  public:
-  // A purpose names what the numbers are for ("dropout", "shuffle", "init/fc1.weight"); a and b tell
-  // streams of one purpose apart (layer, step, ...).
+  // A purpose names what the numbers are for ("dropout", "shuffle", "init/fc1.weight"); a and b
+  // tell streams of one purpose apart (layer, step, ...).
   constexpr RandomKey(uint64_t seed, std::string_view purpose, uint64_t a = 0, uint64_t b = 0)
       : RandomKey(seed, HashText(purpose), a, b) {}
   constexpr RandomKey(uint64_t seed, uint64_t purpose_hash, uint64_t a = 0, uint64_t b = 0)

@@ -1,3 +1,4 @@
+// Sizes, strides and broadcasting of shapes.
 #include "ingot/tensor/shape.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Allocation, copies and conversion of tensors.
 #include "ingot/tensor/tensor.h"
 
 #include <algorithm>

@@ -25,13 +25,14 @@ std::string In(const std::string& parent, std::string_view name) {
 // Writes one file of tensors, synced, and returns its entry for the manifest.
 ManifestFile WriteTensors(FileSystem& file_system, const std::string& directory,
                           const std::string& name,
-                          const std::vector<formats::NamedTensor>& tensors) {
+                          const std::vector<formats::NamedTensor>& tensors,
+                          const std::map<std::string, std::string>& metadata) {
   // Pieces of this size are hashed while they are in the cache.
   constexpr size_t kPiece = size_t{1} << 20;
   const std::unique_ptr<WritableFile> file = file_system.OpenForWrite(In(directory, name));
   Sha256 hash;
   uint64_t size = 0;
-  formats::WriteSafetensors(tensors, {{"format", "ingot"}}, [&](std::span<const std::byte> bytes) {
+  formats::WriteSafetensors(tensors, metadata, [&](std::span<const std::byte> bytes) {
     size += bytes.size();
     for (std::string_view rest = formats::AsText(bytes); !rest.empty();) {
       const std::string_view piece = rest.substr(0, kPiece);
@@ -42,7 +43,7 @@ ManifestFile WriteTensors(FileSystem& file_system, const std::string& directory,
   });
   file->Sync();
   file->Close();
-  return {name, size, hash.Hex()};
+  return {name, size, hash.FinishHex()};
 }
 
 void WriteText(FileSystem& file_system, const std::string& path, const std::string& text) {
@@ -58,10 +59,11 @@ void WriteInto(FileSystem& file_system, const std::string& directory,
   Manifest manifest = checkpoint.manifest;
   manifest.files.clear();
   manifest.files.push_back(
-      WriteTensors(file_system, directory, kModelFile, checkpoint.parameters));
+      WriteTensors(file_system, directory, kModelFile, checkpoint.parameters,
+                   checkpoint.metadata));
   if (checkpoint.resumable) {
     manifest.files.push_back(
-        WriteTensors(file_system, directory, kOptimizerFile, checkpoint.optimizer_state));
+        WriteTensors(file_system, directory, kOptimizerFile, checkpoint.optimizer_state, {}));
   }
   WriteText(file_system, In(directory, kManifestName), WriteManifest(manifest));
   file_system.SyncDirectory(directory);
@@ -88,7 +90,8 @@ void Publish(FileSystem& file_system, const std::string& parent, const std::stri
 }
 
 // The tensors of one file, after its size and digest were found to be as the manifest says.
-std::vector<formats::NamedTensor> ReadTensors(const std::string& path, const ManifestFile& entry) {
+std::vector<formats::NamedTensor> ReadTensors(const std::string& path, const ManifestFile& entry,
+                                              std::map<std::string, std::string>* metadata) {
   const formats::Blob blob = formats::MapBlob(path);
   if (blob.size != entry.bytes) {
     throw Error(ErrorCode::kCorrupt, fmt::format("{} is damaged: it has {} bytes, not {}", path,
@@ -99,6 +102,7 @@ std::vector<formats::NamedTensor> ReadTensors(const std::string& path, const Man
                 path + " is damaged: its SHA-256 is not the one in the manifest");
   }
   const formats::SafetensorsFile file = formats::SafetensorsFile::Parse(blob, path);
+  *metadata = file.metadata();
   std::vector<formats::NamedTensor> tensors;
   for (const formats::SafetensorsEntry& tensor : file.entries()) {
     tensors.push_back({tensor.name, file.Get(tensor.name)});
@@ -146,8 +150,12 @@ Checkpoint ReadCheckpoint(const std::string& path) {
     const std::string manifest_path = In(path, kManifestName);
     checkpoint.manifest = ReadManifest(ReadFile(manifest_path), manifest_path);
     for (const ManifestFile& file : checkpoint.manifest.files) {
-      std::vector<formats::NamedTensor> tensors = ReadTensors(In(path, file.name), file);
-      if (file.name == kModelFile) checkpoint.parameters = std::move(tensors);
+      std::map<std::string, std::string> metadata;
+      std::vector<formats::NamedTensor> tensors = ReadTensors(In(path, file.name), file, &metadata);
+      if (file.name == kModelFile) {
+        checkpoint.parameters = std::move(tensors);
+        checkpoint.metadata = std::move(metadata);
+      }
       if (file.name == kOptimizerFile) checkpoint.optimizer_state = std::move(tensors);
     }
   } catch (const Error& error) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ struct Checkpoint {
   Manifest manifest;  // `files` is filled in by WriteCheckpoint
   std::vector<formats::NamedTensor> parameters;
   std::vector<formats::NamedTensor> optimizer_state;
+  std::map<std::string, std::string> metadata;  // of model.safetensors
   bool resumable = true;  // false: parameters only (`best`, `final`)
 };
 

@@ -9,6 +9,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/train/checkpoint_store.h"
+#include "ingot/base/test_folder.h"
 #include "ingot/train/checkpoint_test_util.h"
 
 namespace ingot::train {
@@ -41,7 +42,7 @@ class CheckpointDamageTest : public ::testing::Test {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   }
 
-  ScratchFolder folder_;
+  TestFolder folder_;
   CheckpointStore store_;
 };
 

@@ -48,6 +48,7 @@ void CheckpointStore::SaveAs(const std::string& name, const Checkpoint& checkpoi
   Checkpoint parameters;
   parameters.manifest = checkpoint.manifest;
   parameters.parameters = checkpoint.parameters;
+  parameters.metadata = checkpoint.metadata;
   parameters.resumable = false;
   WriteCheckpoint(file_system_, directory_, name, parameters);
 }

@@ -1,6 +1,7 @@
 // CheckpointStore: saving, keeping, replacing, and faults at every single operation on files.
 #include "ingot/train/checkpoint_store.h"
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/file_faults.h"
+#include "ingot/base/test_folder.h"
 #include "ingot/train/checkpoint_test_util.h"
 
 namespace ingot::train {
@@ -30,7 +32,7 @@ TEST(CheckpointName, RoundTrip) {
 }
 
 TEST(CheckpointStore, KeepsTheNewestAndBestAndFinal) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   CheckpointStore store(RealFileSystem(), folder / "run/checkpoints", 2);
   EXPECT_TRUE(store.Steps().empty());
   for (int64_t step = 1; step <= 4; ++step) store.Save(ExampleCheckpoint(step));
@@ -48,7 +50,7 @@ TEST(CheckpointStore, KeepsTheNewestAndBestAndFinal) {
 }
 
 TEST(CheckpointStore, NoCheckpointAtAll) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   try {
     CheckpointStore(RealFileSystem(), folder / "checkpoints", 1).LoadNewest();
     FAIL();
@@ -59,7 +61,7 @@ TEST(CheckpointStore, NoCheckpointAtAll) {
 }
 
 TEST(CheckpointStore, LeftoversOfAKilledProcessAreIgnoredAndCleaned) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   CheckpointStore store(RealFileSystem(), folder.path(), 3);
   store.Save(ExampleCheckpoint(1));
   fs::create_directories(folder / ".tmp-step-00000002");
@@ -77,11 +79,13 @@ TEST(CheckpointStore, LeftoversOfAKilledProcessAreIgnoredAndCleaned) {
 }
 
 TEST(CheckpointStore, AFullDiskIsNamed) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   CheckpointStore good(RealFileSystem(), folder.path(), 3);
   good.Save(ExampleCheckpoint(1));
-  FaultyFileSystem faulty(RealFileSystem());
-  faulty.SetCapacity(300);  // bytes
+  FaultyFileSystem faulty(RealFileSystem(), {.kind = Fault::Kind::kWrite,
+                                             .at = 3,
+                                             .error_number = ENOSPC,
+                                             .cut_short = true});
   CheckpointStore store(faulty, folder.path(), 3);
   try {
     store.Save(ExampleCheckpoint(2));
@@ -99,19 +103,19 @@ TEST(CheckpointStore, AFullDiskIsNamed) {
 
 // Saves through a file system whose operation number n fails, for every n until none does. After
 // each, what is on disk must be, whole, one of the two states that `check` accepts.
-void FaultsEverywhere(FaultyFileSystem::Mode mode, int64_t keep,
+void FaultsEverywhere(Fault fault, int64_t keep,
                       const std::function<void(CheckpointStore&)>& save,
                       const std::function<void(const CheckpointStore&, bool failed)>& check) {
-  for (int64_t n = 0;; ++n) {
+  for (size_t n = 0;; ++n) {
     SCOPED_TRACE("fault at operation " + std::to_string(n));
-    ASSERT_LT(n, 1000);
-    const ScratchFolder folder;
+    ASSERT_LT(n, 1000u);
+    const TestFolder folder;
     CheckpointStore good(RealFileSystem(), folder.path(), keep);
     good.Save(ExampleCheckpoint(1));
     good.Save(ExampleCheckpoint(2));
     good.SaveAs(kBestCheckpoint, ExampleCheckpoint(2));
-    FaultyFileSystem faulty(RealFileSystem());
-    faulty.FailAt(n, mode);
+    fault.at = n;
+    FaultyFileSystem faulty(RealFileSystem(), fault);
     CheckpointStore store(faulty, folder.path(), keep);
     bool failed = false;
     try {
@@ -128,15 +132,33 @@ void FaultsEverywhere(FaultyFileSystem::Mode mode, int64_t keep,
       EXPECT_NE(name[0], '.') << name;
       ReadCheckpoint(folder / name);  // throws where it is not whole
     }
-    if (faulty.faults() == 0) {
+    if (!faulty.has_failed()) {
       EXPECT_FALSE(failed);
-      EXPECT_GT(n, 10);
+      EXPECT_GE(n, 1u);
       return;
     }
   }
 }
 
-class CheckpointFaults : public ::testing::TestWithParam<FaultyFileSystem::Mode> {};
+class CheckpointFaults : public ::testing::TestWithParam<Fault> {};
+
+std::string FaultName(const ::testing::TestParamInfo<Fault>& info) {
+  const char* const kinds[] = {"Open", "Write", "Sync", "Rename", "Any"};
+  return std::string(kinds[static_cast<size_t>(info.param.kind)]) +
+         (info.param.crash ? "Crash" : "") + (info.param.cut_short ? "CutShort" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, CheckpointFaults,
+    ::testing::Values(Fault{.kind = Fault::Kind::kAny}, Fault{.kind = Fault::Kind::kAny, .crash = true},
+                      Fault{.kind = Fault::Kind::kOpen}, Fault{.kind = Fault::Kind::kSync},
+                      Fault{.kind = Fault::Kind::kRename},
+                      Fault{.kind = Fault::Kind::kWrite, .error_number = ENOSPC, .cut_short = true},
+                      Fault{.kind = Fault::Kind::kWrite,
+                            .error_number = ENOSPC,
+                            .crash = true,
+                            .cut_short = true}),
+    FaultName);
 
 TEST_P(CheckpointFaults, SavingANewStep) {
   for (const int64_t keep : {1, 3}) {

@@ -1,35 +1,14 @@
-// For tests of checkpoints: a scratch folder, and checkpoints whose contents follow from a number.
+// For tests of checkpoints: examples whose contents follow from a number, and comparing them.
 #pragma once
 
-#include <unistd.h>
-
-#include <filesystem>
-#include <string>
+#include <cstdint>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 #include "ingot/train/checkpoint.h"
 
 namespace ingot::train {
-
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = ::testing::TempDir() + "ingot_" + test->test_suite_name() + "_" + test->name() + "_" +
-            std::to_string(::getpid());
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 inline Checkpoint ExampleCheckpoint(int64_t step, float salt = 0) {
   Checkpoint checkpoint;

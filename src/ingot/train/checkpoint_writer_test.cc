@@ -2,6 +2,7 @@
 #include "ingot/train/checkpoint_writer.h"
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <thread>
 
@@ -10,6 +11,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/file_faults.h"
+#include "ingot/base/test_folder.h"
 #include "ingot/train/checkpoint_test_util.h"
 
 namespace ingot::train {
@@ -24,7 +26,7 @@ CheckpointRequest Request(int64_t step) {
 }
 
 TEST(CheckpointWriter, WritesWhatIsAskedFor) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   CheckpointStore store(RealFileSystem(), folder.path(), 2);
   {
     CheckpointWriter writer(store);
@@ -44,7 +46,7 @@ TEST(CheckpointWriter, WritesWhatIsAskedFor) {
 }
 
 TEST(CheckpointWriter, TheDestructorFinishesTheWriteInFlight) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   CheckpointStore store(RealFileSystem(), folder.path(), 2);
   {
     CheckpointWriter writer(store);
@@ -54,7 +56,7 @@ TEST(CheckpointWriter, TheDestructorFinishesTheWriteInFlight) {
 }
 
 TEST(CheckpointWriter, SaveReturnsAtOnceAndTheSecondOneWaits) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   CheckpointStore store(RealFileSystem(), folder.path(), 2);
   CheckpointWriter writer(store);
   std::atomic<bool> go = false;
@@ -80,11 +82,13 @@ TEST(CheckpointWriter, SaveReturnsAtOnceAndTheSecondOneWaits) {
 }
 
 TEST(CheckpointWriter, AnErrorSurfacesOnceAtTheNextCall) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   CheckpointStore good(RealFileSystem(), folder.path(), 2);
   good.Save(ExampleCheckpoint(1));
-  FaultyFileSystem faulty(RealFileSystem());
-  faulty.SetCapacity(100);
+  FaultyFileSystem faulty(RealFileSystem(), {.kind = Fault::Kind::kWrite,
+                                             .at = 2,
+                                             .error_number = ENOSPC,
+                                             .cut_short = true});
   CheckpointStore store(faulty, folder.path(), 2);
   CheckpointWriter writer(store);
   writer.Save(Request(2));

@@ -113,6 +113,11 @@ Manifest FromJson(const Json& json, const std::string& path) {
   manifest.kernel_digest = reader.Text("kernel_digest");
   manifest.best = reader.Monitored("best");
   manifest.early_stopping = reader.Monitored("early_stopping");
+  const Json& sums = reader.Member("epoch_sums");
+  const Reader sum_reader(sums, path);
+  for (const auto& sum : sums.items()) {
+    manifest.epoch_sums[sum.key()] = sum_reader.Number(sum.key().c_str());
+  }
   const Json& files = reader.Member("files");
   if (!files.is_array()) Damaged(path, "'files' is not a list");
   std::set<std::string> names;
@@ -153,6 +158,11 @@ std::string WriteManifest(const Manifest& manifest) {
   for (const ManifestFile& file : manifest.files) {
     files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
+  Json sums = Json::object();
+  for (const auto& [name, value] : manifest.epoch_sums) {
+    INGOT_ASSERT(std::isfinite(value), "JSON has no way to write the sum " + name);
+    sums[name] = value;
+  }
   const Json json = {
       {"format_version", kManifestVersion},
       {"step", manifest.step},
@@ -163,6 +173,7 @@ std::string WriteManifest(const Manifest& manifest) {
       {"kernel_digest", manifest.kernel_digest},
       {"best", ToJson(manifest.best)},
       {"early_stopping", ToJson(manifest.early_stopping)},
+      {"epoch_sums", sums},
       {"files", files},
   };
   std::string body = json.dump(2);

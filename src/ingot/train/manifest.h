@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,9 @@ struct Manifest {
   std::string kernel_digest;  // of the choice of kernels: another choice may give other bits
   MonitorState best;            // of the best checkpoint
   MonitorState early_stopping;
+  // Sums over the steps of the epoch at hand ("loss_sum"), so that the epoch's means are the same
+  // after a resume. Finite values only.
+  std::map<std::string, double> epoch_sums;
   std::vector<ManifestFile> files;
 
   const ManifestFile* Find(std::string_view name) const;  // null where absent

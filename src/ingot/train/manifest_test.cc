@@ -24,6 +24,7 @@ Manifest Example() {
   manifest.kernel_digest = "cc";
   manifest.best = {"validation_loss", 0.1 + 0.2, 400, 0};
   manifest.early_stopping = {"validation_accuracy", 1.0 / 3, 300, 2};
+  manifest.epoch_sums = {{"loss_sum", 12.345678901234567}, {"weight_sum", 384}};
   manifest.files = {{"model.safetensors", 203784, std::string(64, 'a')},
                     {"optimizer.safetensors", 0, std::string(64, '0')}};
   return manifest;

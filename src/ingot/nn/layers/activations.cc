@@ -48,10 +48,10 @@ const Table& EluTable() {
 }
 
 const Table& GeluTable() {
-  static const auto table = Table("gelu", "x times the normal distribution function of x")
-                                .AddChoice("approximate", &ActivationOptions::approximate,
-                                           "none: by erf; tanh: by the usual approximation",
-                                           {"none", "tanh"});
+  static const auto table =
+      Table("gelu", "x times the normal distribution function of x")
+          .AddChoice("approximate", &ActivationOptions::approximate,
+                     "none: by erf; tanh: by the usual approximation", {"none", "tanh"});
   return table;
 }
 
@@ -104,9 +104,8 @@ LayerKind Activation(const Table& table) {
 
 std::vector<LayerKind> ActivationLayers() {
   std::vector<LayerKind> kinds;
-  for (const Table* table :
-       {&ReluTable(), &SigmoidTable(), &TanhTable(), &GeluTable(), &LeakyReluTable(), &EluTable(),
-        &SoftmaxTable(), &LogSoftmaxTable()}) {
+  for (const Table* table : {&ReluTable(), &SigmoidTable(), &TanhTable(), &GeluTable(),
+                             &LeakyReluTable(), &EluTable(), &SoftmaxTable(), &LogSoftmaxTable()}) {
     kinds.push_back(Activation(*table));
   }
   return kinds;

@@ -55,6 +55,8 @@ ir::Value* Build(const DenseOptions& options, LayerContext& context, ir::Value* 
 
 }  // namespace
 
-LayerKind DenseLayer() { return DefineLayer<DenseOptions>(DenseTable(), Describe, Build); }
+LayerKind DenseLayer() {
+  return DefineLayer<DenseOptions>(DenseTable(), Describe, Build);
+}
 
 }  // namespace ingot::nn

@@ -12,8 +12,8 @@ struct DropoutOptions {
 
 const OptionTable<DropoutOptions>& DropoutTable() {
   static const auto table =
-      OptionTable<DropoutOptions>(
-          "dropout", "zeroes elements at random while training, scaling the others up")
+      OptionTable<DropoutOptions>("dropout",
+                                  "zeroes elements at random while training, scaling the others up")
           .Add("ratio", &DropoutOptions::ratio, "share of the elements that become 0, below 1",
                Between(0, 0.999999))
           .Shorthand("ratio");
@@ -32,6 +32,8 @@ ir::Value* Build(const DropoutOptions& options, LayerContext& context, ir::Value
 
 }  // namespace
 
-LayerKind DropoutLayer() { return DefineLayer<DropoutOptions>(DropoutTable(), Describe, Build); }
+LayerKind DropoutLayer() {
+  return DefineLayer<DropoutOptions>(DropoutTable(), Describe, Build);
+}
 
 }  // namespace ingot::nn

@@ -12,7 +12,9 @@ const OptionTable<FlattenOptions>& FlattenTable() {
   return table;
 }
 
-std::string Describe(const FlattenOptions&) { return "flatten"; }
+std::string Describe(const FlattenOptions&) {
+  return "flatten";
+}
 
 ir::Value* Build(const FlattenOptions&, LayerContext& context, ir::Value* x) {
   if (x->type().rank() == 2) return x;
@@ -21,6 +23,8 @@ ir::Value* Build(const FlattenOptions&, LayerContext& context, ir::Value* x) {
 
 }  // namespace
 
-LayerKind FlattenLayer() { return DefineLayer<FlattenOptions>(FlattenTable(), Describe, Build); }
+LayerKind FlattenLayer() {
+  return DefineLayer<FlattenOptions>(FlattenTable(), Describe, Build);
+}
 
 }  // namespace ingot::nn

@@ -40,6 +40,8 @@ ir::Value* Build(const ReshapeOptions& options, LayerContext& context, ir::Value
 
 }  // namespace
 
-LayerKind ReshapeLayer() { return DefineLayer<ReshapeOptions>(ReshapeTable(), Describe, Build); }
+LayerKind ReshapeLayer() {
+  return DefineLayer<ReshapeOptions>(ReshapeTable(), Describe, Build);
+}
 
 }  // namespace ingot::nn

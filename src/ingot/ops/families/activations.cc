@@ -1,8 +1,8 @@
 // Activations and the elementwise helpers of their gradients.
 //
 // A helper takes dY and what the forward pass keeps anyway (Y where that suffices, else X), so that
-// fused kernels need one tensor less. Each helper has a gradient rule of its own; at a kink the slope
-// is the one of the left side (Relu: 0 at 0).
+// fused kernels need one tensor less. Each helper has a gradient rule of its own; at a kink the
+// slope is the one of the left side (Relu: 0 at 0).
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -25,7 +25,8 @@ const double kSqrt2OverPi = std::sqrt(2 / std::numbers::pi);
 constexpr double kGeluCubic = 0.044715;
 
 // x sampled on both sides of a kink at 0, and not near it.
-std::vector<OpCase> AroundZero(std::function<double(V)> formula, const Attributes& attributes = {}) {
+std::vector<OpCase> AroundZero(std::function<double(V)> formula,
+                               const Attributes& attributes = {}) {
   std::vector<OpCase> cases = UnaryCases(0.1, 3, formula, attributes);
   for (OpCase& test : UnaryCases(-3, -0.1, formula, attributes)) cases.push_back(std::move(test));
   return cases;
@@ -37,7 +38,7 @@ std::vector<OpCase> HelperCases(double low, double high, std::function<double(V)
   std::vector<OpCase> cases;
   for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{17}}) {
     OpCase test;
-    test.name = "from_" + std::to_string(low) + "_" + shape.ToString();
+    test.name = CaseName(low, shape, attributes);
     test.inputs = {Uniform(shape, -2, 2), Uniform(shape, low, high)};
     test.formula = formula;
     test.attributes = attributes;
@@ -51,7 +52,8 @@ void Append(std::vector<OpCase>& cases, std::vector<OpCase> more) {
 }
 
 // The gradient of y = Op(x): one call of `helper` on dY and X or Y, with the node's attributes.
-GradientRule CallHelper(std::string helper, bool takes_output, std::vector<std::string> attributes) {
+GradientRule CallHelper(std::string helper, bool takes_output,
+                        std::vector<std::string> attributes) {
   return [=](GradientContext& context) {
     if (!context.wants(0)) return;
     Attributes copied;
@@ -93,7 +95,9 @@ std::function<void(const ir::ReferenceCall&)> WithAlpha(F f) {
   };
 }
 
-double SigmoidOf(double x) { return 1 / (1 + std::exp(-x)); }
+double SigmoidOf(double x) {
+  return 1 / (1 + std::exp(-x));
+}
 
 void RegisterRelu(ir::OpRegistry& registry) {
   ir::OpDefinition relu = Unary<Types::kSigned>("Relu", 14, "Y = max(X, 0).", [](auto x) {
@@ -101,8 +105,7 @@ void RegisterRelu(ir::OpRegistry& registry) {
   });
   relu.gradient = CallHelper("ingot.ReluGradient", true, {});
   relu.cases = AroundZero([](V v) { return (v[0] + std::fabs(v[0])) / 2; });
-  relu.cases.push_back(
-      ExpectedOnly("i32", {Integers({3}, {-5, 0, 6}, DType::kI32)}, {0, 0, 6}));
+  relu.cases.push_back(ExpectedOnly("i32", {Integers({3}, {-5, 0, 6}, DType::kI32)}, {0, 0, 6}));
   relu.cases.push_back(ExpectedOnly("zero", {Floats({3}, {0, -1, 1})}, {0, 0, 1}));
   registry.Add(std::move(relu));
 
@@ -118,9 +121,8 @@ void RegisterRelu(ir::OpRegistry& registry) {
 
 void RegisterLeakyRelu(ir::OpRegistry& registry) {
   const Attributes alpha = {{"alpha", Attribute(0.25)}};
-  ir::OpDefinition op =
-      Unary<Types::kFloat>("LeakyRelu", 16, "Y = X where X >= 0, else alpha * X.",
-                           [](double x) { return x; });
+  ir::OpDefinition op = Unary<Types::kFloat>("LeakyRelu", 16, "Y = X where X >= 0, else alpha * X.",
+                                             [](double x) { return x; });
   op.attributes = {FloatAttribute("alpha", 0.01)};
   op.reference = WithAlpha<1>([](double a, double x) { return x < 0 ? a * x : x; });
   op.gradient = CallHelper("ingot.LeakyReluGradient", false, {"alpha"});
@@ -135,8 +137,10 @@ void RegisterLeakyRelu(ir::OpRegistry& registry) {
   helper.reference =
       WithAlpha<2>([](double a, double dy, double x) { return x > 0 ? dy : a * dy; });
   helper.gradient = HelperGradient();
-  helper.cases = HelperCases(0.1, 3, [](V v) { return v[0]; }, alpha);
-  Append(helper.cases, HelperCases(-3, -0.1, [](V v) { return v[0] / 4; }, alpha));
+  helper.cases = HelperCases(
+      0.1, 3, [](V v) { return v[0]; }, alpha);
+  Append(helper.cases, HelperCases(
+                           -3, -0.1, [](V v) { return v[0] / 4; }, alpha));
   registry.Add(std::move(helper));
 }
 
@@ -148,8 +152,8 @@ void RegisterElu(ir::OpRegistry& registry) {
   op.reference = WithAlpha<1>([](double a, double x) { return x < 0 ? a * std::expm1(x) : x; });
   op.gradient = CallHelper("ingot.EluGradient", true, {"alpha"});
   op.cases = AroundZero([](V v) { return v[0] > 0 ? v[0] : 0.5 * std::exp(v[0]) - 0.5; }, alpha);
-  op.cases.push_back(ExpectedOnly("default_alpha", {Floats({2}, {-30, 4})},
-                                  {std::exp(-30.0) - 1, 4}));
+  op.cases.push_back(
+      ExpectedOnly("default_alpha", {Floats({2}, {-30, 4})}, {std::exp(-30.0) - 1, 4}));
   registry.Add(std::move(op));
 
   ir::OpDefinition helper =
@@ -162,14 +166,16 @@ void RegisterElu(ir::OpRegistry& registry) {
     Value* zero = b.ScalarLike(y, 0);
     return b.Op("Where", {b.Op("Greater", {y, zero}), zero, b.ScalarLike(y, 1)});
   });
-  helper.cases = HelperCases(0.1, 3, [](V v) { return v[0]; }, alpha);
-  Append(helper.cases, HelperCases(-0.45, -0.1, [](V v) { return v[0] * v[1] + v[0] / 2; }, alpha));
+  helper.cases = HelperCases(
+      0.1, 3, [](V v) { return v[0]; }, alpha);
+  Append(helper.cases, HelperCases(
+                           -0.45, -0.1, [](V v) { return v[0] * v[1] + v[0] / 2; }, alpha));
   registry.Add(std::move(helper));
 }
 
 void RegisterSigmoid(ir::OpRegistry& registry) {
-  ir::OpDefinition op =
-      Unary<Types::kFloat>("Sigmoid", 13, "Y = 1 / (1 + e^-X).", [](double x) { return SigmoidOf(x); });
+  ir::OpDefinition op = Unary<Types::kFloat>("Sigmoid", 13, "Y = 1 / (1 + e^-X).",
+                                             [](double x) { return SigmoidOf(x); });
   op.gradient = CallHelper("ingot.SigmoidGradient", true, {});
   op.cases = UnaryCases(-4, 4, [](V v) { return 0.5 + 0.5 * std::tanh(v[0] / 2); });
   op.cases.push_back(ExpectedOnly("saturated", {Floats({3}, {-1024, 0, 1024})}, {0, 0.5, 1}));
@@ -193,8 +199,8 @@ void RegisterTanh(ir::OpRegistry& registry) {
 
   ir::OpDefinition helper = GradientHelper("TanhGradient", "dX = dY * (1 - Y^2).", "Y",
                                            [](double dy, double y) { return dy * (1 - y * y); });
-  helper.gradient = HelperGradient(
-      [](Builder& b, const ir::Node&, Value* y) { return b.MulScalar(y, -2); });
+  helper.gradient =
+      HelperGradient([](Builder& b, const ir::Node&, Value* y) { return b.MulScalar(y, -2); });
   helper.cases = HelperCases(-0.95, 0.95, [](V v) { return v[0] * (1 - v[1]) * (1 + v[1]); });
   registry.Add(std::move(helper));
 }
@@ -209,7 +215,9 @@ bool UsesTanh(const ir::Node& node) {
               "expected one of: none, tanh");
 }
 
-double GeluErf(double x) { return 0.5 * x * (1 + std::erf(x * kSqrtHalf)); }
+double GeluErf(double x) {
+  return 0.5 * x * (1 + std::erf(x * kSqrtHalf));
+}
 double GeluTanh(double x) {
   return 0.5 * x * (1 + std::tanh(kSqrt2OverPi * (x + kGeluCubic * x * x * x)));
 }
@@ -226,8 +234,8 @@ double GeluTanhSlope(double x) {
 // Second derivative of x * Phi(x): density(x) * (2 - x^2).
 Value* GeluErfCurvature(Builder& b, Value* x) {
   Value* square = b.Mul(x, x);
-  Value* density = b.MulScalar(b.Op("Exp", {b.MulScalar(square, -0.5)}),
-                               1 / std::sqrt(2 * std::numbers::pi));
+  Value* density =
+      b.MulScalar(b.Op("Exp", {b.MulScalar(square, -0.5)}), 1 / std::sqrt(2 * std::numbers::pi));
   return b.Mul(density, b.Sub(b.ScalarLike(x, 2), square));
 }
 
@@ -302,24 +310,23 @@ void RegisterGelu(ir::OpRegistry& registry) {
 }
 
 void RegisterOthers(ir::OpRegistry& registry) {
-  ir::OpDefinition softplus =
-      Unary<Types::kFloat>("Softplus", 22, "Y = log(1 + e^X), without overflow.", [](double x) {
-        return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
-      });
-  softplus.gradient = UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
-    return b.Mul(dy, b.Op("Sigmoid", {x}));
-  });
+  ir::OpDefinition softplus = Unary<Types::kFloat>(
+      "Softplus", 22, "Y = log(1 + e^X), without overflow.",
+      [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); });
+  softplus.gradient = UnaryGradient(
+      [](Builder& b, Value* dy, Value* x, Value*) { return b.Mul(dy, b.Op("Sigmoid", {x})); });
   softplus.cases = UnaryCases(-4, 4, [](V v) { return std::log(1 + std::exp(v[0])); });
   softplus.cases.push_back(ExpectedOnly("large", {Floats({2}, {1024, -1024})}, {1024, 0}));
   registry.Add(std::move(softplus));
 
-  ir::OpDefinition softsign = Unary<Types::kFloat>(
-      "Softsign", 22, "Y = X / (1 + |X|).", [](double x) { return x / (1 + std::fabs(x)); });
+  ir::OpDefinition softsign = Unary<Types::kFloat>("Softsign", 22, "Y = X / (1 + |X|).",
+                                                   [](double x) { return x / (1 + std::fabs(x)); });
   softsign.gradient = UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
     Value* root = b.Add(b.Op("Abs", {x}), b.ScalarLike(x, 1));
     return b.Div(dy, b.Mul(root, root));
   });
-  softsign.cases = AroundZero([](V v) { return std::copysign(1 - 1 / (1 + std::fabs(v[0])), v[0]); });
+  softsign.cases =
+      AroundZero([](V v) { return std::copysign(1 - 1 / (1 + std::fabs(v[0])), v[0]); });
   registry.Add(std::move(softsign));
 
   ir::OpDefinition hard = Unary<Types::kFloat>(
@@ -328,16 +335,16 @@ void RegisterOthers(ir::OpRegistry& registry) {
   hard.reference = [](const ir::ReferenceCall& call) {
     const double alpha = call.node.GetFloat("alpha");
     const double beta = call.node.GetFloat("beta");
-    Map<Types::kFloat, 1>(
-        call, [=](double x) { return std::max(0.0, std::min(1.0, alpha * x + beta)); });
+    Map<Types::kFloat, 1>(call,
+                          [=](double x) { return std::max(0.0, std::min(1.0, alpha * x + beta)); });
   };
   hard.gradient = [](GradientContext& context) {
     if (!context.wants(0)) return;
     Builder& b = context.builder();
     Value* y = context.output();
     Value* zero = b.ScalarLike(y, 0);
-    Value* inside = b.Op("And", {b.Op("Greater", {y, zero}),
-                                 b.Op("Less", {y, b.ScalarLike(y, 1)})});
+    Value* inside =
+        b.Op("And", {b.Op("Greater", {y, zero}), b.Op("Less", {y, b.ScalarLike(y, 1)})});
     Value* slope = b.MulScalar(context.output_gradient(), context.node().GetFloat("alpha"));
     context.SetInputGradient(0, b.Op("Where", {inside, slope, zero}));
   };

@@ -55,8 +55,8 @@ void ArgRule(ir::InferContext& context) {
   }
   std::vector<bool> reduced(static_cast<size_t>(x.rank()), false);
   reduced[static_cast<size_t>(axis)] = true;
-  context.SetOutput(
-      0, ir::Type::Tensor(DType::kI64, ReducedDimensions(x.dims(), reduced, keepdims)));
+  context.SetOutput(0,
+                    ir::Type::Tensor(DType::kI64, ReducedDimensions(x.dims(), reduced, keepdims)));
 }
 
 template <int kSign>
@@ -85,7 +85,8 @@ Attributes With(int64_t axis, int64_t keepdims, int64_t last = 0) {
 void RegisterArgReductions(ir::OpRegistry& registry) {
   const OpCase::Input x = Floats({2, 3}, {1, 5, 5, 4, -2, 4});
   ir::OpDefinition max = ArgDefinition<1>(
-      "ArgMax", "The index of the largest value along the axis; of equal ones the first (or last).");
+      "ArgMax",
+      "The index of the largest value along the axis; of equal ones the first (or last).");
   max.cases = {ExpectedOnly("defaults", {x}, {1, 0, 0}),
                ExpectedOnly("ties_first", {x}, {1, 0}, With(1, 0)),
                ExpectedOnly("ties_last", {x}, {2, 2}, With(-1, 1, 1)),
@@ -95,7 +96,8 @@ void RegisterArgReductions(ir::OpRegistry& registry) {
   registry.Add(std::move(max));
 
   ir::OpDefinition min = ArgDefinition<-1>(
-      "ArgMin", "The index of the smallest value along the axis; of equal ones the first (or last).");
+      "ArgMin",
+      "The index of the smallest value along the axis; of equal ones the first (or last).");
   min.cases = {ExpectedOnly("defaults", {x}, {0, 1, 1}),
                ExpectedOnly("rows", {x}, {0, 1}, With(1, 0)),
                ExpectedOnly("ties_last", {Floats({4}, {1, 0, 2, 0})}, {3}, With(0, 0, 1)),

@@ -66,9 +66,9 @@ std::vector<OpCase> CastCases() {
     return ir::Attributes{{"to", ir::Attribute(static_cast<int64_t>(dtype))}};
   };
   for (const DType target : signed_types) {
-    OpCase test = ExpectedCase("to_" + std::string(Name(target)),
-                               {Floats({2, 2}, {1.75, -2.5, 0, 100})}, Converted(target),
-                               to(target));
+    OpCase test =
+        ExpectedCase("to_" + std::string(Name(target)), {Floats({2, 2}, {1.75, -2.5, 0, 100})},
+                     Converted(target), to(target));
     // Rounding to a narrower type makes a staircase: its gradient is the identity by convention.
     test.gradient = target == DType::kF64;
     cases.push_back(std::move(test));
@@ -84,10 +84,10 @@ std::vector<OpCase> CastCases() {
     if (IsFloat(source)) continue;
     const bool is_bool = source == DType::kBool;
     for (const DType target : sources) {
-      cases.push_back(ExpectedOnly(
-          std::string(Name(source)) + "_to_" + std::string(Name(target)),
-          {Integers({3}, {1, 0, 100}, source)},
-          {1, 0, is_bool || target == DType::kBool ? 1.0 : 100.0}, to(target)));
+      cases.push_back(ExpectedOnly(std::string(Name(source)) + "_to_" + std::string(Name(target)),
+                                   {Integers({3}, {1, 0, 100}, source)},
+                                   {1, 0, is_bool || target == DType::kBool ? 1.0 : 100.0},
+                                   to(target)));
     }
   }
   return cases;
@@ -114,8 +114,12 @@ void RegisterCast(ir::OpRegistry& registry) {
   };
   // Not elementwise in its second input, of which only the type counts.
   like.elementwise = false;
-  like.cases = {ExpectedOnly("to_i32", {Floats({3}, {1.75, -2.5, 7}), Integers({1}, {0}, DType::kI32)},
-                             {1, -2, 7})};
+  OpCase::Input target = Uniform({2});
+  target.differentiable = false;
+  like.cases = {
+      ExpectedCase("same_type", {Floats({3}, {1.75, -2.5, 7}), target}, {1.75, -2.5, 7}),
+      ExpectedOnly("to_i32", {Floats({3}, {1.75, -2.5, 7}), Integers({1}, {0}, DType::kI32)},
+                   {1, -2, 7})};
   registry.Add(std::move(like));
 }
 

@@ -77,9 +77,8 @@ Value* BoundGradient(GradientContext& context, const char* comparison, size_t bo
 void ClipRule(GradientContext& context) {
   if (context.wants(0)) {
     context.SetInputGradient(
-        0, context.builder().Op("ingot.ClipGradient",
-                                {context.output_gradient(), context.input(0), context.input(1),
-                                 context.input(2)}));
+        0, context.builder().Op("ingot.ClipGradient", {context.output_gradient(), context.input(0),
+                                                       context.input(1), context.input(2)}));
   }
   if (context.wants(1)) context.SetInputGradient(1, BoundGradient(context, "Less", 1));
   if (context.wants(2)) context.SetInputGradient(2, BoundGradient(context, "Greater", 2));
@@ -94,8 +93,8 @@ OpCase::Input Bound(double value) {
 }  // namespace
 
 void RegisterClip(ir::OpRegistry& registry) {
-  ir::OpDefinition clip =
-      Unary<Types::kNumeric>("Clip", 13, "output = min(max(input, min), max).", [](auto x) { return x; });
+  ir::OpDefinition clip = Unary<Types::kNumeric>("Clip", 13, "output = min(max(input, min), max).",
+                                                 [](auto x) { return x; });
   clip.inputs = {Required("input"), Optional("min"), Optional("max")};
   clip.outputs = {Required("output")};
   clip.infer = [](ir::InferContext& context) {
@@ -115,16 +114,16 @@ void RegisterClip(ir::OpRegistry& registry) {
       ExpectedCase("neither", {Floats({6}, x)}, x),
       ExpectedCase("crossed", {Floats({2}, {-4, 4}), Bound(2), Bound(1)}, {1, 1}),
       ExpectedCase("empty", {Floats({0}, {}), Bound(0), Bound(1)}, {}),
-      ExpectedOnly("i32", {Integers({4}, {-9, 0, 3, 9}, DType::kI32), Integers({}, {-2}, DType::kI32),
-                           Integers({}, {5}, DType::kI32)},
+      ExpectedOnly("i32",
+                   {Integers({4}, {-9, 0, 3, 9}, DType::kI32), Integers({}, {-2}, DType::kI32),
+                    Integers({}, {5}, DType::kI32)},
                    {-2, 0, 3, 5})};
   // With min above max every element is cut, and no bound's share of the gradient is defined.
   clip.cases[4].gradient = false;
   registry.Add(std::move(clip));
 
-  ir::OpDefinition helper =
-      GradientHelper("ClipGradient", "dX = dY where min <= X <= max, else 0.", "X",
-                     [](double dy, double) { return dy; });
+  ir::OpDefinition helper = GradientHelper("ClipGradient", "dX = dY where min <= X <= max, else 0.",
+                                           "X", [](double dy, double) { return dy; });
   helper.inputs.push_back(Optional("min"));
   helper.inputs.push_back(Optional("max"));
   helper.infer = [](ir::InferContext& context) {
@@ -142,17 +141,18 @@ void RegisterClip(ir::OpRegistry& registry) {
   helper.gradient = [](GradientContext& context) {
     if (!context.wants(0)) return;
     context.SetInputGradient(
-        0, context.builder().Op("ingot.ClipGradient",
-                                {context.output_gradient(), context.input(1), context.input(2),
-                                 context.input(3)}));
+        0, context.builder().Op("ingot.ClipGradient", {context.output_gradient(), context.input(1),
+                                                       context.input(2), context.input(3)}));
   };
   helper.cases = {
-      ExpectedCase("both", {Floats({2, 3}, {1, 2, 3, 4, 5, 6}), Floats({2, 3}, x), Bound(-0.5), Bound(1)},
+      ExpectedCase("both",
+                   {Floats({2, 3}, {1, 2, 3, 4, 5, 6}), Floats({2, 3}, x), Bound(-0.5), Bound(1)},
                    {0, 0, 3, 4, 0, 0}),
-      ExpectedCase("max_only", {Floats({6}, {1, 2, 3, 4, 5, 6}), Floats({6}, x), Absent(), Bound(1)},
+      ExpectedCase("max_only",
+                   {Floats({6}, {1, 2, 3, 4, 5, 6}), Floats({6}, x), Absent(), Bound(1)},
                    {1, 2, 3, 4, 0, 0}),
-      ExpectedOnly("at_the_bounds", {Floats({2}, {7, 8}), Floats({2}, {-1, 1}), Bound(-1), Bound(1)},
-                   {7, 8})};
+      ExpectedOnly("at_the_bounds",
+                   {Floats({2}, {7, 8}), Floats({2}, {-1, 1}), Bound(-1), Bound(1)}, {7, 8})};
   registry.Add(std::move(helper));
 }
 

@@ -22,10 +22,10 @@ std::vector<OpCase> ComparisonCases(const std::vector<double>& expected, double 
   return {
       ExpectedOnly("broadcast", {Floats({2, 3}, kLeft), Floats({3}, kRight)}, expected),
       ExpectedOnly("i64", {Integers({2, 3}, ints(kLeft)), Integers({3}, ints(kRight))}, expected),
-      ExpectedOnly("i8",
-                   {Integers({2, 3}, ints(kLeft), DType::kI8),
-                    Integers({1, 3}, ints(kRight), DType::kI8)},
-                   expected),
+      ExpectedOnly(
+          "i8",
+          {Integers({2, 3}, ints(kLeft), DType::kI8), Integers({1, 3}, ints(kRight), DType::kI8)},
+          expected),
       ExpectedOnly("scalars", {Floats({}, {0.5}), Floats({}, {0.25})}, {scalar_expected}),
       ExpectedOnly("empty", {Floats({0}, {}), Floats({1}, {1})}, {})};
 }
@@ -41,7 +41,8 @@ void AddComparison(ir::OpRegistry& registry, const char* name, int since, const 
 void RegisterComparisons(ir::OpRegistry& registry) {
   std::vector<OpCase> equal = ComparisonCases({0, 1, 0, 0, 0, 0}, 0);
   equal.push_back(ExpectedOnly(
-      "bool", {Integers({4}, {0, 0, 1, 1}, DType::kBool), Integers({4}, {0, 1, 0, 1}, DType::kBool)},
+      "bool",
+      {Integers({4}, {0, 0, 1, 1}, DType::kBool), Integers({4}, {0, 1, 0, 1}, DType::kBool)},
       {1, 0, 0, 1}));
   AddComparison<Types::kAll>(
       registry, "Equal", 19, "C = A == B, broadcast; NaN equals nothing.",
@@ -84,7 +85,8 @@ void RegisterLogic(ir::OpRegistry& registry) {
 // X -> bool, of floats.
 template <typename F>
 ir::OpDefinition Predicate(const char* name, const char* summary, F f) {
-  ir::OpDefinition op = Comparison<Types::kFloat>(name, 20, summary, [](auto, auto) { return false; });
+  ir::OpDefinition op =
+      Comparison<Types::kFloat>(name, 20, summary, [](auto, auto) { return false; });
   op.inputs = {Required("X")};
   op.outputs = {Required("Y", "B")};
   op.reference = [f](const ir::ReferenceCall& call) {
@@ -174,16 +176,16 @@ void RegisterWhere(ir::OpRegistry& registry) {
   const auto bools = [](Shape shape, const std::vector<int64_t>& values) {
     return Integers(std::move(shape), values, DType::kBool);
   };
-  op.cases = {formula_case("same_shape", bools({2, 3}, {1, 0, 1, 0, 0, 1}), {2, 3}, {2, 3}),
-              formula_case("all_broadcast", bools({2, 1}, {1, 0}), {3}, {4, 1, 1}),
-              formula_case("scalar_branches", bools({5}, {1, 0, 0, 1, 0}), {}, {}),
-              formula_case("scalar_condition", bools({}, {1}), {3, 1}, {2}),
-              ExpectedOnly("i32",
-                           {bools({3}, {1, 0, 1}), Integers({3}, {1, 2, 3}, DType::kI32),
-                            Integers({1}, {9}, DType::kI32)},
-                           {1, 9, 3}),
-              ExpectedOnly("bool", {bools({2}, {1, 0}), bools({2}, {0, 0}), bools({2}, {1, 1})},
-                           {0, 1})};
+  op.cases = {
+      formula_case("same_shape", bools({2, 3}, {1, 0, 1, 0, 0, 1}), {2, 3}, {2, 3}),
+      formula_case("all_broadcast", bools({2, 1}, {1, 0}), {3}, {4, 1, 1}),
+      formula_case("scalar_branches", bools({5}, {1, 0, 0, 1, 0}), {}, {}),
+      formula_case("scalar_condition", bools({}, {1}), {3, 1}, {2}),
+      ExpectedOnly("i32",
+                   {bools({3}, {1, 0, 1}), Integers({3}, {1, 2, 3}, DType::kI32),
+                    Integers({1}, {9}, DType::kI32)},
+                   {1, 9, 3}),
+      ExpectedOnly("bool", {bools({2}, {1, 0}), bools({2}, {0, 0}), bools({2}, {1, 1})}, {0, 1})};
   registry.Add(std::move(op));
 }
 

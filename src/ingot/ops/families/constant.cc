@@ -60,7 +60,8 @@ void RegisterConstantOp(ir::OpRegistry& registry) {
   op.cases = {
       ExpectedOnly("value", {}, {1, 2, 3, 4}, {{"value", Attribute(tensor)}}),
       ExpectedOnly("float", {}, {0.5}, {{"value_float", Attribute(0.5)}}),
-      ExpectedOnly("floats", {}, {0.5, 2}, {{"value_floats", Attribute(std::vector<double>{0.5, 2})}}),
+      ExpectedOnly("floats", {}, {0.5, 2},
+                   {{"value_floats", Attribute(std::vector<double>{0.5, 2})}}),
       ExpectedOnly("int", {}, {-7}, {{"value_int", Attribute(int64_t{-7})}}),
       ExpectedOnly("ints", {}, {3, 4}, {{"value_ints", Attribute(std::vector<int64_t>{3, 4})}})};
   registry.Add(std::move(op));

@@ -41,9 +41,8 @@ void RegisterPowers(ir::OpRegistry& registry) {
       UnaryCases(0.25, 4, [](V v) { return std::log2(v[0]) * std::numbers::ln2; }));
   Add(
       registry, "Sqrt", 13, "Y = square root of X.", [](double x) { return std::sqrt(x); },
-      UnaryGradient([](Builder& b, Value* dy, Value*, Value* y) {
-        return b.Div(dy, b.MulScalar(y, 2));
-      }),
+      UnaryGradient(
+          [](Builder& b, Value* dy, Value*, Value* y) { return b.Div(dy, b.MulScalar(y, 2)); }),
       UnaryCases(0.25, 4, [](V v) { return std::pow(v[0], 0.5); }));
   Add(
       registry, "Erf", 13, "Y = error function of X.", [](double x) { return std::erf(x); },
@@ -63,9 +62,8 @@ Value* OverRoot(Builder& b, Value* dy, Value* x, double sign) {
 void RegisterTrigonometry(ir::OpRegistry& registry) {
   Add(
       registry, "Sin", 7, "Y = sine of X (radians).", [](double x) { return std::sin(x); },
-      UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
-        return b.Mul(dy, b.Op("Cos", {x}));
-      }),
+      UnaryGradient(
+          [](Builder& b, Value* dy, Value* x, Value*) { return b.Mul(dy, b.Op("Cos", {x})); }),
       UnaryCases(-3, 3, [](V v) { return 2 * std::sin(v[0] / 2) * std::cos(v[0] / 2); }));
   Add(
       registry, "Cos", 7, "Y = cosine of X (radians).", [](double x) { return std::cos(x); },
@@ -86,9 +84,8 @@ void RegisterTrigonometry(ir::OpRegistry& registry) {
                  [](V v) { return std::atan2(v[0], std::sqrt((1 - v[0]) * (1 + v[0]))); }));
   Add(
       registry, "Acos", 7, "Y = arc cosine of X.", [](double x) { return std::acos(x); },
-      UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
-        return b.Neg(OverRoot(b, dy, x, -1));
-      }),
+      UnaryGradient(
+          [](Builder& b, Value* dy, Value* x, Value*) { return b.Neg(OverRoot(b, dy, x, -1)); }),
       UnaryCases(-0.75, 0.75,
                  [](V v) { return std::atan2(std::sqrt((1 - v[0]) * (1 + v[0])), v[0]); }));
   Add(
@@ -99,31 +96,33 @@ void RegisterTrigonometry(ir::OpRegistry& registry) {
       UnaryCases(-2, 2, [](V v) { return std::asin(v[0] / std::sqrt(1 + v[0] * v[0])); }));
   Add(
       registry, "Sinh", 9, "Y = hyperbolic sine of X.", [](double x) { return std::sinh(x); },
-      UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
-        return b.Mul(dy, b.Op("Cosh", {x}));
-      }),
+      UnaryGradient(
+          [](Builder& b, Value* dy, Value* x, Value*) { return b.Mul(dy, b.Op("Cosh", {x})); }),
       UnaryCases(-2, 2, [](V v) { return (std::exp(v[0]) - std::exp(-v[0])) / 2; }));
   Add(
       registry, "Cosh", 9, "Y = hyperbolic cosine of X.", [](double x) { return std::cosh(x); },
-      UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
-        return b.Mul(dy, b.Op("Sinh", {x}));
-      }),
+      UnaryGradient(
+          [](Builder& b, Value* dy, Value* x, Value*) { return b.Mul(dy, b.Op("Sinh", {x})); }),
       UnaryCases(-2, 2, [](V v) { return (std::exp(v[0]) + std::exp(-v[0])) / 2; }));
 }
 
 void RegisterRounding(ir::OpRegistry& registry) {
+  // `halves` are the results for halves, where the slope does not exist; `between` for what lies
+  // between.
   const auto add = [&](const char* name, int since, const char* summary, auto f,
-                       std::vector<double> expected) {
+                       std::vector<double> halves, std::vector<double> between) {
     Add(registry, name, since, summary, f, ZeroGradient(),
-        {ExpectedOnly("halves", {Floats({8}, {-2.5, -1.5, -0.5, 0, 0.5, 1.5, 2.5, 2.75})},
-                      std::move(expected))});
+        {ExpectedOnly("halves", {Floats({8}, {-2.5, -1.5, -0.5, 0, 0.5, 1.5, 2.5, 3})},
+                      std::move(halves)),
+         ExpectedCase("between", {Floats({2, 2}, {-2.75, -0.25, 0.25, 1.75})},
+                      std::move(between))});
   };
   add("Floor", 13, "Y = the largest integer that is not above X.",
-      [](double x) { return std::floor(x); }, {-3, -2, -1, 0, 0, 1, 2, 2});
+      [](double x) { return std::floor(x); }, {-3, -2, -1, 0, 0, 1, 2, 3}, {-3, -1, 0, 1});
   add("Ceil", 13, "Y = the smallest integer that is not below X.",
-      [](double x) { return std::ceil(x); }, {-2, -1, 0, 0, 1, 2, 3, 3});
+      [](double x) { return std::ceil(x); }, {-2, -1, 0, 0, 1, 2, 3, 3}, {-2, 0, 1, 2});
   add("Round", 22, "Y = the nearest integer, halves to the even one.", RoundHalfToEven,
-      {-2, -2, 0, 0, 0, 2, 2, 3});
+      {-2, -2, 0, 0, 0, 2, 2, 3}, {-3, 0, 0, 2});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// ingot.SumToLike, ingot.ExpandLike, ingot.ReshapeLike: what gradients of broadcasting and reshaping
-// need while shapes are still symbolic. Of `like` only the shape counts, so its type may be any.
+// ingot.SumToLike, ingot.ExpandLike, ingot.ReshapeLike: what gradients of broadcasting and
+// reshaping need while shapes are still symbolic. Of `like` only the shape counts, so its type may
+// be any.
 #include <cstring>
 #include <string>
 
@@ -85,15 +86,16 @@ void RegisterSumToLike(ir::OpRegistry& registry) {
         0, context.builder().ExpandLike(context.output_gradient(), context.input(0)));
   };
   const OpCase::Input x = Floats({2, 3}, {1, 2, 3, 10, 20, 30});
-  op.cases = {ExpectedCase("row", {x, Like({3})}, {11, 22, 33}),
-              ExpectedCase("kept_row", {x, Like({1, 3})}, {11, 22, 33}),
-              ExpectedCase("column", {x, Like({2, 1})}, {6, 60}),
-              ExpectedCase("scalar", {x, Like({})}, {66}),
-              ExpectedCase("ones", {x, Like({1, 1})}, {66}),
-              ExpectedCase("same", {x, Like({2, 3})}, {1, 2, 3, 10, 20, 30}),
-              ExpectedCase("of_nothing", {Floats({0, 2}, {}), Like({2})}, {0, 0}),
-              ExpectedCase("any_type", {x, Integers({3}, {0, 0, 0}, DType::kBool)}, {11, 22, 33}),
-              ExpectedOnly("i32", {Integers({2, 2}, {1, 2, 3, 4}, DType::kI32), Like({2})}, {4, 6})};
+  op.cases = {
+      ExpectedCase("row", {x, Like({3})}, {11, 22, 33}),
+      ExpectedCase("kept_row", {x, Like({1, 3})}, {11, 22, 33}),
+      ExpectedCase("column", {x, Like({2, 1})}, {6, 60}),
+      ExpectedCase("scalar", {x, Like({})}, {66}),
+      ExpectedCase("ones", {x, Like({1, 1})}, {66}),
+      ExpectedCase("same", {x, Like({2, 3})}, {1, 2, 3, 10, 20, 30}),
+      ExpectedCase("of_nothing", {Floats({0, 2}, {}), Like({2})}, {0, 0}),
+      ExpectedCase("any_type", {x, Integers({3}, {0, 0, 0}, DType::kBool)}, {11, 22, 33}),
+      ExpectedOnly("i32", {Integers({2, 2}, {1, 2, 3, 4}, DType::kI32), Like({2})}, {4, 6})};
   registry.Add(std::move(op));
 }
 
@@ -127,16 +129,17 @@ void RegisterReshapeLike(ir::OpRegistry& registry) {
     const Type& x = context.input(0);
     const Type& like = context.input(1);
     if (x.is_static() && like.is_static() && x.shape().size() != like.shape().size()) {
-      throw Error(ErrorCode::kInvalidInput, "cannot reshape " + x.ToString() +
-                                                " to the shape of " + like.ToString() +
+      throw Error(ErrorCode::kInvalidInput, "cannot reshape " + x.ToString() + " to the shape of " +
+                                                like.ToString() +
                                                 ": the numbers of elements differ");
     }
     context.SetOutput(0, ShapeOfLike(context));
   };
   op.reference = [](const ir::ReferenceCall& call) {
     if (call.input(0).size() != call.output().size()) {
-      throw Error(ErrorCode::kInvalidInput, "cannot reshape " + Shape(call.input(0).dims).ToString() +
-                                                " to " + Shape(call.output().dims).ToString());
+      throw Error(ErrorCode::kInvalidInput, "cannot reshape " +
+                                                Shape(call.input(0).dims).ToString() + " to " +
+                                                Shape(call.output().dims).ToString());
     }
     if (call.output().bytes() == 0) return;
     std::memmove(call.output().data, call.input(0).data, call.output().bytes());

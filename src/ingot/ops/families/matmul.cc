@@ -2,6 +2,8 @@
 //
 // The gradients of products of two matrices are Gemm nodes with transA or transB set, never a
 // Transpose, so that passes find x^T d where a weight gradient is computed.
+#include "ingot/ops/matmul.h"
+
 #include <algorithm>
 #include <numeric>
 #include <string>
@@ -10,7 +12,6 @@
 #include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/elementwise.h"
-#include "ingot/ops/matmul.h"
 
 namespace ingot::ops {
 
@@ -158,16 +159,19 @@ std::vector<OpCase> MatMulCases() {
       OpCase{.name = "batches_by_hand",
              .inputs = {Floats({2, 1, 2}, {1, 2, 3, 4}), Floats({2, 1}, {10, 1})},
              .expected = {{12, 34}}},
-      OpCase{.name = "vectors", .inputs = {Floats({3}, {1, 2, 3}), Floats({3}, {4, 5, 6})},
+      OpCase{.name = "vectors",
+             .inputs = {Floats({3}, {1, 2, 3}), Floats({3}, {4, 5, 6})},
              .expected = {{32}}},
-      OpCase{.name = "row", .inputs = {Floats({2}, {1, 10}), Floats({2, 3}, {1, 2, 3, 4, 5, 6})},
+      OpCase{.name = "row",
+             .inputs = {Floats({2}, {1, 10}), Floats({2, 3}, {1, 2, 3, 4, 5, 6})},
              .expected = {{41, 52, 63}}},
-      OpCase{.name = "column", .inputs = {Floats({3, 2}, {1, 2, 3, 4, 5, 6}), Floats({2}, {1, 10})},
+      OpCase{.name = "column",
+             .inputs = {Floats({3, 2}, {1, 2, 3, 4, 5, 6}), Floats({2}, {1, 10})},
              .expected = {{21, 43, 65}}},
-      ExpectedOnly("i32",
-                   {Integers({1, 2}, {65536, 3}, DType::kI32),
-                    Integers({2, 1}, {65536, -7}, DType::kI32)},
-                   {-21}),
+      ExpectedOnly(
+          "i32",
+          {Integers({1, 2}, {65536, 3}, DType::kI32), Integers({2, 1}, {65536, -7}, DType::kI32)},
+          {-21}),
       random("ragged", {7, 13}, {13, 5}),
       random("single", {1, 1}, {1, 1}),
       random("outer", {5, 1}, {1, 4}),
@@ -203,7 +207,9 @@ OpDefinition MatMul() {
 
 // ---- Gemm ----
 
-bool Flag(const ir::Node& node, const char* name) { return node.GetInt(name) != 0; }
+bool Flag(const ir::Node& node, const char* name) {
+  return node.GetInt(name) != 0;
+}
 
 void InferGemm(InferContext& context) {
   RequireType(context, 0, Types::kFloat);
@@ -276,10 +282,11 @@ void GemmGradient(GradientContext& context) {
 
 std::vector<OpCase> GemmCases() {
   std::vector<OpCase> cases = {
-      OpCase{.name = "by_hand",
-             .inputs = {Floats({1, 2}, {1, 2}), Floats({2, 2}, {3, 4, 5, 6}), Floats({2}, {10, 20})},
-             .attributes = {{"alpha", 2.0}, {"beta", 0.5}},
-             .expected = {{31, 42}}},
+      OpCase{
+          .name = "by_hand",
+          .inputs = {Floats({1, 2}, {1, 2}), Floats({2, 2}, {3, 4, 5, 6}), Floats({2}, {10, 20})},
+          .attributes = {{"alpha", 2.0}, {"beta", 0.5}},
+          .expected = {{31, 42}}},
       OpCase{.name = "transposed_by_hand",
              .inputs = {Floats({2, 1}, {1, 2}), Floats({2, 2}, {3, 5, 4, 6})},
              .attributes = {{"transA", int64_t{1}}, {"transB", int64_t{1}}},
@@ -304,8 +311,8 @@ std::vector<OpCase> GemmCases() {
           .name = std::string(a ? "a_transposed" : "a_plain") + (b ? "_b_transposed" : "_b_plain"),
           .inputs = {Uniform(a ? Shape{7, 5} : Shape{5, 7}), Uniform(b ? Shape{3, 7} : Shape{7, 3}),
                      Uniform({3})},
-          .attributes = {{"transA", int64_t{a}}, {"transB", int64_t{b}}, {"alpha", 0.75},
-                         {"beta", -1.5}}});
+          .attributes = {
+              {"transA", int64_t{a}}, {"transB", int64_t{b}}, {"alpha", 0.75}, {"beta", -1.5}}});
     }
   }
   return cases;

@@ -2,11 +2,11 @@
 //
 // The formulas, and the order in which they are computed, are those of PyTorch's optimizers (its
 // torch.optim.SGD, Adam and AdamW for one tensor), in f64:
-//   Sgd   g += weight_decay * w;  v' = momentum * v + g;  w' = w - lr * (nesterov ? g + momentum * v' : v')
-//   Adam  m' = m + (1 - b1) (g - m);  v' = b2 v + (1 - b2) g^2
+//   Sgd   g += weight_decay * w;  v' = momentum * v + g;  w' = w - lr * (nesterov ? g + momentum *
+//   v' : v') Adam  m' = m + (1 - b1) (g - m);  v' = b2 v + (1 - b2) g^2
 //         w' = w - lr / (1 - b1^t) * m' / (sqrt(v') / sqrt(1 - b2^t) + epsilon),
-//         with g += weight_decay * w before, or w *= 1 - lr * weight_decay before (decoupled: AdamW;
-//         D. Kingma, J. Ba, ICLR 2015; I. Loshchilov, F. Hutter, ICLR 2019).
+//         with g += weight_decay * w before, or w *= 1 - lr * weight_decay before (decoupled:
+//         AdamW; D. Kingma, J. Ba, ICLR 2015; I. Loshchilov, F. Hutter, ICLR 2019).
 // PyTorch's first momentum is the gradient itself; from a momentum of 0 that is the same.
 #include <cmath>
 #include <string>
@@ -47,9 +47,9 @@ void RequireScalar(const InferContext& context, size_t i, bool fits_type,
                    const std::string& expected) {
   const Type& type = context.input(i);
   if (fits_type && (!type.has_rank() || type.rank() == 0)) return;
-  throw Error(ErrorCode::kInvalidInput,
-              "input " + std::to_string(i) + " (" + context.node().op().inputs[i].name + ") is " +
-                  type.ToString() + ", expected a scalar: " + expected);
+  throw Error(ErrorCode::kInvalidInput, "input " + std::to_string(i) + " (" +
+                                            context.node().op().inputs[i].name + ") is " +
+                                            type.ToString() + ", expected a scalar: " + expected);
 }
 
 void RequireLearningRate(const InferContext& context) {
@@ -92,8 +92,9 @@ void InferSgd(InferContext& context) {
                     (has_state ? " and the new momentum" : " alone, as it is given no momentum"));
   }
   if (!has_state && context.node().GetFloat("momentum") != 0) {
-    throw Error(ErrorCode::kInvalidInput, "attribute 'momentum' is not 0, but input 3 (momentum), "
-                                          "the state that it needs, is absent");
+    throw Error(ErrorCode::kInvalidInput,
+                "attribute 'momentum' is not 0, but input 3 (momentum), "
+                "the state that it needs, is absent");
   }
   context.SetOutput(0, context.input(0));
   if (!has_state) return;
@@ -176,7 +177,8 @@ OpDefinition Sgd() {
   OpDefinition op;
   op.name = "Sgd";
   op.domain = "ingot";
-  op.summary = "One step of gradient descent, with momentum (Nesterov's if asked) and weight decay.";
+  op.summary =
+      "One step of gradient descent, with momentum (Nesterov's if asked) and weight decay.";
   op.inputs = {Required("w"), Required("g"), Required("learning_rate", "R"),
                Optional("momentum", "M")};
   op.outputs = {Required("w_next"), Optional("momentum_next", "M")};
@@ -204,6 +206,11 @@ void InferAdam(InferContext& context) {
   }
 }
 
+// start + weight * (end - start), from the nearer end, so that both ends are exact.
+double Interpolate(double start, double end, double weight) {
+  return weight < 0.5 ? start + weight * (end - start) : end - (end - start) * (1 - weight);
+}
+
 void AdamReference(const ir::ReferenceCall& call) {
   const double beta1 = call.node.GetFloat("beta1");
   const double beta2 = call.node.GetFloat("beta2");
@@ -228,7 +235,7 @@ void AdamReference(const ir::ReferenceCall& call) {
         g = g + weight_decay * w[i];
       }
     }
-    m[i] = m[i] + (1 - beta1) * (g - m[i]);
+    m[i] = Interpolate(m[i], g, 1 - beta1);
     v[i] = v[i] * beta2 + (1 - beta2) * g * g;
     w[i] = w[i] - step_size * (m[i] / (std::sqrt(v[i]) / correction + epsilon));
   }
@@ -267,15 +274,16 @@ std::vector<OpCase> AdamCases() {
              .outputs = 3,
              .gradient = false},
       // m' = 0.75, -1; v' = 0.25, 16; corrections 0.75 and 0.4375.
-      OpCase{.name = "second_step",
-             .inputs = {w, g, rate, Integers({}, {2}), Floats({2}, {1, 2}), Floats({2}, {0.25, 16})},
-             .attributes = half,
-             .expected = {{1 - 0.25 / 0.75 * 0.75 / (0.5 / std::sqrt(0.4375)),
-                           -2 + 0.25 / 0.75 * 1 / (4 / std::sqrt(0.4375))},
-                          {0.75, -1},
-                          {0.25, 16}},
-             .outputs = 3,
-             .gradient = false},
+      OpCase{
+          .name = "second_step",
+          .inputs = {w, g, rate, Integers({}, {2}), Floats({2}, {1, 2}), Floats({2}, {0.25, 16})},
+          .attributes = half,
+          .expected = {{1 - 0.25 / 0.75 * 0.75 / (0.5 / std::sqrt(0.4375)),
+                        -2 + 0.25 / 0.75 * 1 / (4 / std::sqrt(0.4375))},
+                       {0.75, -1},
+                       {0.25, 16}},
+          .outputs = 3,
+          .gradient = false},
       // g + w / 4 = 0.75, -4.5.
       OpCase{.name = "weight_decay",
              .inputs = {w, g, rate, Integers({}, {1}), zero, zero},
@@ -310,7 +318,7 @@ OpDefinition Adam() {
   op.name = "Adam";
   op.domain = "ingot";
   op.summary = "One step of Adam; with `decoupled` of AdamW.";
-  op.inputs = {Required("w"),      Required("g"),      Required("learning_rate", "R"),
+  op.inputs = {Required("w"),         Required("g"),      Required("learning_rate", "R"),
                Required("step", "I"), Required("m", "M"), Required("v", "M")};
   op.outputs = {Required("w_next"), Required("m_next", "M"), Required("v_next", "M")};
   op.attributes = {FloatAttribute("beta1", 0.9), FloatAttribute("beta2", 0.999),

@@ -3,8 +3,8 @@
 //
 // `axes` is an optional i64 input; absent or empty means all axes, or none where
 // noop_with_empty_axes is set (each element is then a reduction of its own). Floats accumulate in
-// double in index order; integers in 64 bits, wrapping around. Over nothing: a sum is 0, a product 1,
-// a mean NaN (0 for integers), a maximum the lowest value of the type, a minimum the highest.
+// double in index order; integers in 64 bits, wrapping around. Over nothing: a sum is 0, a product
+// 1, a mean NaN (0 for integers), a maximum the lowest value of the type, a minimum the highest.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -26,13 +26,23 @@ using ir::Value;
 // ---- what is accumulated: A is double for floats, i64 or u64 for integers ----
 
 struct SumReducer {
-  template <typename A> static A First() { return 0; }
-  template <typename A> static A Add(A sum, A x) { return WrapAdd(sum, x); }
-  template <typename A> static A Last(A sum, int64_t) { return sum; }
+  template <typename A>
+  static A First() {
+    return 0;
+  }
+  template <typename A>
+  static A Add(A sum, A x) {
+    return WrapAdd(sum, x);
+  }
+  template <typename A>
+  static A Last(A sum, int64_t) {
+    return sum;
+  }
 };
 
 struct MeanReducer : SumReducer {
-  template <typename A> static A Last(A sum, int64_t count) {
+  template <typename A>
+  static A Last(A sum, int64_t count) {
     if constexpr (std::is_integral_v<A>) {
       return count == 0 ? 0 : static_cast<A>(sum / static_cast<A>(count));
     } else {
@@ -42,52 +52,80 @@ struct MeanReducer : SumReducer {
 };
 
 struct ProductReducer : SumReducer {
-  template <typename A> static A First() { return 1; }
-  template <typename A> static A Add(A product, A x) { return WrapMul(product, x); }
+  template <typename A>
+  static A First() {
+    return 1;
+  }
+  template <typename A>
+  static A Add(A product, A x) {
+    return WrapMul(product, x);
+  }
 };
 
 struct SumSquareReducer : SumReducer {
-  template <typename A> static A Add(A sum, A x) { return WrapAdd(sum, WrapMul(x, x)); }
+  template <typename A>
+  static A Add(A sum, A x) {
+    return WrapAdd(sum, WrapMul(x, x));
+  }
 };
 
 struct L1Reducer : SumReducer {
-  template <typename A> static A Add(A sum, A x) {
+  template <typename A>
+  static A Add(A sum, A x) {
     return WrapAdd(sum, x < A(0) ? WrapSub(A(0), x) : x);
   }
 };
 
 struct L2Reducer : SumSquareReducer {
-  template <typename A> static A Last(A sum, int64_t) {
+  template <typename A>
+  static A Last(A sum, int64_t) {
     return static_cast<A>(std::sqrt(static_cast<double>(sum)));
   }
 };
 
 struct LogSumReducer : SumReducer {
-  template <typename A> static A Last(A sum, int64_t) {
+  template <typename A>
+  static A Last(A sum, int64_t) {
     return static_cast<A>(std::log(static_cast<double>(sum)));
   }
 };
 
 template <typename A>
 constexpr A Lowest() {
-  if constexpr (std::is_integral_v<A>) return std::numeric_limits<A>::min();
-  else return -std::numeric_limits<A>::infinity();
+  if constexpr (std::is_integral_v<A>)
+    return std::numeric_limits<A>::min();
+  else
+    return -std::numeric_limits<A>::infinity();
 }
 
 template <typename A>
 constexpr A Highest() {
-  if constexpr (std::is_integral_v<A>) return std::numeric_limits<A>::max();
-  else return std::numeric_limits<A>::infinity();
+  if constexpr (std::is_integral_v<A>)
+    return std::numeric_limits<A>::max();
+  else
+    return std::numeric_limits<A>::infinity();
 }
 
 struct MaxReducer : SumReducer {
-  template <typename A> static A First() { return Lowest<A>(); }
-  template <typename A> static A Add(A best, A x) { return x > best || x != x ? x : best; }
+  template <typename A>
+  static A First() {
+    return Lowest<A>();
+  }
+  template <typename A>
+  static A Add(A best, A x) {
+    return x > best || x != x ? x : best;
+  }
 };
 
 struct MinReducer : SumReducer {
-  template <typename A> static A First() { return Highest<A>(); }
-  template <typename A> static A Add(A best, A x) { return x < best || x != x ? x : best; }
+  template <typename A>
+  static A First() {
+    return Highest<A>();
+  }
+  template <typename A>
+  static A Add(A best, A x) {
+    return x < best || x != x ? x : best;
+  }
 };
 
 // Of an integer type narrower than A, the extreme of nothing is that type's own.
@@ -102,14 +140,15 @@ T Narrow(A value) {
 
 template <typename A, typename T>
 A Widen(T x) {
-  if constexpr (std::is_integral_v<T>) return static_cast<A>(x);
-  else return static_cast<double>(x);
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<A>(x);
+  else
+    return static_cast<double>(x);
 }
 
 template <typename T>
-using Accumulator =
-    std::conditional_t<!std::is_integral_v<T>, double,
-                       std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>;
+using Accumulator = std::conditional_t<!std::is_integral_v<T>, double,
+                                       std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>;
 
 template <typename Reducer>
 void Reduce(const ir::ReferenceCall& call) {
@@ -166,8 +205,8 @@ void ReduceLogSumExp(const ir::ReferenceCall& call) {
 
 // ---- gradients ----
 
-// The result of a reduction, or its gradient, with the reduced axes kept as 1, so that it broadcasts
-// against the input.
+// The result of a reduction, or its gradient, with the reduced axes kept as 1, so that it
+// broadcasts against the input.
 Value* KeepAxes(GradientContext& context, Value* value) {
   const ir::Node& node = context.node();
   if (node.GetInt("keepdims") != 0 || node.input(1) == nullptr) return value;
@@ -250,14 +289,14 @@ Value* ProductGradient(GradientContext& context, Builder& b, Value* dy, Value* x
 
 // ---- definitions ----
 
-Attributes Keep(int64_t keepdims) { return {{"keepdims", Attribute(keepdims)}}; }
+Attributes Keep(int64_t keepdims) {
+  return {{"keepdims", Attribute(keepdims)}};
+}
 
 // Inputs of [2, 3, 2] and the results of `f` over the axis sets that every reduction is tested on.
 template <typename F>
 std::vector<OpCase> ReductionCases(const std::vector<double>& x, F f) {
-  const auto at = [&](int i, int j, int k) {
-    return x[static_cast<size_t>(i * 6 + j * 2 + k)];
-  };
+  const auto at = [&](int i, int j, int k) { return x[static_cast<size_t>(i * 6 + j * 2 + k)]; };
   std::vector<double> outer;
   std::vector<double> middle;
   std::vector<double> ends;
@@ -289,9 +328,13 @@ const std::vector<double> kPositive = {1, 2, 3, 0.5, 1.5, 2.5, 4, 3.5, 1.25, 0.7
 
 using Values = std::vector<double>;
 
-double SumOf(const Values& v) { return std::accumulate(v.begin(), v.end(), 0.0); }
+double SumOf(const Values& v) {
+  return std::accumulate(v.begin(), v.end(), 0.0);
+}
 
-double SquaresOf(const Values& v) { return std::inner_product(v.begin(), v.end(), v.begin(), 0.0); }
+double SquaresOf(const Values& v) {
+  return std::inner_product(v.begin(), v.end(), v.begin(), 0.0);
+}
 
 double ExponentialsOf(const Values& v) {
   double sum = 0;
@@ -321,8 +364,8 @@ void RegisterSums(ir::OpRegistry& registry) {
       "ReduceSum", 13, "The sum over the axes.", Reduce<SumReducer>,
       ReductionGradient([](GradientContext&, Builder&, Value* dy, Value*, Value*) { return dy; }),
       ReductionCases(kMixed, SumOf));
-  sum.cases.push_back(ExpectedOnly("i32", {Integers({2, 2}, {1, -2, 3, 5}, DType::kI32), ConstantInts({0})},
-                                   {4, 3}, Keep(0)));
+  sum.cases.push_back(ExpectedOnly(
+      "i32", {Integers({2, 2}, {1, -2, 3, 5}, DType::kI32), ConstantInts({0})}, {4, 3}, Keep(0)));
   sum.cases.push_back(ExpectedOnly("u8_wraps", {Integers({3}, {200, 100, 1}, DType::kU8)}, {45}));
   sum.cases.push_back(ExpectedCase("of_nothing", {Floats({2, 0}, {}), ConstantInts({1})}, {0, 0}));
   registry.Add(std::move(sum));
@@ -348,30 +391,28 @@ void RegisterSums(ir::OpRegistry& registry) {
 }
 
 void RegisterNorms(ir::OpRegistry& registry) {
-  registry.Add(Reduction(
-      "ReduceSumSquare", 18, "The sum of squares over the axes.", Reduce<SumSquareReducer>,
-      ReductionGradient([](GradientContext&, Builder& b, Value* dy, Value* x, Value*) {
-        return b.Mul(dy, b.MulScalar(x, 2));
-      }),
-      ReductionCases(kMixed, SquaresOf)));
-  registry.Add(Reduction(
-      "ReduceL1", 18, "The sum of absolute values over the axes.", Reduce<L1Reducer>,
-      ReductionGradient([](GradientContext&, Builder& b, Value* dy, Value* x, Value*) {
-        return b.Mul(dy, b.Op("Sign", {x}));
-      }),
-      ReductionCases(kMixed, [](const Values& v) {
-        double sum = 0;
-        for (const double x : v) sum += std::fabs(x);
-        return sum;
-      })));
-  registry.Add(Reduction(
-      "ReduceL2", 18, "The Euclidean norm over the axes; its gradient at 0 is 0.",
-      Reduce<L2Reducer>,
-      ReductionGradient([](GradientContext&, Builder& b, Value* dy, Value* x, Value* y) {
-        Value* is_zero = b.Op("Equal", {y, b.ScalarLike(y, 0)});
-        return b.Mul(x, b.Div(dy, b.Op("Where", {is_zero, b.ScalarLike(y, 1), y})));
-      }),
-      ReductionCases(kMixed, [](const Values& v) { return std::sqrt(SquaresOf(v)); })));
+  registry.Add(Reduction("ReduceSumSquare", 18, "The sum of squares over the axes.",
+                         Reduce<SumSquareReducer>,
+                         ReductionGradient([](GradientContext&, Builder& b, Value* dy, Value* x,
+                                              Value*) { return b.Mul(dy, b.MulScalar(x, 2)); }),
+                         ReductionCases(kMixed, SquaresOf)));
+  registry.Add(Reduction("ReduceL1", 18, "The sum of absolute values over the axes.",
+                         Reduce<L1Reducer>,
+                         ReductionGradient([](GradientContext&, Builder& b, Value* dy, Value* x,
+                                              Value*) { return b.Mul(dy, b.Op("Sign", {x})); }),
+                         ReductionCases(kMixed, [](const Values& v) {
+                           double sum = 0;
+                           for (const double x : v) sum += std::fabs(x);
+                           return sum;
+                         })));
+  registry.Add(
+      Reduction("ReduceL2", 18, "The Euclidean norm over the axes; its gradient at 0 is 0.",
+                Reduce<L2Reducer>,
+                ReductionGradient([](GradientContext&, Builder& b, Value* dy, Value* x, Value* y) {
+                  Value* is_zero = b.Op("Equal", {y, b.ScalarLike(y, 0)});
+                  return b.Mul(x, b.Div(dy, b.Op("Where", {is_zero, b.ScalarLike(y, 1), y})));
+                }),
+                ReductionCases(kMixed, [](const Values& v) { return std::sqrt(SquaresOf(v)); })));
 }
 
 void RegisterLogarithms(ir::OpRegistry& registry) {
@@ -387,8 +428,8 @@ void RegisterLogarithms(ir::OpRegistry& registry) {
         return b.Mul(dy, b.Op("Exp", {b.Sub(x, y)}));
       }),
       ReductionCases(kMixed, [](const Values& v) { return std::log(ExponentialsOf(v)); }));
-  log_sum_exp.cases.push_back(ExpectedCase("large", {Floats({2}, {1024, 1024})},
-                                           {1024 + std::log(2.0)}));
+  log_sum_exp.cases.push_back(
+      ExpectedCase("large", {Floats({2}, {1024, 1024})}, {1024 + std::log(2.0)}));
   registry.Add(std::move(log_sum_exp));
 }
 
@@ -396,16 +437,18 @@ void RegisterExtrema(ir::OpRegistry& registry) {
   ir::OpDefinition max = Reduction(
       "ReduceMax", 20, "The largest over the axes; NaN wins. Equal ones share the gradient.",
       Reduce<MaxReducer>, ReductionGradient(ExtremumGradient),
-      ReductionCases(kMixed, [](const Values& v) { return *std::max_element(v.begin(), v.end()); }));
+      ReductionCases(kMixed,
+                     [](const Values& v) { return *std::max_element(v.begin(), v.end()); }));
   max.cases.push_back(ExpectedOnly("i8", {Integers({3}, {-7, -3, -9}, DType::kI8)}, {-3}));
-  max.cases.push_back(ExpectedOnly("i8_of_nothing",
-                                   {Integers({1, 0}, {}, DType::kI8), ConstantInts({1})}, {-128}));
+  max.cases.push_back(
+      ExpectedOnly("i8_of_nothing", {Integers({1, 0}, {}, DType::kI8), ConstantInts({1})}, {-128}));
   registry.Add(std::move(max));
 
   ir::OpDefinition min = Reduction(
       "ReduceMin", 20, "The smallest over the axes; NaN wins. Equal ones share the gradient.",
       Reduce<MinReducer>, ReductionGradient(ExtremumGradient),
-      ReductionCases(kMixed, [](const Values& v) { return *std::min_element(v.begin(), v.end()); }));
+      ReductionCases(kMixed,
+                     [](const Values& v) { return *std::min_element(v.begin(), v.end()); }));
   min.cases.push_back(ExpectedOnly("u8", {Integers({3}, {200, 100, 255}, DType::kU8)}, {100}));
   registry.Add(std::move(min));
 }

@@ -53,7 +53,9 @@ std::vector<Type> OfRank(const Type& like, std::optional<int64_t> rank) {
   return {Type::Tensor(like.dtype(), UnknownDimensions(*rank))};
 }
 
-std::string ToText(const std::vector<int64_t>& values) { return Shape(values).ToString(); }
+std::string ToText(const std::vector<int64_t>& values) {
+  return Shape(values).ToString();
+}
 
 // ---- Reshape ----
 
@@ -79,8 +81,8 @@ Dimension SolveMinusOne(const Type& x, const std::vector<int64_t>& target, const
   }
   if (symbols.empty()) {
     if (product % known != 0) {
-      FailReshape(x, target, std::to_string(product) + " elements do not divide by " +
-                                 std::to_string(known));
+      FailReshape(x, target,
+                  std::to_string(product) + " elements do not divide by " + std::to_string(known));
     }
     return product / known;
   }
@@ -147,22 +149,23 @@ void RegisterReshape(ir::OpRegistry& registry) {
       [](const RuleInputs& in) -> std::vector<Type> {
         const std::optional<std::vector<int64_t>> target = in.ints(1);
         if (!target) return OfRank(in.type(0), in.length(1));
-        return {Type::Tensor(in.type(0).dtype(),
-                             ReshapedDimensions(in.type(0), *target,
-                                                in.node.GetInt("allowzero") != 0))};
+        return {Type::Tensor(
+            in.type(0).dtype(),
+            ReshapedDimensions(in.type(0), *target, in.node.GetInt("allowzero") != 0))};
       });
   op.inputs.push_back(Required("shape", "tint64"));
   op.attributes = {IntAttribute("allowzero", 0)};
   const std::vector<double> x = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
   const OpCase::Input data = Floats({2, 3, 2}, x);
-  op.cases = {ExpectedCase("split", {data, ConstantInts({4, 3})}, x),
-              ExpectedCase("minus_one", {data, ConstantInts({-1, 6})}, x),
-              ExpectedCase("zero_copies", {data, ConstantInts({0, -1})}, x),
-              ExpectedCase("at_run_time", {data, Integers({1}, {12})}, x),
-              ExpectedCase("to_scalar", {Floats({1, 1}, {5}), ConstantInts({})}, {5}),
-              ExpectedCase("empty", {Floats({0, 3}, {}), ConstantInts({3, 0})}, {},
-                           {{"allowzero", Attribute(int64_t{1})}}),
-              ExpectedOnly("i64", {Integers({2, 2}, {1, 2, 3, 4}), ConstantInts({4})}, {1, 2, 3, 4})};
+  op.cases = {
+      ExpectedCase("split", {data, ConstantInts({4, 3})}, x),
+      ExpectedCase("minus_one", {data, ConstantInts({-1, 6})}, x),
+      ExpectedCase("zero_copies", {data, ConstantInts({0, -1})}, x),
+      ExpectedCase("at_run_time", {data, Integers({1}, {12})}, x),
+      ExpectedCase("to_scalar", {Floats({1, 1}, {5}), ConstantInts({})}, {5}),
+      ExpectedCase("empty", {Floats({0, 3}, {}), ConstantInts({3, 0})}, {},
+                   {{"allowzero", Attribute(int64_t{1})}}),
+      ExpectedOnly("i64", {Integers({2, 2}, {1, 2, 3, 4}), ConstantInts({4})}, {1, 2, 3, 4})};
   registry.Add(std::move(op));
 }
 
@@ -183,13 +186,16 @@ std::vector<Type> FlattenRule(const RuleInputs& in) {
 }
 
 void RegisterFlatten(ir::OpRegistry& registry) {
-  ir::OpDefinition op = Reshaping("Flatten", 21, "A matrix: axes before `axis` by the others.", FlattenRule);
+  ir::OpDefinition op =
+      Reshaping("Flatten", 21, "A matrix: axes before `axis` by the others.", FlattenRule);
   op.attributes = {IntAttribute("axis", 1)};
   const std::vector<double> x = {1, 2, 3, 4, 5, 6, 7, 8};
   const OpCase::Input data = Floats({2, 2, 2}, x);
   const auto axis = [](int64_t value) { return Attributes{{"axis", Attribute(value)}}; };
-  op.cases = {ExpectedCase("default", {data}, x), ExpectedCase("axis_0", {data}, x, axis(0)),
-              ExpectedCase("last", {data}, x, axis(-1)), ExpectedCase("rank", {data}, x, axis(3)),
+  op.cases = {ExpectedCase("default", {data}, x),
+              ExpectedCase("axis_0", {data}, x, axis(0)),
+              ExpectedCase("last", {data}, x, axis(-1)),
+              ExpectedCase("rank", {data}, x, axis(3)),
               ExpectedCase("vector", {Floats({3}, {1, 2, 3})}, {1, 2, 3}),
               ExpectedCase("empty", {Floats({0, 4, 2}, {})}, {})};
   registry.Add(std::move(op));
@@ -245,8 +251,7 @@ std::vector<Type> SqueezeRule(const RuleInputs& in) {
 std::vector<Type> UnsqueezeRule(const RuleInputs& in) {
   const Type& x = in.type(0);
   const std::optional<std::vector<int64_t>> axes = in.ints(1);
-  const std::optional<int64_t> count =
-      axes ? static_cast<int64_t>(axes->size()) : in.length(1);
+  const std::optional<int64_t> count = axes ? static_cast<int64_t>(axes->size()) : in.length(1);
   if (!x.has_rank() || !count) return OfRank(x, std::nullopt);
   const int rank = x.rank() + static_cast<int>(*count);
   if (!axes) return OfRank(x, rank);
@@ -270,8 +275,9 @@ void RegisterSqueeze(ir::OpRegistry& registry) {
                    ExpectedCase("to_scalar", {Floats({1}, {7})}, {7})};
   registry.Add(std::move(squeeze));
 
-  ir::OpDefinition unsqueeze = Reshaping(
-      "Unsqueeze", 21, "With an axis of extent 1 at each given place of the output.", UnsqueezeRule);
+  ir::OpDefinition unsqueeze =
+      Reshaping("Unsqueeze", 21, "With an axis of extent 1 at each given place of the output.",
+                UnsqueezeRule);
   unsqueeze.inputs.push_back(Required("axes", "tint64"));
   const OpCase::Input row = Floats({3}, {1, 2, 3});
   unsqueeze.cases = {ExpectedCase("front", {row, ConstantInts({0})}, {1, 2, 3}),

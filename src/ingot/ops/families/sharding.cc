@@ -146,8 +146,9 @@ OpDefinition ShardMap(const ir::OpRegistry& registry) {
   OpDefinition op;
   op.name = "ShardMap";
   op.domain = "ingot";
-  op.summary = "Runs a body for each shard of a batch: the first `sharded` inputs are cut along "
-               "axis 0, the others are given whole.";
+  op.summary =
+      "Runs a body for each shard of a batch: the first `sharded` inputs are cut along "
+      "axis 0, the others are given whole.";
   op.inputs = {Variadic("inputs", "")};
   op.outputs = {Variadic("outputs", "")};
   op.attributes = {RequiredAttribute("body", AttributeKind::kGraph),
@@ -269,7 +270,8 @@ OpDefinition ShardMatMul() {
   OpDefinition op;
   op.name = "ShardMatMul";
   op.domain = "ingot";
-  op.summary = "X^T D of each shard of the rows: a weight gradient before it is summed over shards.";
+  op.summary =
+      "X^T D of each shard of the rows: a weight gradient before it is summed over shards.";
   op.inputs = {Required("X"), Required("D")};
   op.outputs = {Required("Y")};
   op.attributes = {RequiredAttribute("shards", AttributeKind::kInt)};

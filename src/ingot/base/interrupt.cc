@@ -1,0 +1,61 @@
+#include "ingot/base/interrupt.h"
+
+#include <array>
+#include <atomic>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "ingot/base/error.h"
+
+namespace ingot {
+namespace {
+
+constexpr std::array<int, 2> kSignals = {SIGINT, SIGTERM};
+
+// A signal handler reaches nothing but lock-free globals.
+std::atomic<int> received_signal{0};
+std::atomic<bool> has_guard{false};
+std::array<struct sigaction, 2> previous_actions;
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void OnSignal(int signal) {
+  int none = 0;
+  if (!received_signal.compare_exchange_strong(none, signal)) {
+    constexpr int kInterruptedStatus = 130;
+    ::_exit(kInterruptedStatus);
+  }
+}
+
+}  // namespace
+
+InterruptGuard::InterruptGuard() {
+  const bool is_second = has_guard.exchange(true);
+  INGOT_ASSERT(!is_second, "two InterruptGuards at a time");
+  received_signal = 0;
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], nullptr, &previous_actions[i]);
+    if (previous_actions[i].sa_handler == SIG_IGN) continue;
+    struct sigaction action = {};
+    action.sa_handler = &OnSignal;
+    action.sa_flags = SA_RESTART;  // no system call of the step fails because of it
+    sigemptyset(&action.sa_mask);
+    ::sigaction(kSignals[i], &action, nullptr);
+  }
+}
+
+InterruptGuard::~InterruptGuard() {
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], &previous_actions[i], nullptr);
+  }
+  has_guard = false;
+}
+
+bool Interrupted() {
+  return InterruptSignal() != 0;
+}
+int InterruptSignal() {
+  return received_signal.load(std::memory_order_relaxed);
+}
+
+}  // namespace ingot

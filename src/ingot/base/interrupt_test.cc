@@ -1,0 +1,62 @@
+#include "ingot/base/interrupt.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+namespace ingot {
+namespace {
+
+TEST(InterruptTest, TheFirstSignalSetsTheFlag) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const InterruptGuard guard;
+    EXPECT_FALSE(Interrupted());
+    ::raise(signal);
+    EXPECT_TRUE(Interrupted());
+    EXPECT_EQ(InterruptSignal(), signal);
+  }
+  const InterruptGuard guard;
+  EXPECT_FALSE(Interrupted());
+}
+
+TEST(InterruptDeathTest, TheSecondSignalEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        const InterruptGuard guard;
+        ::raise(SIGINT);
+        ::raise(SIGTERM);
+      },
+      testing::ExitedWithCode(130), "");
+}
+
+TEST(InterruptDeathTest, HandlersArePutBack) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        { const InterruptGuard guard; }
+        ::signal(SIGTERM, SIG_DFL);
+        ::raise(SIGTERM);
+      },
+      testing::KilledBySignal(SIGTERM), "");
+  struct sigaction before;
+  struct sigaction after;
+  ::sigaction(SIGINT, nullptr, &before);
+  { const InterruptGuard guard; }
+  ::sigaction(SIGINT, nullptr, &after);
+  EXPECT_EQ(before.sa_handler, after.sa_handler);
+}
+
+TEST(InterruptTest, IgnoredSignalsStayIgnored) {
+  struct sigaction before;
+  ::sigaction(SIGINT, nullptr, &before);
+  ::signal(SIGINT, SIG_IGN);
+  {
+    const InterruptGuard guard;
+    ::raise(SIGINT);
+    EXPECT_FALSE(Interrupted());
+  }
+  ::sigaction(SIGINT, &before, nullptr);
+}
+
+}  // namespace
+}  // namespace ingot

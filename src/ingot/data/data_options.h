@@ -1,0 +1,109 @@
+// The `data:` section of a job, and the data sets that it describes.
+//
+//   data:
+//     source: mnist                  # or idx, or csv: {train: iris.csv, label_type: class}
+//     folder: /data/mnist            # where its files are
+//     batch: 128
+//     transforms: [{normalise: 255}]
+//
+// A new format is a class derived from Source and one entry in SourceKinds().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ingot/base/config.h"
+#include "ingot/base/options.h"
+#include "ingot/data/batches.h"
+#include "ingot/data/conversion.h"
+#include "ingot/data/selection.h"
+#include "ingot/data/source.h"
+#include "ingot/runtime/step_engine.h"
+
+namespace ingot::data {
+
+struct DataOptions {
+  ConfigNode source = ConfigNode::Scalar("mnist");
+  std::string folder;
+  int64_t batch = 32;
+  bool shuffle = true;
+  bool drop_last = false;
+  bool wrap = false;
+  std::optional<int64_t> limit;
+  std::optional<double> validation;
+  ConfigNode transforms;  // null: the source's default
+  std::string prefetch = "auto";
+  int64_t prefetch_batches = 4;
+  int64_t prefetch_threads = 1;
+};
+
+const OptionTable<DataOptions>& DataTable();
+
+// What a source needs to know to find its files.
+struct OpenContext {
+  // Relative names in a job's source are relative to this; "" is the working directory.
+  std::string folder;
+  // Where the MNIST files are when the job does not say; called only then. Null: AcquireMnist with
+  // what the environment says (mnist_download.h), which may download them.
+  std::function<std::string()> find_mnist;
+};
+
+struct OpenedSource {
+  std::shared_ptr<const Source> train;
+  std::shared_ptr<const Source> test;    // null: none
+  std::vector<std::string> class_names;  // by class number; empty where the data do not name them
+};
+
+struct SourceKind {
+  std::string name;
+  std::string summary;
+  std::function<std::vector<OptionHelp>()> help;
+  // Reads the options strictly and opens the files.
+  std::function<OpenedSource(const ConfigNode& options, const OpenContext& context)> open;
+};
+
+// mnist, idx, csv.
+const std::vector<SourceKind>& SourceKinds();
+
+// The transforms of a job that names none: images of bytes are divided by 255.
+ConfigNode DefaultTransforms(const Source& source);
+
+// The data of a job, opened, with their transforms worked out. Cheap to copy.
+struct DataSets {
+  DataOptions options;
+  std::shared_ptr<const Source> train;
+  std::shared_ptr<const Source> test;  // null: none
+  Selection train_selection;
+  Selection validation_selection;  // of `train`; empty: none
+  Selection test_selection;
+  // One for each field, "x" then "y", for every half of the data alike.
+  std::vector<Conversion> conversions;
+  std::vector<std::string> class_names;
+
+  // What the network gets for x and y.
+  const Field& x() const { return conversions[0].output(); }
+  const Field& y() const { return conversions[1].output(); }
+
+  // The training batches in the job's order. Throws Error(kInvalidInput) for a batch larger than
+  // the data.
+  std::shared_ptr<const Batches> TrainingBatches(uint64_t seed) const;
+  // In the order of the file, the last batch short, `batch` clamped to the number of samples. Null
+  // where there is no such half.
+  std::shared_ptr<const Batches> ValidationBatches(int64_t batch) const;
+  std::shared_ptr<const Batches> TestBatches(int64_t batch) const;
+};
+
+// Opens the sources, applies limit, split (by `seed`) and transforms, then casts: floats to
+// `precision`, class numbers to i64. Throws Error at the place of the fault in the job.
+DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision = DType::kF32,
+                  const std::function<std::string()>& find_mnist = nullptr);
+
+// What assembles the batches as the job's `prefetch` says: `batches` itself where that is cheap.
+std::shared_ptr<const runtime::BatchSource> WithPrefetch(std::shared_ptr<const Batches> batches,
+                                                         const DataOptions& options);
+
+}  // namespace ingot::data

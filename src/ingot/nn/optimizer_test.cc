@@ -1,0 +1,119 @@
+#include "ingot/nn/optimizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ingot/base/error.h"
+#include "ingot/nn/schedule.h"
+
+namespace ingot::nn {
+namespace {
+
+using testing::HasSubstr;
+
+OptimizerOptions Read(const std::string& yaml) {
+  return ReadOptimizer(ParseConfig(yaml, "job.yaml"));
+}
+
+Schedule Make(const std::string& yaml, double base, int64_t total) {
+  return Schedule(ReadSchedule(ParseConfig(yaml, "job.yaml")), base, total);
+}
+
+template <typename F>
+Error Thrown(F&& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return Error(ErrorCode::kInternal, "");
+}
+
+TEST(OptimizerTest, ReadsTheSection) {
+  EXPECT_EQ(Read("adam").name(), "adam");
+  EXPECT_EQ(Read("adam: {learning_rate: 0.01}").learning_rate(), 0.01);
+  EXPECT_EQ(ReadOptimizer(ConfigNode()).name(), "adam");
+  EXPECT_EQ(Read("adamw").adamw->weight_decay, 0.01);
+  EXPECT_EQ(Read("sgd: {learning_rate: 1, momentum: 0.9, nesterov: true}").sgd->momentum, 0.9);
+}
+
+TEST(OptimizerTest, NamesItsState) {
+  ParameterSpec parameter;
+  parameter.name = "layers.0.weight";
+  parameter.shape = Shape{2, 3};
+  EXPECT_TRUE(StateOf(Read("sgd"), parameter).empty());
+  EXPECT_EQ(StateOf(Read("sgd: {momentum: 0.9}"), parameter)[0].name, "layers.0.weight.momentum");
+  const std::vector<StateSpec> adam = StateOf(Read("adamw"), parameter);
+  ASSERT_EQ(adam.size(), 2u);
+  EXPECT_EQ(adam[0].name, "layers.0.weight.m");
+  EXPECT_EQ(adam[1].name, "layers.0.weight.v");
+  EXPECT_EQ(adam[1].shape, parameter.shape);
+}
+
+TEST(OptimizerTest, SaysWhatIsWrong) {
+  Error error = Thrown([] { Read("adan"); });
+  EXPECT_EQ(error.message(), "job.yaml:1:1: unknown optimizer 'adan'");
+  EXPECT_THAT(error.hint(), HasSubstr("adam"));
+  error = Thrown([] { Read("adan: {learning_rate: 1}"); });
+  EXPECT_THAT(error.message(), HasSubstr("adan"));
+  error = Thrown([] { Read("adam: {lerning_rate: 1}"); });
+  EXPECT_THAT(error.hint(), HasSubstr("learning_rate"));
+  error = Thrown([] { Read("{adam: {}, sgd: {}}"); });
+  EXPECT_THAT(error.message(), HasSubstr("expected one optimizer, got 2"));
+  error = Thrown([] { Read("sgd: {nesterov: true}"); });
+  EXPECT_THAT(error.message(), HasSubstr("nesterov needs a momentum above 0"));
+  EXPECT_THROW(Read("adam: {beta1: 1}"), Error);
+  EXPECT_THROW(Read("adam: {learning_rate: -1}"), Error);
+}
+
+TEST(ScheduleTest, Constant) {
+  EXPECT_EQ(Make("constant", 0.1, 100).LearningRate(0), 0.1);
+  EXPECT_EQ(Make("constant", 0.1, 100).LearningRate(1000), 0.1);
+}
+
+TEST(ScheduleTest, Step) {
+  const Schedule schedule = Make("step: {every: 10, factor: 0.5}", 1, 100);
+  EXPECT_EQ(schedule.LearningRate(9), 1);
+  EXPECT_EQ(schedule.LearningRate(10), 0.5);
+  EXPECT_EQ(schedule.LearningRate(35), 0.125);
+}
+
+TEST(ScheduleTest, CosineRunsToTheEndOfTheJob) {
+  const Schedule schedule = Make("cosine", 0.05, 60);
+  EXPECT_DOUBLE_EQ(schedule.LearningRate(0), 0.05);
+  EXPECT_NEAR(schedule.LearningRate(30), 0.025, 1e-15);
+  EXPECT_NEAR(schedule.LearningRate(20), 0.05 * 1.5 / 2, 1e-15);
+  EXPECT_NEAR(schedule.LearningRate(60), 0, 1e-15);
+  EXPECT_NEAR(schedule.LearningRate(90), 0, 1e-15);
+  EXPECT_NEAR(Make("cosine: {steps: 10, final_factor: 0.1}", 1, 60).LearningRate(50), 0.1, 1e-15);
+}
+
+TEST(ScheduleTest, Exponential) {
+  const Schedule schedule = Make("exponential: {every: 2, factor: 0.25}", 1, 60);
+  EXPECT_DOUBLE_EQ(schedule.LearningRate(1), 0.5);
+  EXPECT_DOUBLE_EQ(schedule.LearningRate(4), 0.0625);
+}
+
+TEST(ScheduleTest, WarmUpGoesBeforeAnySchedule) {
+  const Schedule schedule = Make("{warm_up: 4, cosine: {}}", 1, 24);
+  EXPECT_DOUBLE_EQ(schedule.LearningRate(0), 0.25);
+  EXPECT_DOUBLE_EQ(schedule.LearningRate(3), 1);
+  EXPECT_DOUBLE_EQ(schedule.LearningRate(4), 1);
+  EXPECT_NEAR(schedule.LearningRate(14), 0.5, 1e-15);
+  EXPECT_NEAR(schedule.LearningRate(24), 0, 1e-15);
+  EXPECT_DOUBLE_EQ(Make("{warm_up: 2}", 1, 24).LearningRate(20), 1);
+}
+
+TEST(ScheduleTest, SaysWhatIsWrong) {
+  Error error = Thrown([] { Make("cosin", 1, 1); });
+  EXPECT_EQ(error.message(), "job.yaml:1:1: unknown schedule 'cosin'");
+  EXPECT_THAT(error.hint(), HasSubstr("cosine"));
+  error = Thrown([] { Make("{step: {every: 1}, cosine: {}}", 1, 1); });
+  EXPECT_THAT(error.message(), HasSubstr("expected one schedule, got 2"));
+  EXPECT_THAT(Thrown([] { Make("step", 1, 1); }).message(), HasSubstr("needs its option 'every'"));
+  EXPECT_THROW(Make("step: {every: 0}", 1, 1), Error);
+}
+
+}  // namespace
+}  // namespace ingot::nn

@@ -1,0 +1,263 @@
+// Job: the option tables, and which options decide the weights.
+#include "ingot/train/job.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "ingot/base/error.h"
+#include "ingot/base/sha256.h"
+#include "ingot/base/text.h"
+
+namespace ingot::train {
+namespace {
+
+const OptionTable<ValidationOptions>& ValidationTable() {
+  static const auto table =
+      OptionTable<ValidationOptions>("validation", "measuring on the validation samples")
+          .Add("every_epochs", &ValidationOptions::every_epochs,
+               "epochs from one validation to the next; 0: never", AtLeast(0));
+  return table;
+}
+
+const OptionTable<EarlyStoppingOptions>& EarlyStoppingTable() {
+  static const auto table =
+      OptionTable<EarlyStoppingOptions>("early_stopping",
+                                        "ends the run when a validation metric stops improving")
+          .Add("metric", &EarlyStoppingOptions::metric,
+               "what is watched: validation_loss, or validation_ and the name of a metric")
+          .Add("patience", &EarlyStoppingOptions::patience,
+               "validations without an improvement that end the run", AtLeast(1))
+          .Add("minimum_change", &EarlyStoppingOptions::minimum_change,
+               "changes up to this much are no improvement", AtLeast(0))
+          .AddChoice("mode", &EarlyStoppingOptions::mode,
+                     "whether smaller or larger is better; auto: by the metric",
+                     {"auto", "min", "max"});
+  return table;
+}
+
+const OptionTable<CheckpointOptions>& CheckpointTable() {
+  static const auto table =
+      OptionTable<CheckpointOptions>("checkpoint", "when checkpoints are written, and how many stay")
+          .Add("every_steps", &CheckpointOptions::every_steps,
+               "steps from one checkpoint to the next; 0: not by steps", AtLeast(0))
+          .Add("every_epochs", &CheckpointOptions::every_epochs,
+               "epochs from one checkpoint to the next; 0: not by epochs", AtLeast(0))
+          .Add("every_seconds", &CheckpointOptions::every_seconds,
+               "seconds from one checkpoint to the next; 0: not by time. One is always written at "
+               "the end",
+               AtLeast(0))
+          .Add("keep", &CheckpointOptions::keep, "so many of the newest stay", AtLeast(1))
+          .Add("best", &CheckpointOptions::best,
+               "the validation metric whose best value chooses checkpoints/best; auto: that of "
+               "early_stopping, else validation_loss; none: no such checkpoint");
+  return table;
+}
+
+const OptionTable<LogOptions>& LogTable() {
+  static const auto table =
+      OptionTable<LogOptions>("log", "records in metrics.jsonl and TensorBoard's event files")
+          .Add("every_steps", &LogOptions::every_steps,
+               "steps from one record to the next; 0: not by steps. Each epoch has one in any case",
+               AtLeast(0))
+          .Add("every_seconds", &LogOptions::every_seconds,
+               "seconds from one record to the next; 0: not by time", AtLeast(0))
+          .Add("tensorboard", &LogOptions::tensorboard, "whether event files are written");
+  return table;
+}
+
+// The values of a tree by path, in the order of their paths: "model.layers[0].dense.units".
+using Values = std::map<std::string, std::string>;
+
+void Flatten(const ConfigNode& node, const std::string& path, Values& values) {
+  if (node.is_map()) {
+    for (const auto& [key, value] : node.entries()) {
+      Flatten(value, path.empty() ? key : path + "." + key, values);
+    }
+  } else if (node.is_list()) {
+    for (size_t i = 0; i < node.items().size(); ++i) {
+      Flatten(node.items()[i], fmt::format("{}[{}]", path, i), values);
+    }
+  } else {
+    values[path] = node.is_null() ? "null" : node.scalar();
+  }
+}
+
+bool IsWithin(const std::string& path, std::string_view section) {
+  return path.starts_with(section) && (path.size() == section.size() ||
+                                       path[section.size()] == '.' || path[section.size()] == '[');
+}
+
+bool DecidesWeights(const std::string& path) {
+  // data.folder only says where the bytes lie: what they are is in the data's digest.
+  static const char* const kOthers[] = {
+      "epochs",        "steps",       "evaluate", "metrics",       "validation",
+      "early_stopping", "checkpoint", "log",      "data.folder",   "data.prefetch",
+      "data.prefetch_batches", "data.prefetch_threads"};
+  return std::none_of(std::begin(kOthers), std::end(kOthers),
+                      [&](const char* section) { return IsWithin(path, section); });
+}
+
+Values DecidingValues(const ConfigNode& resolved) {
+  Values values;
+  Flatten(resolved, "", values);
+  std::erase_if(values, [](const auto& value) { return !DecidesWeights(value.first); });
+  return values;
+}
+
+// The node at `path` of keys where the file has it, else the whole: for messages.
+const ConfigNode& At(const ConfigNode& node, std::initializer_list<std::string_view> path) {
+  const ConfigNode* at = &node;
+  for (const std::string_view key : path) {
+    const ConfigNode* next = at->is_map() ? at->Find(key) : nullptr;
+    if (next == nullptr) return node;
+    at = next;
+  }
+  return *at;
+}
+
+void CheckShards(const Job& job, const ConfigNode& node) {
+  if (job.logical_shards == "auto") return;
+  int64_t shards = 0;
+  const ConfigNode& place = At(node, {"logical_shards"});
+  try {
+    shards = ReadScalar<int64_t>(ConfigNode::Scalar(job.logical_shards));
+  } catch (const Error&) {
+    place.Fail("expected a number of shards or auto, got '" + job.logical_shards + "'");
+  }
+  if (shards < 1) place.Fail(fmt::format("expected 1 or more shards, got {}", shards));
+}
+
+void CheckMonitored(const std::string& metric, const ConfigNode& place) {
+  if (metric.starts_with("validation_") && metric.size() > std::string("validation_").size()) {
+    return;
+  }
+  place.Fail("expected a validation metric such as validation_loss, got '" + metric + "'",
+             "metrics of training are means over weights that change; watch 'validation_" + metric +
+                 "'");
+}
+
+ConfigNode Replaced(const ConfigNode& map, const std::string& key, ConfigNode value) {
+  std::vector<ConfigNode::Entry> entries;
+  for (const auto& [name, old] : map.entries()) entries.emplace_back(name, name == key ? value : old);
+  return ConfigNode::Map(std::move(entries));
+}
+
+}  // namespace
+
+const OptionTable<Job>& JobTable() {
+  static const auto table =
+      OptionTable<Job>("job", "a training job")
+          .Add("seed", &Job::seed,
+               "decides the first weights, the order of the samples and all other random numbers",
+               AtLeast(0))
+          .Add("epochs", &Job::epochs, "passes over the training data; 0: as many as `steps` needs",
+               AtLeast(0))
+          .Add("steps", &Job::steps,
+               "optimizer steps after which the run ends, if the epochs are not over before; 0: no "
+               "such limit",
+               AtLeast(0))
+          .AddChoice("precision", &Job::precision, "of parameters and arithmetic", {"f32", "f64"})
+          .Add("logical_shards", &Job::logical_shards,
+               "slices of a batch that are summed in a fixed tree, whatever the number of threads: "
+               "a number, or auto")
+          .Add("evaluate", &Job::evaluate, "whether the test data are evaluated at the end")
+          .AddTable("data", &Job::data, data::DataTable(), "the data")
+          .AddTable("model", &Job::model, nn::ModelTable(), "the network")
+          .AddNode("loss", &Job::loss,
+                   "what is minimised; by default softmax_cross_entropy for class numbers, else mse")
+          .AddNode("metrics", &Job::metrics,
+                   "what is measured besides; by default [accuracy] for class numbers, else [mae]")
+          .AddTable("optimizer", &Job::optimizer, nn::OptimizerTable(), "how the weights move")
+          .AddTable("schedule", &Job::schedule, nn::ScheduleTable(),
+                    "how the learning rate changes from step to step")
+          .AddTable("validation", &Job::validation, ValidationTable(), "measuring while training")
+          .AddTable("early_stopping", &Job::early_stopping, EarlyStoppingTable(), "ending early")
+          .AddTable("checkpoint", &Job::checkpoint, CheckpointTable(), "checkpoints")
+          .AddTable("log", &Job::log, LogTable(), "records of the run")
+          .Required("model");
+  return table;
+}
+
+Job ReadJob(const ConfigNode& node) {
+  if (!node.is_map()) {
+    node.Fail("expected a job: a map with data, model and so on",
+              "see `ingot train --help` for an example");
+  }
+  // The optimizer and the schedule have short forms (`optimizer: adam`), which their readers spell
+  // out before the table sees them.
+  ConfigNode spelled = node;
+  nn::OptimizerOptions optimizer;
+  nn::ScheduleOptions schedule;
+  optimizer = nn::ReadOptimizer(node.Find("optimizer") ? *node.Find("optimizer") : ConfigNode());
+  schedule = nn::ReadSchedule(node.Find("schedule") ? *node.Find("schedule") : ConfigNode());
+  if (node.Find("optimizer") != nullptr) {
+    spelled = Replaced(spelled, "optimizer", nn::OptimizerTable().Write(optimizer));
+  }
+  if (node.Find("schedule") != nullptr) {
+    spelled = Replaced(spelled, "schedule", nn::ScheduleTable().Write(schedule));
+  }
+  Job job = JobTable().Read(spelled);
+  job.optimizer = optimizer;
+  job.schedule = schedule;
+  if (job.epochs == 0 && job.steps == 0) {
+    At(node, {"epochs"}).Fail("epochs and steps are both 0: the run would have no end",
+                              "set one of them");
+  }
+  CheckShards(job, node);
+  if (job.early_stopping) {
+    CheckMonitored(job.early_stopping->metric, At(node, {"early_stopping", "metric"}));
+  }
+  if (job.checkpoint.best != "auto" && job.checkpoint.best != "none") {
+    CheckMonitored(job.checkpoint.best, At(node, {"checkpoint", "best"}));
+  }
+  return job;
+}
+
+ConfigNode ResolvedJob(const Job& job, const Resolution& resolution) {
+  Job spelled = job;
+  if (resolution.network != nullptr) {
+    spelled.model.layers = resolution.network->resolved_layers;
+    spelled.loss = resolution.network->resolved_loss;
+    spelled.metrics = resolution.network->resolved_metrics;
+  }
+  if (resolution.logical_shards > 0) {
+    spelled.logical_shards = std::to_string(resolution.logical_shards);
+  }
+  if (spelled.schedule.cosine && !spelled.schedule.cosine->steps && resolution.total_steps > 0) {
+    // From here on the schedule is what it is, also when the run is resumed with more epochs.
+    spelled.schedule.cosine->steps =
+        std::max<int64_t>(1, resolution.total_steps - spelled.schedule.warm_up);
+  }
+  return JobTable().Write(spelled);
+}
+
+std::string JobDigest(const ConfigNode& resolved) {
+  std::string text;
+  for (const auto& [path, value] : DecidingValues(resolved)) {
+    text += fmt::format("{}:{}={}\n", value.size(), path, value);
+  }
+  return Sha256Hex(text);
+}
+
+std::vector<std::string> DecidingDifferences(const ConfigNode& before, const ConfigNode& after) {
+  const Values old_values = DecidingValues(before);
+  const Values new_values = DecidingValues(after);
+  const auto text = [](const Values& values, const std::string& path) {
+    const auto found = values.find(path);
+    return found == values.end() ? std::string("absent") : found->second;
+  };
+  Values all = old_values;
+  all.insert(new_values.begin(), new_values.end());
+  std::vector<std::string> differences;
+  for (const auto& entry : all) {
+    const std::string was = text(old_values, entry.first);
+    const std::string is = text(new_values, entry.first);
+    if (was != is) differences.push_back(fmt::format("{} was {}, is {}", entry.first, was, is));
+  }
+  return differences;
+}
+
+}  // namespace ingot::train

@@ -1,0 +1,97 @@
+// Job: what a training job file says. Read strictly from YAML; every option with its default and
+// limits is declared once, in job.cc, and the resolved job and the reference come from that.
+//
+//   seed: 0
+//   epochs: 10
+//   data: {...}                     data/data_options.h
+//   model: {layers: [...]}          nn/network.h
+//   loss: softmax_cross_entropy     nn/loss.h
+//   metrics: [accuracy]             nn/metric.h
+//   optimizer: {adam: {...}}        nn/optimizer.h
+//   schedule: {...}                 nn/schedule.h
+//   validation, early_stopping, checkpoint, log: below
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ingot/base/config.h"
+#include "ingot/base/options.h"
+#include "ingot/data/data_options.h"
+#include "ingot/nn/network.h"
+#include "ingot/nn/optimizer.h"
+#include "ingot/nn/schedule.h"
+
+namespace ingot::train {
+
+// Where the validation samples come from is up to the data section.
+struct ValidationOptions {
+  int64_t every_epochs = 1;  // 0: never
+};
+
+struct EarlyStoppingOptions {
+  std::string metric = "validation_loss";
+  int64_t patience = 5;       // validations without an improvement
+  double minimum_change = 0;  // smaller ones are none
+  std::string mode = "auto";
+};
+
+struct CheckpointOptions {
+  int64_t every_steps = 0;    // 0: not by steps
+  int64_t every_epochs = 0;   // 0: not by epochs
+  double every_seconds = 30;  // 0: not by time
+  int64_t keep = 3;
+  std::string best = "auto";  // metric that chooses checkpoints/best; "none"
+};
+
+struct LogOptions {
+  int64_t every_steps = 0;    // 0: a record for each epoch and by time only
+  double every_seconds = 10;  // 0: not by time
+  bool tensorboard = true;
+};
+
+struct Job {
+  int64_t seed = 0;
+  int64_t epochs = 10;  // 0: as many as `steps` needs
+  int64_t steps = 0;    // 0: as many as `epochs` needs
+  std::string precision = "f32";
+  std::string logical_shards = "auto";  // or a number
+  bool evaluate = true;
+  data::DataOptions data;
+  nn::ModelOptions model;
+  ConfigNode loss;     // null: by the data's target
+  ConfigNode metrics;  // null: by the loss
+  nn::OptimizerOptions optimizer;
+  nn::ScheduleOptions schedule;
+  ValidationOptions validation;
+  std::optional<EarlyStoppingOptions> early_stopping;
+  CheckpointOptions checkpoint;
+  LogOptions log;
+};
+
+const OptionTable<Job>& JobTable();
+
+// Throws Error(kInvalidInput) at the place of the fault in the file: unknown keys (with the nearest
+// name), wrong types, values out of range, a job without an end.
+Job ReadJob(const ConfigNode& node);
+
+// What only the data and the network can tell: written into the resolved job in place of defaults.
+struct Resolution {
+  const nn::Network* network = nullptr;  // layers, loss and metrics with every option
+  int64_t logical_shards = 0;
+  int64_t total_steps = 0;
+};
+
+// The job with everything spelled out, as job.yaml in a run directory has it.
+ConfigNode ResolvedJob(const Job& job, const Resolution& resolution);
+
+// SHA-256 of those values of a resolved job that decide the weights: not of how long the job runs,
+// where the data lie, what is measured, logged or checkpointed.
+std::string JobDigest(const ConfigNode& resolved);
+
+// One value that decides the weights and differs: "optimizer.adam.learning_rate was 0.001, is 0.01".
+std::vector<std::string> DecidingDifferences(const ConfigNode& before, const ConfigNode& after);
+
+}  // namespace ingot::train

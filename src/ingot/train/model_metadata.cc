@@ -1,0 +1,77 @@
+// ModelMetadata: see model_metadata.h.
+#include "ingot/train/model_metadata.h"
+
+#include <charconv>
+
+#include <nlohmann/json.hpp>
+
+#include "ingot/base/error.h"
+#include "ingot/base/text.h"
+
+namespace ingot::train {
+namespace {
+
+const std::string& Find(const std::map<std::string, std::string>& metadata, const std::string& name,
+                        const std::string& path) {
+  const auto found = metadata.find(name);
+  if (found != metadata.end()) return found->second;
+  throw Error(ErrorCode::kCorrupt, path + " does not say its '" + name + "'",
+              "only models that Ingot has trained say it");
+}
+
+int64_t Number(std::string_view text, const std::string& path) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
+  throw Error(ErrorCode::kCorrupt,
+              path + " says '" + std::string(text) + "' where a number of 0 or more is expected");
+}
+
+}  // namespace
+
+std::map<std::string, std::string> ModelMetadata::Write() const {
+  std::map<std::string, std::string> metadata = {
+      {"format", "ingot"},
+      {"input", std::string(Name(input_type)) + input_shape.ToString()},
+      {"classes", std::to_string(classes)},
+  };
+  if (!class_names.empty()) {
+    metadata["class_names"] =
+        nlohmann::json(class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  return metadata;
+}
+
+ModelMetadata MetadataOf(const data::DataSets& data) {
+  const data::Field& raw = data.conversions[0].input();
+  return {raw.dtype, raw.shape, data.y().classes, data.class_names};
+}
+
+ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metadata,
+                                const std::string& path) {
+  ModelMetadata read;
+  const std::string& input = Find(metadata, "input", path);
+  const size_t open = input.find('[');
+  if (open == std::string::npos || input.back() != ']') {
+    throw Error(ErrorCode::kCorrupt, path + " says that its input is '" + input + "'");
+  }
+  read.input_type = ParseDType(input.substr(0, open));
+  const std::string extents = input.substr(open + 1, input.size() - open - 2);
+  std::vector<int64_t> dims;
+  if (!extents.empty()) {
+    for (const std::string& extent : Split(extents, ',')) dims.push_back(Number(Trim(extent), path));
+  }
+  read.input_shape = Shape(dims);
+  read.classes = Number(Find(metadata, "classes", path), path);
+  if (const auto names = metadata.find("class_names"); names != metadata.end()) {
+    const nlohmann::json json = nlohmann::json::parse(names->second, nullptr, false);
+    if (!json.is_array()) throw Error(ErrorCode::kCorrupt, path + " has damaged class_names");
+    for (const nlohmann::json& name : json) {
+      if (!name.is_string()) throw Error(ErrorCode::kCorrupt, path + " has damaged class_names");
+      read.class_names.push_back(name.get<std::string>());
+    }
+  }
+  return read;
+}
+
+}  // namespace ingot::train

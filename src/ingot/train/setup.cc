@@ -1,0 +1,149 @@
+// TrainingSetup: see setup.h.
+#include "ingot/train/setup.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "ingot/base/error.h"
+#include "ingot/base/file.h"
+#include "ingot/base/sha256.h"
+#include "ingot/base/text.h"
+#include "ingot/compiler/compile.h"
+#include "ingot/ops/standard_ops.h"
+
+namespace ingot::train {
+namespace {
+
+DType PrecisionOf(const Job& job) { return ParseDType(job.precision); }
+
+int64_t TotalSteps(const Job& job, int64_t steps_per_epoch) {
+  int64_t total = std::numeric_limits<int64_t>::max();
+  if (job.epochs > 0 && job.epochs < total / steps_per_epoch) total = job.epochs * steps_per_epoch;
+  if (job.steps > 0) total = std::min(total, job.steps);
+  return total;
+}
+
+// Relative names in a job stand beside the job file; job.yaml in a run directory is another file,
+// so that it names the folder in full.
+void MakeFolderAbsolute(data::DataOptions& options) {
+  const ConfigNode& source = options.source;
+  const bool names_files = source.is_map() && source.line() > 0 && !source.entries().empty() &&
+                           !source.entries()[0].second.is_null();
+  if (options.folder.empty() && names_files) options.folder = ParentDirectory(source.file());
+  if (!options.folder.empty()) {
+    options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
+  }
+}
+
+int64_t ShardsOf(const Job& job, const nn::Network& network, int64_t batch) {
+  if (job.logical_shards == "auto") {
+    return compiler::ChooseShards(batch, network.largest_layer_parameters());
+  }
+  // A shard holds at least one sample.
+  return std::min(ReadScalar<int64_t>(ConfigNode::Scalar(job.logical_shards)), batch);
+}
+
+// The numbers of samples that the steps of the job have: that of the full batch first.
+std::vector<int64_t> BatchSizes(const data::Batches& batches, int64_t total_steps) {
+  std::vector<int64_t> sizes = {batches.batch()};
+  const bool reaches_last = total_steps >= batches.StepsPerEpoch();
+  if (reaches_last && batches.LastBatch() != batches.batch()) sizes.push_back(batches.LastBatch());
+  return sizes;
+}
+
+}  // namespace
+
+nn::NetworkOptions NetworkOptionsOf(const Job& job, const data::DataSets& data, bool training) {
+  nn::NetworkOptions options;
+  options.model = job.model;
+  const bool classes = data.y().classes > 0 && IsInteger(data.y().dtype);
+  options.loss = job.loss;
+  if (job.loss.is_null()) {
+    options.loss = ConfigNode::Scalar(classes ? "softmax_cross_entropy" : "mse");
+  }
+  options.metrics = job.metrics;
+  if (job.metrics.is_null()) {
+    options.metrics = ConfigNode::List({ConfigNode::Scalar(classes ? "accuracy" : "mae")});
+  }
+  options.x = {data.x().dtype, data.x().shape, data.x().classes};
+  options.y = {data.y().dtype, data.y().shape, data.y().classes};
+  options.training = training;
+  options.precision = PrecisionOf(job);
+  return options;
+}
+
+std::shared_ptr<const ir::OpRegistry> RegistryOf(const SetupOptions& options) {
+  if (options.registry != nullptr) return options.registry;
+  static const auto standard = std::make_shared<const ir::OpRegistry>(ops::StandardOps());
+  return standard;
+}
+
+TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
+  TrainingSetup setup;
+  setup.job = job;
+  setup.registry = RegistryOf(options);
+  setup.layers = options.layers != nullptr ? options.layers : &nn::StandardLayers();
+  const auto seed = static_cast<uint64_t>(job.seed);
+  setup.data = options.data ? *options.data
+                            : data::OpenData(job.data, seed, PrecisionOf(job), options.find_mnist);
+  setup.batches = setup.data.TrainingBatches(seed);
+  setup.total_steps = TotalSteps(job, setup.steps_per_epoch());
+  setup.network =
+      nn::BuildNetwork(NetworkOptionsOf(job, setup.data, true), *setup.registry, *setup.layers);
+  setup.logical_shards = ShardsOf(job, setup.network, setup.batches->batch());
+
+  MakeFolderAbsolute(setup.job.data);
+  if (setup.job.data.transforms.is_null()) {
+    setup.job.data.transforms = data::DefaultTransforms(*setup.data.train);
+  }
+  setup.resolved = ResolvedJob(
+      setup.job, {&setup.network, setup.logical_shards, setup.total_steps});
+  setup.job_digest = JobDigest(setup.resolved);
+
+  std::string digests;
+  for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps)) {
+    setup.steps.push_back(BuildStepGraph(setup.network, job.optimizer, size, setup.logical_shards,
+                                         *setup.registry, PrecisionOf(job)));
+    setup.programs.push_back(compiler::CompileStep(*setup.steps.back().graph, *setup.registry));
+    digests += compiler::PlanOf(*setup.programs.back()).digest + "\n";
+  }
+  // Of the full batch alone: whether a run reaches the short one does not change its kernels.
+  setup.kernel_digest = Sha256Hex(digests.substr(0, digests.find('\n')));
+  return setup;
+}
+
+std::string ExplainTraining(const TrainingSetup& setup) {
+  const compiler::StepPlan& plan = compiler::PlanOf(*setup.programs[0]);
+  const data::Batches& batches = *setup.batches;
+  std::string text = "job, with everything spelled out:\n";
+  for (const std::string& line : Split(setup.resolved.ToYaml(), '\n')) {
+    if (!line.empty()) text += "  " + line + "\n";
+  }
+  text += fmt::format("\ndata: {} samples of {} -> {}; a batch of {}, {} steps an epoch\n",
+                      WithThousands(batches.samples()), setup.data.conversions[0].input().Describe(),
+                      setup.data.x().Describe(), batches.batch(),
+                      WithThousands(setup.steps_per_epoch()));
+  text += "\nmodel:\n";
+  size_t width = 5;
+  for (const nn::LayerSummary& layer : setup.network.layers) {
+    width = std::max(width, layer.name.size());
+  }
+  for (const nn::LayerSummary& layer : setup.network.layers) {
+    text += fmt::format("  {:<{}}  {:<20} {:>12} parameters\n", layer.name, width,
+                        layer.output.ToString(), WithThousands(layer.parameters));
+  }
+  text += fmt::format("  {:<{}}  {:<20} {:>12} parameters\n", "total", width, "",
+                      WithThousands(setup.network.parameter_count()));
+  text += fmt::format(
+      "\nstep: {} logical shards, {:.3g} MFLOP; memory: {} of parameters and optimizer state, {} "
+      "for each thread\n",
+      plan.shards, plan.flops / 1e6, HumanBytes(plan.state_bytes), HumanBytes(plan.arena_bytes));
+  text += fmt::format("run: {} steps\n", WithThousands(setup.total_steps));
+  return text;
+}
+
+}  // namespace ingot::train

@@ -1,0 +1,66 @@
+// TrainingSetup: a job made ready to run: data opened, network built, steps compiled.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ingot/base/config.h"
+#include "ingot/data/data_options.h"
+#include "ingot/ir/op.h"
+#include "ingot/nn/network.h"
+#include "ingot/runtime/step_engine.h"
+#include "ingot/train/job.h"
+#include "ingot/train/step_graph.h"
+
+namespace ingot::train {
+
+// What a job may be given besides its file; everything may be left out.
+struct SetupOptions {
+  std::optional<data::DataSets> data;       // instead of opening job.data
+  std::function<std::string()> find_mnist;  // data/data_options.h
+  std::shared_ptr<const ir::OpRegistry> registry;  // with ops of the program's own
+  const nn::LayerRegistry* layers = nullptr;       // the same for layers; must outlive the setup
+};
+
+// Immutable once made, but for the job's limits.
+struct TrainingSetup {
+  Job job;
+  std::shared_ptr<const ir::OpRegistry> registry;
+  const nn::LayerRegistry* layers = nullptr;
+  data::DataSets data;
+  std::shared_ptr<const data::Batches> batches;
+  nn::Network network;  // as it trains
+  int64_t logical_shards = 0;
+  int64_t total_steps = 0;
+  // The step of a full batch, and that of the short last one where an epoch has one.
+  std::vector<StepGraph> steps;
+  std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
+  ConfigNode resolved;        // the job with everything spelled out
+  std::string job_digest;     // of `resolved`
+  std::string kernel_digest;  // of all programs
+
+  int64_t steps_per_epoch() const { return batches->StepsPerEpoch(); }
+  // The index in `steps` and `programs` of a step.
+  int ProgramOf(int64_t step) const {
+    return steps.size() > 1 && batches->BatchOf(step) != batches->batch() ? 1 : 0;
+  }
+};
+
+// Opens the data, builds the network and compiles. Throws Error at the place of the fault in the
+// job, and what the data's readers and the compiler throw.
+TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options = {});
+
+// The network's options for a job and its data; `training`: random layers are active.
+nn::NetworkOptions NetworkOptionsOf(const Job& job, const data::DataSets& data, bool training);
+
+// The registry given, or one of all of Ingot's ops, made at the first call and shared.
+std::shared_ptr<const ir::OpRegistry> RegistryOf(const SetupOptions& options);
+
+// "What will be trained": layers with shapes, parameters, work and memory of a step, as text.
+std::string ExplainTraining(const TrainingSetup& setup);
+
+}  // namespace ingot::train

@@ -1,0 +1,60 @@
+// Train: runs a training job from its first step (or a checkpoint) to its end.
+//
+// What comes out is a function of the job alone: the weights do not depend on the number of
+// threads, nor on whether and where the run was stopped and resumed (on the same kind of CPU).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ingot/base/file.h"
+#include "ingot/base/log.h"
+#include "ingot/base/progress.h"
+#include "ingot/formats/bytes.h"
+#include "ingot/train/job.h"
+#include "ingot/train/run_directory.h"
+#include "ingot/train/setup.h"
+#include "ingot/train/summary.h"
+
+namespace ingot::train {
+
+struct TrainRequest {
+  Job job;
+  SetupOptions setup;
+  // The run directory; "": nothing is written, for programs that only want the weights.
+  std::string out;
+  RunMode mode = RunMode::kNew;
+  int threads = 0;  // 0: the CPUs this process may use
+  // The first Ctrl-C or SIGTERM ends the run after the step at hand; false where the program has
+  // an InterruptGuard of its own, which is looked at too.
+  bool handle_interrupts = true;
+  Logger* logger = nullptr;  // not owned; null: silence
+  // What is shown while it runs; by default nothing.
+  ProgressSettings progress = {.out = nullptr};
+  FileSystem* file_system = nullptr;  // not owned; null: the machine's
+};
+
+enum class RunEnd {
+  kFinished,      // all epochs or steps are done
+  kStoppedEarly,  // early_stopping said so
+  kInterrupted,   // Ctrl-C or SIGTERM: a checkpoint was written; the program exits with 130
+};
+
+struct TrainResult {
+  RunEnd end = RunEnd::kFinished;
+  Summary summary;
+  std::vector<formats::NamedTensor> parameters;  // the final weights
+  // For a person: "interrupted after step 1,234; go on with: ingot train --resume DIR"; "" else.
+  std::string advice;
+};
+
+// Throws Error: what PrepareTraining and RunDirectory throw; kInvalidInput where the checkpoint to
+// be resumed is of another job or other data (naming what differs); kCorrupt where no checkpoint is
+// whole; kIo where a checkpoint or a record could not be written (the last good checkpoint stays);
+// kNumeric where the loss or a gradient is not finite, naming the step, the first op, its layer and
+// the samples (the last good checkpoint stays).
+TrainResult Train(const TrainRequest& request);
+
+}  // namespace ingot::train

@@ -1,0 +1,95 @@
+// A loss or gradient that is not finite: which step, op, layer and samples, and the end of the run.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "ingot/base/error.h"
+#include "ingot/base/text.h"
+#include "ingot/train/numeric_fault.h"
+#include "ingot/train/training_run.h"
+
+namespace ingot::train {
+namespace {
+
+constexpr size_t kNamedSamples = 8;
+
+// "samples 17, 203 (train-images-idx3-ubyte, sample 17; ...)".
+std::string NameSamples(const data::Batches& batches, int64_t step,
+                        const std::vector<int64_t>& rows) {
+  const std::vector<int64_t> records = batches.SamplesOf(step);
+  std::string numbers;
+  for (size_t i = 0; i < std::min(rows.size(), kNamedSamples); ++i) {
+    const int64_t record = records[static_cast<size_t>(rows[i])];
+    numbers += fmt::format("{}{}", i == 0 ? "" : ", ", record);
+  }
+  if (rows.size() > kNamedSamples) {
+    numbers += fmt::format(" and {} more", rows.size() - kNamedSamples);
+  }
+  const int64_t first = records[static_cast<size_t>(rows[0])];
+  return fmt::format("{} {} of the training data ({}{})", rows.size() == 1 ? "sample" : "samples",
+                     numbers, rows.size() == 1 ? "" : "the first is ", batches.Where(first));
+}
+
+}  // namespace
+
+std::map<std::string, Tensor> TrainingRun::StepInputs() const {
+  const StepGraph& step = setup_.steps[static_cast<size_t>(setup_.ProgramOf(step_))];
+  std::map<std::string, Tensor> inputs;
+  std::vector<void*> data;
+  for (const ir::Value* input : step.graph->inputs()) {
+    const std::string& name = input->name();
+    if (input->role() == ir::Role::kParameter || input->role() == ir::Role::kState) {
+      inputs[name] = engine_->ReadState(name);
+      continue;
+    }
+    Tensor tensor(input->type().dtype(), input->type().shape());
+    if (input->role() == ir::Role::kData) data.push_back(tensor.raw());
+    if (name == "learning_rate") {
+      const auto rate = static_cast<float>(schedule_->LearningRate(step_));
+      ConvertElements(&rate, DType::kF32, tensor.raw(), tensor.dtype(), 1);
+    }
+    if (name == "step") tensor.data<int64_t>()[0] = step_ + 1;
+    if (name == "random_key") {
+      tensor.data<int64_t>()[0] = setup_.job.seed;
+      tensor.data<int64_t>()[1] = step_;
+    }
+    inputs[name] = tensor;
+  }
+  setup_.batches->Fill(step_, 0, step.batch, data);
+  return inputs;
+}
+
+void TrainingRun::ReportNotFinite() {
+  const StepGraph& graph = setup_.steps[static_cast<size_t>(setup_.ProgramOf(step_))];
+  const std::map<std::string, Tensor> inputs = StepInputs();
+  const std::optional<NumericFault> fault = FindNumericFault(*graph.graph, inputs);
+  // Nothing of this step was applied: what is there is the last good state, unless it is the fault.
+  const bool state_is_good =
+      std::all_of(setup_.network.parameters.begin(), setup_.network.parameters.end(),
+                  [&](const auto& parameter) { return !FirstNotFinite(inputs.at(parameter.name)); });
+  if (state_is_good && step_ > 0 && saved_step_ != step_) Save(true, false, false);
+  if (writer_) writer_->Wait();
+  std::string message =
+      fmt::format("training became numerically unstable at step {} (epoch {}): ",
+                  WithThousands(step_ + 1), Epoch() + 1);
+  if (!fault) {
+    message += "the loss or a gradient is not finite, though no op is to blame when the step is "
+               "computed in higher precision";
+  } else {
+    message += fmt::format("the first value that is not finite is {} in {}", fault->value,
+                           fault->place);
+    if (!fault->rows.empty()) {
+      message += ", for " + NameSamples(*setup_.batches, step_, fault->rows);
+    }
+  }
+  std::string hint =
+      fmt::format("lower optimizer.{}.learning_rate (it is {}) or look at the samples",
+                  setup_.job.optimizer.name(), FormatNumber(setup_.job.optimizer.learning_rate()));
+  if (saved_step_ > 0) {
+    hint += "; the last good checkpoint is " + store_->directory() + "/" +
+            CheckpointName(saved_step_);
+  }
+  throw Error(ErrorCode::kNumeric, message, hint);
+}
+
+}  // namespace ingot::train

@@ -1,0 +1,340 @@
+// What comes before and after the steps of a run: see training_run.h.
+#include "ingot/train/training_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "ingot/base/clock.h"
+#include "ingot/base/error.h"
+#include "ingot/base/machine.h"
+#include "ingot/base/text.h"
+#include "ingot/compiler/compile.h"
+#include "ingot/train/model_metadata.h"
+
+namespace ingot::train {
+namespace {
+
+constexpr std::string_view kValidation = "validation_";
+
+// Takes a logger's lines over for a progress line while it lives, and its file.
+class LoggerGuard {
+ public:
+  // `progress` null: no progress line is shown.
+  LoggerGuard(Logger* logger, Progress* progress) : logger_(logger) {
+    if (logger_ == nullptr || progress == nullptr) return;
+    logger_->SetTerminalWriter([progress](std::string_view line) { progress->Print(line); });
+  }
+  ~LoggerGuard() {
+    if (logger_ == nullptr) return;
+    logger_->SetTerminalWriter(nullptr);
+    logger_->CloseFile();
+  }
+  LoggerGuard(const LoggerGuard&) = delete;
+  LoggerGuard& operator=(const LoggerGuard&) = delete;
+
+ private:
+  Logger* logger_;
+};
+
+}  // namespace
+
+TrainResult Train(const TrainRequest& request) { return TrainingRun(request).Run(); }
+
+TrainingRun::TrainingRun(const TrainRequest& request)
+    : request_(request),
+      file_system_(request.file_system != nullptr ? *request.file_system : RealFileSystem()),
+      threads_(request.threads > 0 ? request.threads : AvailableCpus()) {}
+
+TrainResult TrainingRun::Run() {
+  if (request_.handle_interrupts) interrupts_ = std::make_unique<InterruptGuard>();
+  Prepare();
+  OpenDirectory();
+  Initialize();
+  progress_ = std::make_unique<Progress>("", setup_.total_steps, step_, request_.progress);
+  const bool shows_progress = request_.progress.out != nullptr;
+  const LoggerGuard guard(request_.logger, shows_progress ? progress_.get() : nullptr);
+  try {
+    Announce();
+    return Finish(Loop());
+  } catch (const Error& error) {
+    // The caller shows it to the user; log.txt should have it too.
+    if (request_.logger != nullptr) request_.logger->Log(LogLevel::kDebug, error.what());
+    throw;
+  }
+}
+
+void TrainingRun::Prepare() {
+  setup_ = PrepareTraining(request_.job, request_.setup);
+  engine_ = std::make_unique<runtime::StepEngine>(setup_.programs, threads_);
+  source_ = data::WithPrefetch(setup_.batches, setup_.data.options);
+  timed_source_.emplace(*source_);
+  schedule_.emplace(setup_.job.schedule, setup_.job.optimizer.learning_rate(), setup_.total_steps);
+  const std::vector<std::string>& sums = compiler::PlanOf(*setup_.programs[0]).sums;
+  epoch_sums_.emplace(sums);
+  interval_sums_.emplace(sums);
+  MakeMonitors();
+}
+
+void TrainingRun::MakeMonitors() {
+  const Job& job = setup_.job;
+  const bool has_validation =
+      setup_.data.validation_selection.size() > 0 && job.validation.every_epochs > 0;
+  std::vector<std::string> known = {std::string(kValidation) + "loss"};
+  for (const std::string& metric : setup_.network.metrics) {
+    known.push_back(std::string(kValidation) + metric);
+  }
+  const auto check = [&](const std::string& metric, const std::string& who) {
+    if (!has_validation) {
+      throw Error(ErrorCode::kInvalidInput, who + " needs validation, and the job has none",
+                  "keep a share of the training data for it: data.validation: 0.1");
+    }
+    if (std::find(known.begin(), known.end(), metric) == known.end()) {
+      throw Error(ErrorCode::kInvalidInput,
+                  who + " watches '" + metric + "', which is not measured",
+                  DidYouMean(metric, known));
+    }
+  };
+  if (job.early_stopping) {
+    check(job.early_stopping->metric, "early_stopping");
+    early_stopping_ = Monitor(job.early_stopping->metric, job.early_stopping->mode,
+                              job.early_stopping->minimum_change, job.early_stopping->patience);
+  }
+  std::string best = job.checkpoint.best;
+  if (best == "none" || (best == "auto" && !has_validation)) return;
+  if (best == "auto") best = job.early_stopping ? job.early_stopping->metric : known[0];
+  check(best, "checkpoint.best");
+  const bool same = job.early_stopping && best == job.early_stopping->metric;
+  best_ = Monitor(best, same ? job.early_stopping->mode : "auto", 0, 0);
+}
+
+void TrainingRun::OpenDirectory() {
+  if (request_.out.empty()) return;
+  directory_.emplace(file_system_, request_.out, request_.mode);
+  store_.emplace(file_system_, directory_->checkpoints(), setup_.job.checkpoint.keep);
+  writer_.emplace(*store_);
+  if (request_.logger != nullptr) request_.logger->OpenFile(directory_->File(kLogFile));
+}
+
+void TrainingRun::Initialize() {
+  if (request_.mode == RunMode::kResume && directory_) Resume();
+  if (!was_resumed_) {
+    for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
+      engine_->WriteState(parameter.name,
+                          nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
+    }
+  }
+  if (directory_) {
+    if (request_.mode == RunMode::kResume) directory_->TruncateMetrics(step_);
+    directory_->WriteJob(setup_.resolved.ToYaml());
+  }
+  recorder_.emplace(file_system_, directory_ ? &*directory_ : nullptr, setup_.job.log.tensorboard);
+  first_step_ = step_;
+}
+
+void TrainingRun::Resume() {
+  store_->Clean();
+  if (store_->Steps().empty()) {
+    // Killed before its first checkpoint: the beginning is the same as it was.
+    Log(LogLevel::kWarning, store_->directory() + " holds no checkpoint: starting at step 0");
+    return;
+  }
+  const LoadedCheckpoint loaded = store_->LoadNewest();
+  for (const SkippedCheckpoint& skipped : loaded.skipped) {
+    Log(LogLevel::kWarning, "passed over a damaged checkpoint: " + skipped.reason);
+  }
+  const Manifest& manifest = loaded.checkpoint.manifest;
+  CheckFits(manifest);
+  data_digest_ = DataDigest();
+  if (!manifest.data_digest.empty() && manifest.data_digest != data_digest_) {
+    throw Error(ErrorCode::kInvalidInput,
+                "the training data are not those that " + loaded.path + " was trained on",
+                "give the same data, or start a new run with --out");
+  }
+  if (manifest.kernel_digest != setup_.kernel_digest) {
+    Log(LogLevel::kWarning,
+        "this machine computes with other kernels than the one that wrote " + loaded.path +
+            ": the result may differ in its last bits");
+  }
+  SetParameters(*engine_, setup_.network.parameters, loaded.checkpoint.parameters);
+  std::vector<nn::ParameterSpec> state;
+  for (const nn::StateSpec& spec : setup_.steps[0].state) {
+    state.push_back({spec.name, spec.shape, spec.dtype, {}, {}, "optimizer"});
+  }
+  SetParameters(*engine_, state, loaded.checkpoint.optimizer_state);
+  epoch_sums_->Restore(manifest.epoch_sums);
+  best_.Restore(manifest.best);
+  early_stopping_.Restore(manifest.early_stopping);
+  step_ = manifest.step;
+  saved_step_ = step_;
+  was_resumed_ = true;
+  Log(LogLevel::kInfo, fmt::format("resuming from {} (step {})", loaded.path, WithThousands(step_)));
+}
+
+void TrainingRun::CheckFits(const Manifest& manifest) const {
+  if (manifest.job_digest == setup_.job_digest) return;
+  std::string what = "it is another job";
+  try {
+    const std::vector<std::string> differences =
+        DecidingDifferences(LoadConfig(directory_->File(kJobFile)), setup_.resolved);
+    if (!differences.empty()) what = Join(differences, "; ");
+  } catch (const Error&) {
+    // job.yaml is damaged or of another version: the digests still tell that they differ.
+  }
+  throw Error(ErrorCode::kInvalidInput,
+              "the job no longer fits the run in " + directory_->path() + ": " + what,
+              "resume without changing what decides the weights (epochs and steps may change), or "
+              "start a new run with --out");
+}
+
+void TrainingRun::Announce() {
+  const data::Batches& batches = *setup_.batches;
+  Log(LogLevel::kInfo,
+      fmt::format("training {} parameters on {} samples: {} steps ({} an epoch) of {} samples, {} "
+                  "logical shards, {} thread{}",
+                  WithThousands(setup_.network.parameter_count()),
+                  WithThousands(batches.samples()), WithThousands(setup_.total_steps),
+                  WithThousands(setup_.steps_per_epoch()), batches.batch(), setup_.logical_shards,
+                  threads_, threads_ == 1 ? "" : "s"));
+}
+
+std::string TrainingRun::DataDigest() {
+  return fmt::format("{:016x}-{}", setup_.data.train->Digest(),
+                     setup_.data.train_selection.size());
+}
+
+Checkpoint TrainingRun::Snapshot() const {
+  Checkpoint checkpoint;
+  Manifest& manifest = checkpoint.manifest;
+  manifest.step = step_;
+  manifest.epoch = Epoch();
+  manifest.seed = static_cast<uint64_t>(setup_.job.seed);
+  manifest.job_digest = setup_.job_digest;
+  manifest.kernel_digest = setup_.kernel_digest;
+  manifest.best = best_.state();
+  manifest.early_stopping = early_stopping_.state();
+  manifest.epoch_sums = epoch_sums_->State();
+  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
+    checkpoint.parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
+  }
+  for (const nn::StateSpec& state : setup_.steps[0].state) {
+    checkpoint.optimizer_state.push_back({state.name, engine_->ReadState(state.name)});
+  }
+  checkpoint.metadata = MetadataOf(setup_.data).Write();
+  return checkpoint;
+}
+
+void TrainingRun::Save(bool as_step, bool as_best, bool as_final) {
+  if (!writer_) return;
+  const double begin = MonotonicSeconds();
+  CheckpointRequest request;
+  request.as_step = as_step;
+  request.as_best = as_best;
+  request.as_final = as_final;
+  request.checkpoint = Snapshot();
+  request.complete = [this](Manifest& manifest) {
+    if (data_digest_.empty()) data_digest_ = DataDigest();
+    manifest.data_digest = data_digest_;
+  };
+  snapshot_seconds_ += MonotonicSeconds() - begin;
+  writer_->Save(std::move(request));
+  if (as_step) {
+    saved_step_ = step_;
+    saved_at_ = MonotonicSeconds();
+  }
+}
+
+TrainResult TrainingRun::Finish(RunEnd end) {
+  const bool is_final = end != RunEnd::kInterrupted;
+  if (is_final || saved_step_ != step_) Save(saved_step_ != step_, false, is_final);
+  TrainResult result;
+  result.end = end;
+  // While the checkpoint is being written.
+  if (is_final && !EvaluateTest(result.summary)) result.end = RunEnd::kInterrupted;
+  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
+    result.parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
+  }
+  recorder_->Flush();
+  if (writer_) writer_->Wait();
+  FillSummary(result.summary, result.end);
+  if (directory_) directory_->WriteSummary(result.summary);
+  progress_->Finish();
+  if (result.end == RunEnd::kInterrupted) {
+    result.advice = fmt::format("interrupted after step {}", WithThousands(step_));
+    if (directory_) {
+      result.advice += "; go on with: ingot train --resume " + directory_->path();
+    }
+    Log(LogLevel::kDebug, result.advice);
+  }
+  return result;
+}
+
+bool TrainingRun::EvaluateTest(Summary& summary) {
+  if (!setup_.job.evaluate) return true;
+  const std::shared_ptr<const data::Batches> batches =
+      setup_.data.TestBatches(EvaluationBatch(setup_.batches->batch()));
+  if (batches == nullptr) return true;
+  Evaluator evaluator(NetworkOptionsOf(setup_.job, setup_.data, false), setup_.registry,
+                      *setup_.layers, batches, threads_);
+  std::vector<formats::NamedTensor> parameters;
+  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
+    parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
+  }
+  MetricsRecord record{"test", step_, Epoch(), 0, {}};
+  try {
+    for (const auto& [name, value] : evaluator.Evaluate(parameters, Interrupted)) {
+      record.values.emplace_back(name, value);
+      if (name == "loss") {
+        summary.test_loss = value;
+      } else if (name == "accuracy") {
+        summary.test_accuracy = value;
+      } else {
+        summary.test_metrics["test_" + name] = value;
+      }
+    }
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInterrupted) throw;
+    return false;
+  }
+  record.seconds = SecondsSinceProcessStart();
+  recorder_->Add(record);
+  std::string line = "test";
+  for (const auto& [name, value] : record.values) line += fmt::format("  {} {:.4f}", name, value);
+  Log(LogLevel::kInfo, line);
+  return true;
+}
+
+void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
+  if (end == RunEnd::kStoppedEarly) summary.status = "stopped early";
+  if (end == RunEnd::kInterrupted) summary.status = "interrupted";
+  summary.wall_seconds = SecondsSinceProcessStart();
+  summary.steps = step_;
+  summary.epochs = Epoch();
+  summary.step_microseconds_median = timer_.Median() * 1e6;
+  summary.logical_shards = setup_.logical_shards;
+  summary.parameters = setup_.network.parameter_count();
+  summary.peak_memory_bytes = PeakResidentBytes();
+  summary.resumed_from_step = was_resumed_ ? first_step_ : 0;
+  summary.seed = static_cast<uint64_t>(setup_.job.seed);
+  summary.threads = threads_;
+  summary.process_start_to_first_step_seconds = first_step_seconds_;
+  summary.train_seconds = timer_.total_seconds();
+  summary.data_wait_seconds = timed_source_->Seconds(first_step_, step_);
+  if (writer_) {
+    summary.checkpoint_stall_seconds = writer_->stall_seconds() + snapshot_seconds_;
+    summary.checkpoints_written = writer_->written();
+  }
+  if (best_.active() && !best_.state().metric.empty()) {
+    summary.best_metric = best_.metric();
+    summary.best_value = best_.state().best;
+    summary.best_step = best_.state().best_step;
+  }
+  summary.kernel_digest = setup_.kernel_digest;
+}
+
+void TrainingRun::Log(LogLevel level, const std::string& message) const {
+  if (request_.logger != nullptr) request_.logger->Log(level, message);
+}
+
+}  // namespace ingot::train

@@ -1,0 +1,102 @@
+// TrainingRun: the inside of Train (trainer.h). One run of a job, from opening its directory to its
+// summary; training_loop.cc holds the steps, training_run.cc what comes before and after them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ingot/base/interrupt.h"
+#include "ingot/base/progress.h"
+#include "ingot/runtime/step_engine.h"
+#include "ingot/train/checkpoint_store.h"
+#include "ingot/train/checkpoint_writer.h"
+#include "ingot/train/evaluation.h"
+#include "ingot/train/monitor.h"
+#include "ingot/train/recorder.h"
+#include "ingot/train/running_sums.h"
+#include "ingot/train/step_timer.h"
+#include "ingot/train/trainer.h"
+
+namespace ingot::train {
+
+class TrainingRun {
+ public:
+  explicit TrainingRun(const TrainRequest& request);
+  TrainResult Run();
+
+ private:
+  using Values = std::vector<std::pair<std::string, double>>;
+
+  // training_run.cc
+  void Prepare();
+  void OpenDirectory();
+  void Initialize();  // the first weights, or those of a checkpoint
+  void Resume();
+  void CheckFits(const Manifest& manifest) const;
+  void MakeMonitors();
+  void Announce();
+  TrainResult Finish(RunEnd end);
+  bool EvaluateTest(Summary& summary);  // false: interrupted
+  void FillSummary(Summary& summary, RunEnd end) const;
+  Checkpoint Snapshot() const;
+  void Save(bool as_step, bool as_best, bool as_final);
+  std::string DataDigest();
+  void Log(LogLevel level, const std::string& message) const;
+
+  // training_loop.cc
+  RunEnd Loop();
+  int64_t NextBoundary() const;
+  runtime::StepResult RunSteps(int64_t count);
+  bool ShouldStop();
+  void ShowProgress();
+  void SetEpochTitle();
+  bool EndEpoch();  // false: interrupted, and to be done again
+  bool Validate(int64_t epoch, Values& values, bool& is_best);
+  void RecordInterval();
+  bool RecordIsDue() const;
+  bool CheckpointIsDue() const;
+  int64_t Epoch() const { return step_ / setup_.steps_per_epoch(); }
+
+  // training_fault.cc
+  [[noreturn]] void ReportNotFinite();
+  std::map<std::string, Tensor> StepInputs() const;
+
+  const TrainRequest& request_;
+  FileSystem& file_system_;
+  int threads_;
+  std::unique_ptr<InterruptGuard> interrupts_;
+  TrainingSetup setup_;
+  std::optional<RunDirectory> directory_;
+  std::optional<CheckpointStore> store_;
+  std::optional<CheckpointWriter> writer_;
+  std::optional<Recorder> recorder_;
+  std::unique_ptr<runtime::StepEngine> engine_;
+  std::shared_ptr<const runtime::BatchSource> source_;
+  std::optional<TimedSource> timed_source_;
+  std::optional<nn::Schedule> schedule_;
+  std::unique_ptr<Evaluator> validation_;
+  std::unique_ptr<Progress> progress_;
+  std::string data_digest_;  // "" until it is known; then used by the writer's thread alone
+
+  int64_t step_ = 0;        // steps done
+  int64_t first_step_ = 0;  // where this process began
+  int64_t saved_step_ = -1;
+  bool was_resumed_ = false;
+  std::optional<RunningSums> epoch_sums_;
+  std::optional<RunningSums> interval_sums_;
+  Monitor best_;
+  Monitor early_stopping_;
+  StepTimer timer_;
+  double first_step_seconds_ = 0;
+  double recorded_at_ = 0;
+  double saved_at_ = 0;
+  double snapshot_seconds_ = 0;  // copying what a checkpoint needs
+  double begun_at_ = 0;
+};
+
+}  // namespace ingot::train

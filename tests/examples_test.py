@@ -1,0 +1,68 @@
+"""Runs the example jobs and programs and looks at what comes out of them.
+
+usage: examples_test.py (INGOT_BINARY_DIR names the build folder)
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BUILD = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", ROOT / "build"))
+MNIST_SLICE = ROOT / "tests" / "data" / "mnist"
+
+
+def run(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300,
+                          stdin=subprocess.DEVNULL, cwd=tempfile.gettempdir(), check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def train(job, *options):
+    """summary.json of a run of an example job."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "run"
+        run(BUILD / "ingot", "train", ROOT / "examples" / job, "--out", out, *options)
+        if not (out / "checkpoints" / "final" / "model.safetensors").is_file():
+            raise AssertionError("the run left no checkpoints/final/model.safetensors")
+        return json.loads((out / "summary.json").read_text())
+
+
+class JobsTest(unittest.TestCase):
+    def test_mnist_on_a_slice(self):
+        summary = train("mnist/mnist.yaml", "--data", MNIST_SLICE, "--epochs", "5")
+        self.assertGreater(summary["test_accuracy"], 0.8)
+        self.assertEqual(summary["parameters"], 784 * 64 + 64 + 64 * 10 + 10)
+
+    def test_linear_regression_reaches_the_noise(self):
+        summary = train("linear_regression/linear_regression.yaml")
+        # The noise's deviation is 0.1; no model does better than that for long.
+        self.assertLess(summary["test_rmse"], 0.13)
+        self.assertGreater(summary["test_rmse"], 0.07)
+        self.assertEqual(summary["parameters"], 4)
+
+    def test_tabular_beats_the_most_frequent_class(self):
+        self.assertGreater(train("tabular/tabular.yaml")["test_accuracy"], 0.8)
+
+
+class CustomOpTest(unittest.TestCase):
+    def test_gradient_agrees(self):
+        self.assertIn("largest difference from finite differences", run(BUILD / "squared_relu"))
+
+
+class CppTest(unittest.TestCase):
+    def test_trains(self):
+        with tempfile.TemporaryDirectory() as folder:
+            said = run(BUILD / "mnist_example", pathlib.Path(folder) / "run", MNIST_SLICE)
+            self.assertIn("test accuracy", said)
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    unittest.main()
