@@ -23,6 +23,8 @@ constexpr int kTileRows = 8;
 constexpr int kTileRows = 4;
 #endif
 constexpr int kTileVectors = 2;
+// A row takes about 16 cycles, memory a few hundred.
+constexpr size_t kAhead = 48;
 
 // Copies b[0..k)[0..columns) into panel[k][width], zero beyond `columns`.
 void PackPanel(const float* b, size_t b_stride, bool transposed, size_t k, size_t columns,
@@ -78,7 +80,7 @@ template <int MR, int NV>
 HWY_NOINLINE void RunTile(const MatMulArguments& arguments, const float* panel, size_t panel_stride,
                           size_t row, size_t column, size_t columns) {
   TileSum<MR, NV> sum;
-  Accumulate<MR, NV>(arguments.a + row * arguments.a_row_stride, arguments.a_row_stride,
+  Accumulate<MR, NV, false, kAhead>(arguments.a + row * arguments.a_row_stride, arguments.a_row_stride,
                      arguments.a_column_stride, panel, panel_stride, arguments.k, sum);
   StoreTile<MR, NV>(arguments, sum, row, column, columns);
 }

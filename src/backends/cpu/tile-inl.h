@@ -27,8 +27,10 @@ struct TileSum {
 
 // sum[i][j] = (kAccumulate ? sum[i][j] : 0) + sum over p < k, upwards, of
 //   a[i * a_row + p * a_column] * b[p * b_row + j * lanes ...].
-// With kPrefetch the line of `a` that the next tile of rows will read is asked for.
-template <int MR, int NV, bool kPrefetch = false>
+// Weights that another core has just written come from memory: kAhead (0: none) asks for the lines of
+// `b` so many rows ahead. With kNextRows the line of `a` that the next tile of rows will read is
+// asked for.
+template <int MR, int NV, bool kNextRows = false, size_t kAhead = 0>
 HWY_INLINE void Accumulate(const float* HWY_RESTRICT a, size_t a_row, size_t a_column,
                            const float* HWY_RESTRICT b, size_t b_row, size_t k,
                            TileSum<MR, NV>& sum) {
@@ -44,7 +46,11 @@ HWY_INLINE void Accumulate(const float* HWY_RESTRICT a, size_t a_row, size_t a_c
     FloatVector right[NV];
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) right[j] = hn::LoadU(d, b + static_cast<size_t>(j) * lanes);
-    if (kPrefetch) hwy::Prefetch(a + 16);
+    if (kNextRows) hwy::Prefetch(a + 16);
+    if (kAhead > 0) {
+      hwy::Prefetch(b + kAhead * b_row);
+      if (NV > 1) hwy::Prefetch(b + kAhead * b_row + 16);
+    }
 #pragma GCC unroll 32
     for (int i = 0; i < MR; ++i) {
       const FloatVector left = hn::Set(d, a[static_cast<size_t>(i) * a_row]);

@@ -13,7 +13,7 @@ using runtime::Operand;
 using Space = runtime::Operand::Space;
 
 // A tile should take a few microseconds: long against claiming it, short against a step.
-constexpr double kTileFlops = 400e3;
+constexpr double kTileFlops = 600e3;
 constexpr int64_t kFlatTileElements = 2048;
 // Rows of a tile come in multiples of a cache line of the product's left side.
 constexpr int64_t kTileRowUnit = 16;

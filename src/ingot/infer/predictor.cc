@@ -36,7 +36,8 @@ Chosen ChooseCheckpoint(const std::string& run, const std::string& wanted) {
   FileSystem& files = RealFileSystem();
   std::string name = wanted;
   if (name.empty()) {
-    name = files.Exists(folder + "/" + train::kFinalCheckpoint) ? train::kFinalCheckpoint : "newest";
+    name =
+        files.Exists(folder + "/" + train::kFinalCheckpoint) ? train::kFinalCheckpoint : "newest";
   }
   if (name == "newest") {
     train::LoadedCheckpoint loaded = train::CheckpointStore(files, folder, 1).LoadNewest();
@@ -165,14 +166,15 @@ void Predictor::State::MakeConversion() {
     return;
   }
   // A source of one empty sample: the transforms look at types and shapes alone.
-  data::MemorySource source({"x", "y"}, {Tensor(metadata.input_type, Batched(1, metadata.input_shape)),
-                                         Tensor(DType::kU8, Shape{1})});
+  data::MemorySource source({"x", "y"},
+                            {Tensor(metadata.input_type, Batched(1, metadata.input_shape)),
+                             Tensor(DType::kU8, Shape{1})});
   if (metadata.classes > 0) source.SetClasses("y", metadata.classes);
   std::vector<data::Conversion> conversions;
   for (const data::Field& field : source.fields()) conversions.emplace_back(field);
-  data::ApplyTransforms(job.data.transforms.is_null() ? data::DefaultTransforms(source)
-                                                      : job.data.transforms,
-                        {conversions, source, data::Selection::All(1)});
+  data::ApplyTransforms(
+      job.data.transforms.is_null() ? data::DefaultTransforms(source) : job.data.transforms,
+      {conversions, source, data::Selection::All(1)});
   conversions[0].Cast(ParseDType(job.precision));
   conversion = conversions[0];
 }
@@ -189,9 +191,9 @@ runtime::StepEngine& Predictor::State::EngineOf(int64_t batch) {
   std::unique_ptr<runtime::StepEngine>& engine = engines[batch];
   if (engine == nullptr) {
     const int64_t shards = compiler::ChooseShards(batch, network.largest_layer_parameters());
-    const train::StepGraph step = train::BuildEvaluationGraph(
-        network, batch, std::min(shards, batch), *setup.registry, train::EvaluationOutputs::kRows,
-        network.precision);
+    const train::StepGraph step =
+        train::BuildEvaluationGraph(network, batch, std::min(shards, batch), *setup.registry,
+                                    train::EvaluationOutputs::kRows, network.precision);
     engine = std::make_unique<runtime::StepEngine>(
         std::vector{compiler::CompileStep(*step.graph, *setup.registry)},
         static_cast<int>(std::min<int64_t>(threads, batch)));
@@ -217,18 +219,30 @@ void Predictor::State::Run(const runtime::BatchSource& source, int64_t first, in
   EngineOf(batch).Run(request);
 }
 
-const train::Job& Predictor::job() const { return state_->job; }
-const std::string& Predictor::checkpoint() const { return state_->chosen.path; }
-const data::Field& Predictor::raw_input() const { return state_->conversion->input(); }
-const data::Field& Predictor::input() const { return state_->conversion->output(); }
-int64_t Predictor::classes() const { return state_->metadata.classes; }
+const train::Job& Predictor::job() const {
+  return state_->job;
+}
+const std::string& Predictor::checkpoint() const {
+  return state_->chosen.path;
+}
+const data::Field& Predictor::raw_input() const {
+  return state_->conversion->input();
+}
+const data::Field& Predictor::input() const {
+  return state_->conversion->output();
+}
+int64_t Predictor::classes() const {
+  return state_->metadata.classes;
+}
 const std::vector<std::string>& Predictor::class_names() const {
   return state_->metadata.class_names;
 }
 const std::vector<formats::NamedTensor>& Predictor::parameters() const {
   return state_->chosen.checkpoint.parameters;
 }
-const data::DataSets& Predictor::data() { return state_->Data(); }
+const data::DataSets& Predictor::data() {
+  return state_->Data();
+}
 
 nn::OutputKind Predictor::output_kind() const {
   const nn::OutputKind kind = state_->network.output_kind;
@@ -266,12 +280,15 @@ Tensor Predictor::Transform(const Tensor& raw) const {
   Tensor x(input().dtype, Batched(n, input().shape));
   for (int64_t i = 0; i < n; ++i) {
     const auto row = static_cast<size_t>(i);
-    state_->conversion->Apply(raw.raw() + row * raw_input().bytes(), x.raw() + row * input().bytes());
+    state_->conversion->Apply(raw.raw() + row * raw_input().bytes(),
+                              x.raw() + row * input().bytes());
   }
   return x;
 }
 
-Tensor Predictor::PredictRaw(const Tensor& raw) { return Predict(Transform(raw)); }
+Tensor Predictor::PredictRaw(const Tensor& raw) {
+  return Predict(Transform(raw));
+}
 
 Tensor Predictor::PredictAll(const data::Batches& batches) {
   Tensor output(state_->network.precision, Batched(batches.samples(), output_shape()));
@@ -295,8 +312,9 @@ Tensor Predictor::PredictAll(const data::Batches& batches) {
 Tensor Predictor::Probabilities(const Tensor& output) const {
   if (output_kind() == nn::OutputKind::kProbabilities) return output;
   if (output_kind() == nn::OutputKind::kValues) {
-    throw Error(ErrorCode::kInvalidInput,
-                "the model's outputs are values, not scores of classes: there are no probabilities");
+    throw Error(
+        ErrorCode::kInvalidInput,
+        "the model's outputs are values, not scores of classes: there are no probabilities");
   }
   std::vector<double> values = output.ToDoubles();
   const int64_t columns = output.shape()[output.shape().rank() - 1];

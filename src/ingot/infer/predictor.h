@@ -50,7 +50,7 @@ class Predictor {
   const data::Field& input() const;
   // Of one output, without the batch: [10].
   Shape output_shape() const;
-  int64_t classes() const;  // 0: not a classifier
+  int64_t classes() const;                              // 0: not a classifier
   const std::vector<std::string>& class_names() const;  // may be empty
   nn::OutputKind output_kind() const;
   const std::vector<formats::NamedTensor>& parameters() const;

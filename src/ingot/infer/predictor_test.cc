@@ -122,8 +122,7 @@ TEST_F(PredictorTest, WrongInputsAreNamed) {
     predictor.PredictRaw(Tensor(DType::kU8, Shape{2, 32, 32}));
     FAIL();
   } catch (const Error& error) {
-    EXPECT_EQ(error.message(),
-              "the raw input is u8[2, 32, 32], but the model takes u8[n, 28, 28]");
+    EXPECT_EQ(error.message(), "the raw input is u8[2, 32, 32], but the model takes u8[n, 28, 28]");
   }
   try {
     Predictor::Load(*folder_ / "elsewhere");

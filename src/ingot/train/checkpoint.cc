@@ -24,8 +24,7 @@ std::string In(const std::string& parent, std::string_view name) {
 
 // Writes one file of tensors, synced, and returns its entry for the manifest.
 ManifestFile WriteTensors(FileSystem& file_system, const std::string& directory,
-                          const std::string& name,
-                          const std::vector<formats::NamedTensor>& tensors,
+                          const std::string& name, const std::vector<formats::NamedTensor>& tensors,
                           const std::map<std::string, std::string>& metadata) {
   // Pieces of this size are hashed while they are in the cache.
   constexpr size_t kPiece = size_t{1} << 20;
@@ -59,8 +58,7 @@ void WriteInto(FileSystem& file_system, const std::string& directory,
   Manifest manifest = checkpoint.manifest;
   manifest.files.clear();
   manifest.files.push_back(
-      WriteTensors(file_system, directory, kModelFile, checkpoint.parameters,
-                   checkpoint.metadata));
+      WriteTensors(file_system, directory, kModelFile, checkpoint.parameters, checkpoint.metadata));
   if (checkpoint.resumable) {
     manifest.files.push_back(
         WriteTensors(file_system, directory, kOptimizerFile, checkpoint.optimizer_state, {}));
@@ -112,7 +110,9 @@ std::vector<formats::NamedTensor> ReadTensors(const std::string& path, const Man
 
 }  // namespace
 
-std::string CheckpointName(int64_t step) { return fmt::format("step-{:08}", step); }
+std::string CheckpointName(int64_t step) {
+  return fmt::format("step-{:08}", step);
+}
 
 std::optional<int64_t> StepOfCheckpointName(std::string_view name) {
   constexpr std::string_view kPrefix = "step-";
@@ -164,8 +164,8 @@ Checkpoint ReadCheckpoint(const std::string& path) {
     throw Error(ErrorCode::kCorrupt, error.message());
   }
   if (checkpoint.manifest.Find(kModelFile) == nullptr) {
-    throw Error(ErrorCode::kCorrupt, fmt::format("{} is damaged: its manifest lists no {}", path,
-                                                 kModelFile));
+    throw Error(ErrorCode::kCorrupt,
+                fmt::format("{} is damaged: its manifest lists no {}", path, kModelFile));
   }
   checkpoint.resumable = checkpoint.manifest.Find(kOptimizerFile) != nullptr;
   return checkpoint;
@@ -188,8 +188,7 @@ void CleanLeftovers(FileSystem& file_system, const std::string& parent) {
   }
 }
 
-void RemoveCheckpoint(FileSystem& file_system, const std::string& parent,
-                      const std::string& name) {
+void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name) {
   const std::string path = In(parent, name);
   if (!file_system.Exists(path)) return;
   const std::string doomed = In(parent, std::string(kTemporary) + "removed-" + name);

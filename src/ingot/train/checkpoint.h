@@ -6,7 +6,8 @@
 //     manifest.json           what it is, sizes and SHA-256 of the files (manifest.h)
 //
 // It is written into a temporary directory beside, every file synced, the directory synced,
-// renamed, and the parent synced: at any instant the name stands for a whole checkpoint or for none.
+// renamed, and the parent synced: at any instant the name stands for a whole checkpoint or for
+// none.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,7 @@ struct Checkpoint {
   std::vector<formats::NamedTensor> parameters;
   std::vector<formats::NamedTensor> optimizer_state;
   std::map<std::string, std::string> metadata;  // of model.safetensors
-  bool resumable = true;  // false: parameters only (`best`, `final`)
+  bool resumable = true;                        // false: parameters only (`best`, `final`)
 };
 
 // "step-00000469", and back; nothing where the name is of another form.

@@ -8,8 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "ingot/base/error.h"
-#include "ingot/train/checkpoint_store.h"
 #include "ingot/base/test_folder.h"
+#include "ingot/train/checkpoint_store.h"
 #include "ingot/train/checkpoint_test_util.h"
 
 namespace ingot::train {
@@ -38,6 +38,8 @@ class CheckpointDamageTest : public ::testing::Test {
     EXPECT_THAT(loaded.skipped[0].reason, HasSubstr(reason)) << what;
   }
 
+  static size_t Stride(size_t at, size_t size) { return at < 16 || at + 16 > size ? 1 : 7; }
+
   static void Write(const std::string& path, const std::string& bytes) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   }
@@ -55,10 +57,11 @@ TEST_F(CheckpointDamageTest, TheNewestIsLoadedWhereNothingIsDamaged) {
   EXPECT_EQ(loaded.path, store_.directory() + "/step-00000020");
 }
 
-TEST_F(CheckpointDamageTest, EveryTruncation) {
+TEST_F(CheckpointDamageTest, Truncation) {
   for (const char* file : kFiles) {
     const std::string bytes = ReadFile(Newest(file));
-    for (size_t size = 0; size < bytes.size(); ++size) {
+    // Every size near the ends, and some of those between.
+    for (size_t size = 0; size < bytes.size(); size += Stride(size, bytes.size())) {
       Write(Newest(file), bytes.substr(0, size));
       ExpectFallback("is damaged", std::string(file) + " cut to " + std::to_string(size));
     }
@@ -69,11 +72,11 @@ TEST_F(CheckpointDamageTest, EveryTruncation) {
   EXPECT_TRUE(store_.LoadNewest().skipped.empty());
 }
 
-TEST_F(CheckpointDamageTest, EveryFlippedBit) {
+TEST_F(CheckpointDamageTest, FlippedBits) {
   for (const char* file : kFiles) {
     const std::string bytes = ReadFile(Newest(file));
-    // One bit of every byte, another one for each byte; the manifest's own test flips them all.
-    for (size_t i = 0; i < bytes.size(); ++i) {
+    // Another bit of each byte; the manifest's own test flips them all.
+    for (size_t i = 0; i < bytes.size(); i += Stride(i, bytes.size())) {
       std::string damaged = bytes;
       damaged[i] = static_cast<char>(damaged[i] ^ (1 << (i % 8)));
       Write(Newest(file), damaged);

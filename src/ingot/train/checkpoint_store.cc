@@ -16,7 +16,9 @@ CheckpointStore::CheckpointStore(FileSystem& file_system, std::string directory,
   INGOT_ASSERT(keep >= 1, "a store keeps at least one checkpoint");
 }
 
-void CheckpointStore::Clean() { CleanLeftovers(file_system_, directory_); }
+void CheckpointStore::Clean() {
+  CleanLeftovers(file_system_, directory_);
+}
 
 std::vector<int64_t> CheckpointStore::Steps() const {
   std::vector<int64_t> steps;
@@ -62,14 +64,12 @@ LoadedCheckpoint CheckpointStore::LoadNewest() const {
     try {
       loaded.checkpoint = ReadCheckpoint(loaded.path);
       if (!loaded.checkpoint.resumable) {
-        throw Error(ErrorCode::kCorrupt,
-                    fmt::format("{} is damaged: its manifest lists no {}", loaded.path,
-                                kOptimizerFile));
+        throw Error(ErrorCode::kCorrupt, fmt::format("{} is damaged: its manifest lists no {}",
+                                                     loaded.path, kOptimizerFile));
       }
       if (loaded.checkpoint.manifest.step != step) {
-        throw Error(ErrorCode::kCorrupt,
-                    fmt::format("{} is damaged: its manifest is of step {}", loaded.path,
-                                loaded.checkpoint.manifest.step));
+        throw Error(ErrorCode::kCorrupt, fmt::format("{} is damaged: its manifest is of step {}",
+                                                     loaded.path, loaded.checkpoint.manifest.step));
       }
       return loaded;
     } catch (const Error& error) {
@@ -80,8 +80,8 @@ LoadedCheckpoint CheckpointStore::LoadNewest() const {
     throw Error(ErrorCode::kNotFound, "there is no checkpoint in " + directory_,
                 "the run ended before its first one; start it anew with --overwrite");
   }
-  std::string message = fmt::format("none of the {} checkpoints in {} is whole:", steps.size(),
-                                    directory_);
+  std::string message =
+      fmt::format("none of the {} checkpoints in {} is whole:", steps.size(), directory_);
   for (const SkippedCheckpoint& skipped : loaded.skipped) message += "\n  " + skipped.reason;
   throw Error(ErrorCode::kCorrupt, message,
               "restore one from a backup, or start the run anew with --overwrite");

@@ -82,10 +82,9 @@ TEST(CheckpointStore, AFullDiskIsNamed) {
   const TestFolder folder;
   CheckpointStore good(RealFileSystem(), folder.path(), 3);
   good.Save(ExampleCheckpoint(1));
-  FaultyFileSystem faulty(RealFileSystem(), {.kind = Fault::Kind::kWrite,
-                                             .at = 3,
-                                             .error_number = ENOSPC,
-                                             .cut_short = true});
+  FaultyFileSystem faulty(
+      RealFileSystem(),
+      {.kind = Fault::Kind::kWrite, .at = 3, .error_number = ENOSPC, .cut_short = true});
   CheckpointStore store(faulty, folder.path(), 3);
   try {
     store.Save(ExampleCheckpoint(2));
@@ -103,8 +102,7 @@ TEST(CheckpointStore, AFullDiskIsNamed) {
 
 // Saves through a file system whose operation number n fails, for every n until none does. After
 // each, what is on disk must be, whole, one of the two states that `check` accepts.
-void FaultsEverywhere(Fault fault, int64_t keep,
-                      const std::function<void(CheckpointStore&)>& save,
+void FaultsEverywhere(Fault fault, int64_t keep, const std::function<void(CheckpointStore&)>& save,
                       const std::function<void(const CheckpointStore&, bool failed)>& check) {
   for (size_t n = 0;; ++n) {
     SCOPED_TRACE("fault at operation " + std::to_string(n));
@@ -150,14 +148,13 @@ std::string FaultName(const ::testing::TestParamInfo<Fault>& info) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, CheckpointFaults,
-    ::testing::Values(Fault{.kind = Fault::Kind::kAny}, Fault{.kind = Fault::Kind::kAny, .crash = true},
-                      Fault{.kind = Fault::Kind::kOpen}, Fault{.kind = Fault::Kind::kSync},
-                      Fault{.kind = Fault::Kind::kRename},
-                      Fault{.kind = Fault::Kind::kWrite, .error_number = ENOSPC, .cut_short = true},
-                      Fault{.kind = Fault::Kind::kWrite,
-                            .error_number = ENOSPC,
-                            .crash = true,
-                            .cut_short = true}),
+    ::testing::Values(
+        Fault{.kind = Fault::Kind::kAny}, Fault{.kind = Fault::Kind::kAny, .crash = true},
+        Fault{.kind = Fault::Kind::kOpen}, Fault{.kind = Fault::Kind::kSync},
+        Fault{.kind = Fault::Kind::kRename},
+        Fault{.kind = Fault::Kind::kWrite, .error_number = ENOSPC, .cut_short = true},
+        Fault{
+            .kind = Fault::Kind::kWrite, .error_number = ENOSPC, .crash = true, .cut_short = true}),
     FaultName);
 
 TEST_P(CheckpointFaults, SavingANewStep) {
@@ -180,11 +177,10 @@ TEST_P(CheckpointFaults, ReplacingAStep) {
       [](const CheckpointStore& store, bool failed) {
         const LoadedCheckpoint loaded = store.LoadNewest();
         EXPECT_TRUE(loaded.skipped.empty());
-        const bool is_new =
-            loaded.checkpoint.parameters[0].tensor.ToDoubles() ==
-                ExampleCheckpoint(2, 0.5f).parameters[0].tensor.ToDoubles() ||
-            loaded.checkpoint.parameters[1].tensor.ToDoubles() ==
-                ExampleCheckpoint(2, 0.5f).parameters[0].tensor.ToDoubles();
+        const bool is_new = loaded.checkpoint.parameters[0].tensor.ToDoubles() ==
+                                ExampleCheckpoint(2, 0.5f).parameters[0].tensor.ToDoubles() ||
+                            loaded.checkpoint.parameters[1].tensor.ToDoubles() ==
+                                ExampleCheckpoint(2, 0.5f).parameters[0].tensor.ToDoubles();
         EXPECT_TRUE(is_new || failed);
         ExpectCheckpoint(loaded.checkpoint, ExampleCheckpoint(2, is_new ? 0.5f : 0));
       });

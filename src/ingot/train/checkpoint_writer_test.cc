@@ -85,10 +85,9 @@ TEST(CheckpointWriter, AnErrorSurfacesOnceAtTheNextCall) {
   const TestFolder folder;
   CheckpointStore good(RealFileSystem(), folder.path(), 2);
   good.Save(ExampleCheckpoint(1));
-  FaultyFileSystem faulty(RealFileSystem(), {.kind = Fault::Kind::kWrite,
-                                             .at = 2,
-                                             .error_number = ENOSPC,
-                                             .cut_short = true});
+  FaultyFileSystem faulty(
+      RealFileSystem(),
+      {.kind = Fault::Kind::kWrite, .at = 2, .error_number = ENOSPC, .cut_short = true});
   CheckpointStore store(faulty, folder.path(), 2);
   CheckpointWriter writer(store);
   writer.Save(Request(2));

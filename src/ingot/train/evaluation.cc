@@ -65,8 +65,8 @@ void Evaluator::Build(bool rows) {
   programs_ = std::move(programs);
 }
 
-std::map<std::string, double> Evaluator::Evaluate(
-    std::span<const formats::NamedTensor> parameters, const std::function<bool()>& should_stop) {
+std::map<std::string, double> Evaluator::Evaluate(std::span<const formats::NamedTensor> parameters,
+                                                  const std::function<bool()>& should_stop) {
   return Evaluate(parameters, nullptr, should_stop);
 }
 

@@ -34,7 +34,8 @@ class Evaluator {
 
   // "loss" and every metric of the network, means over the data set. `parameters` must have all of
   // the network's, of its types and shapes. Throws Error(kInvalidInput) naming the parameter that
-  // does not fit, Error(kInterrupted) where `should_stop` said so, and what the data's source throws.
+  // does not fit, Error(kInterrupted) where `should_stop` said so, and what the data's source
+  // throws.
   std::map<std::string, double> Evaluate(std::span<const formats::NamedTensor> parameters,
                                          const std::function<bool()>& should_stop = nullptr);
 

@@ -40,7 +40,8 @@ const OptionTable<EarlyStoppingOptions>& EarlyStoppingTable() {
 
 const OptionTable<CheckpointOptions>& CheckpointTable() {
   static const auto table =
-      OptionTable<CheckpointOptions>("checkpoint", "when checkpoints are written, and how many stay")
+      OptionTable<CheckpointOptions>("checkpoint",
+                                     "when checkpoints are written, and how many stay")
           .Add("every_steps", &CheckpointOptions::every_steps,
                "steps from one checkpoint to the next; 0: not by steps", AtLeast(0))
           .Add("every_epochs", &CheckpointOptions::every_epochs,
@@ -92,10 +93,18 @@ bool IsWithin(const std::string& path, std::string_view section) {
 
 bool DecidesWeights(const std::string& path) {
   // data.folder only says where the bytes lie: what they are is in the data's digest.
-  static const char* const kOthers[] = {
-      "epochs",        "steps",       "evaluate", "metrics",       "validation",
-      "early_stopping", "checkpoint", "log",      "data.folder",   "data.prefetch",
-      "data.prefetch_batches", "data.prefetch_threads"};
+  static const char* const kOthers[] = {"epochs",
+                                        "steps",
+                                        "evaluate",
+                                        "metrics",
+                                        "validation",
+                                        "early_stopping",
+                                        "checkpoint",
+                                        "log",
+                                        "data.folder",
+                                        "data.prefetch",
+                                        "data.prefetch_batches",
+                                        "data.prefetch_threads"};
   return std::none_of(std::begin(kOthers), std::end(kOthers),
                       [&](const char* section) { return IsWithin(path, section); });
 }
@@ -134,14 +143,15 @@ void CheckMonitored(const std::string& metric, const ConfigNode& place) {
   if (metric.starts_with("validation_") && metric.size() > std::string("validation_").size()) {
     return;
   }
-  place.Fail("expected a validation metric such as validation_loss, got '" + metric + "'",
-             "metrics of training are means over weights that change; watch 'validation_" + metric +
-                 "'");
+  place.Fail(
+      "expected a validation metric such as validation_loss, got '" + metric + "'",
+      "metrics of training are means over weights that change; watch 'validation_" + metric + "'");
 }
 
 ConfigNode Replaced(const ConfigNode& map, const std::string& key, ConfigNode value) {
   std::vector<ConfigNode::Entry> entries;
-  for (const auto& [name, old] : map.entries()) entries.emplace_back(name, name == key ? value : old);
+  for (const auto& [name, old] : map.entries())
+    entries.emplace_back(name, name == key ? value : old);
   return ConfigNode::Map(std::move(entries));
 }
 
@@ -166,8 +176,9 @@ const OptionTable<Job>& JobTable() {
           .Add("evaluate", &Job::evaluate, "whether the test data are evaluated at the end")
           .AddTable("data", &Job::data, data::DataTable(), "the data")
           .AddTable("model", &Job::model, nn::ModelTable(), "the network")
-          .AddNode("loss", &Job::loss,
-                   "what is minimised; by default softmax_cross_entropy for class numbers, else mse")
+          .AddNode(
+              "loss", &Job::loss,
+              "what is minimised; by default softmax_cross_entropy for class numbers, else mse")
           .AddNode("metrics", &Job::metrics,
                    "what is measured besides; by default [accuracy] for class numbers, else [mae]")
           .AddTable("optimizer", &Job::optimizer, nn::OptimizerTable(), "how the weights move")
@@ -203,8 +214,8 @@ Job ReadJob(const ConfigNode& node) {
   job.optimizer = optimizer;
   job.schedule = schedule;
   if (job.epochs == 0 && job.steps == 0) {
-    At(node, {"epochs"}).Fail("epochs and steps are both 0: the run would have no end",
-                              "set one of them");
+    At(node, {"epochs"})
+        .Fail("epochs and steps are both 0: the run would have no end", "set one of them");
   }
   CheckShards(job, node);
   if (job.early_stopping) {

@@ -91,7 +91,8 @@ ConfigNode ResolvedJob(const Job& job, const Resolution& resolution);
 // where the data lie, what is measured, logged or checkpointed.
 std::string JobDigest(const ConfigNode& resolved);
 
-// One value that decides the weights and differs: "optimizer.adam.learning_rate was 0.001, is 0.01".
+// One value that decides the weights and differs: "optimizer.adam.learning_rate was 0.001, is
+// 0.01".
 std::vector<std::string> DecidingDifferences(const ConfigNode& before, const ConfigNode& after);
 
 }  // namespace ingot::train

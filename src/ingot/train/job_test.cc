@@ -18,7 +18,9 @@ using ::testing::IsEmpty;
 
 constexpr char kMinimal[] = "model: {layers: [{dense: 10}]}\n";
 
-Job Read(const std::string& yaml) { return ReadJob(ParseConfig(yaml, "job.yaml")); }
+Job Read(const std::string& yaml) {
+  return ReadJob(ParseConfig(yaml, "job.yaml"));
+}
 
 Error ErrorOf(const std::string& yaml) {
   try {
@@ -77,8 +79,8 @@ TEST(Job, MistakesAreNamedAtTheirPlace) {
   EXPECT_THAT(unknown.message(), HasSubstr("epochz"));
   EXPECT_THAT(unknown.hint(), HasSubstr("epochs"));
 
-  const Error rate = ErrorOf(std::string(kMinimal) +
-                             "optimizer:\n  adam:\n    learning_rat: 0.1\n");
+  const Error rate =
+      ErrorOf(std::string(kMinimal) + "optimizer:\n  adam:\n    learning_rat: 0.1\n");
   EXPECT_THAT(rate.message(), HasSubstr("job.yaml:4:5"));
   EXPECT_THAT(rate.hint(), HasSubstr("learning_rate"));
 
@@ -128,10 +130,9 @@ TEST(Job, TheDigestIsOfWhatDecidesTheWeights) {
         "data: {prefetch: off}\n", "logical_shards: 8\n"}) {
     EXPECT_EQ(JobDigest(resolved(same)), digest) << same;
   }
-  for (const char* other :
-       {"seed: 1\n", "data: {batch: 33}\n", "precision: f64\n", "loss: mse\n",
-        "optimizer: {adam: {beta1: 0.8}}\n", "schedule: {warm_up: 3}\n",
-        "data: {validation: 0.1}\n"}) {
+  for (const char* other : {"seed: 1\n", "data: {batch: 33}\n", "precision: f64\n", "loss: mse\n",
+                            "optimizer: {adam: {beta1: 0.8}}\n", "schedule: {warm_up: 3}\n",
+                            "data: {validation: 0.1}\n"}) {
     EXPECT_NE(JobDigest(resolved(other)), digest) << other;
   }
   EXPECT_THAT(DecidingDifferences(resolved(""), resolved("seed: 3\nepochs: 4\n")),

@@ -137,7 +137,8 @@ std::string_view CheckedBody(std::string_view text, const std::string& path) {
   const std::string_view body = text.substr(0, text.size() - tail);
   const std::string_view before = text.substr(body.size(), kBeforeChecksum.size());
   const std::string_view digest = text.substr(body.size() + before.size(), kDigits);
-  if (before != kBeforeChecksum || text.substr(text.size() - kAfterChecksum.size()) != kAfterChecksum) {
+  if (before != kBeforeChecksum ||
+      text.substr(text.size() - kAfterChecksum.size()) != kAfterChecksum) {
     Damaged(path, "it does not end with its checksum (cut off or changed)");
   }
   if (Sha256Hex(body) != digest) Damaged(path, "its checksum does not match");

@@ -19,7 +19,7 @@ inline constexpr int64_t kManifestVersion = 1;
 inline constexpr const char* kManifestName = "manifest.json";
 
 struct ManifestFile {
-  std::string name;    // without a folder: "model.safetensors"
+  std::string name;  // without a folder: "model.safetensors"
   uint64_t bytes = 0;
   std::string sha256;  // 64 lower-case hexadecimal digits
 
@@ -33,7 +33,7 @@ struct Manifest {
   std::string job_digest;     // of what decides the weights (job.h)
   std::string data_digest;    // of the training data's count, types and a sample of its records
   std::string kernel_digest;  // of the choice of kernels: another choice may give other bits
-  MonitorState best;            // of the best checkpoint
+  MonitorState best;          // of the best checkpoint
   MonitorState early_stopping;
   // Sums over the steps of the epoch at hand ("loss_sum"), so that the epoch's means are the same
   // after a resume. Finite values only.

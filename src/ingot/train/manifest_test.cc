@@ -83,7 +83,8 @@ TEST(Manifest, WrongContentsUnderARightChecksum) {
     changed.replace(changed.find(from), from.size(), to);
     return MessageOf(Sealed(changed));
   };
-  EXPECT_THAT(replaced("\"step\": 469", "\"step\": 1.5"), HasSubstr("'step' is not a whole number"));
+  EXPECT_THAT(replaced("\"step\": 469", "\"step\": 1.5"),
+              HasSubstr("'step' is not a whole number"));
   EXPECT_THAT(replaced("\"step\": 469", "\"step\": 18446744073709551615"), HasSubstr("too large"));
   EXPECT_THAT(replaced("model.safetensors", "../m"), HasSubstr("'../m' is not the name of a file"));
   EXPECT_THAT(replaced("model.safetensors", "optimizer.safetensors"), HasSubstr("listed twice"));

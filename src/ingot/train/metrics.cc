@@ -76,15 +76,17 @@ ClassificationMetrics::ClassificationMetrics(int64_t classes, int64_t k)
 void ClassificationMetrics::Add(const TensorView& scores, std::span<const int64_t> labels) {
   const auto n = static_cast<int64_t>(labels.size());
   if (scores.rank() != 2 || scores.dim(0) != n || scores.dim(1) != classes_) {
-    throw Error(ErrorCode::kInvalidInput,
-                fmt::format("scores of shape {} do not fit {} labels of {} classes: expected [{}, {}]",
-                            Shape(scores.dims).ToString(), n, classes_, n, classes_));
+    throw Error(
+        ErrorCode::kInvalidInput,
+        fmt::format("scores of shape {} do not fit {} labels of {} classes: expected [{}, {}]",
+                    Shape(scores.dims).ToString(), n, classes_, n, classes_));
   }
   for (int64_t row = 0; row < n; ++row) {
     const int64_t label = labels[static_cast<size_t>(row)];
     if (label < 0 || label >= classes_) {
-      throw Error(ErrorCode::kInvalidInput, fmt::format("the label of sample {} is {}, outside [0, {})",
-                                                        samples(), label, classes_));
+      throw Error(
+          ErrorCode::kInvalidInput,
+          fmt::format("the label of sample {} is {}, outside [0, {})", samples(), label, classes_));
     }
     const auto first = scores_.size();
     for (int64_t c = 0; c < classes_; ++c) {
@@ -222,7 +224,8 @@ std::string ConfusionText(const ClassificationReport& report) {
     for (int64_t label = 0; label < classes; ++label) {
       text += fmt::format("{:>5} ", label);
       for (int64_t c = 0; c < classes; ++c) {
-        text += fmt::format("{:>{}}", report.confusion[static_cast<size_t>(label * classes + c)], width);
+        text += fmt::format("{:>{}}", report.confusion[static_cast<size_t>(label * classes + c)],
+                            width);
       }
       text += "\n";
     }

@@ -85,8 +85,8 @@ struct RegressionReport {
   int64_t samples = 0;
   double mae = 0;   // mean absolute error over samples and outputs
   double rmse = 0;  // root of the mean squared error over samples and outputs
-  double r2 = 0;    // 1 - squared error / squared deviation from the targets' mean, over all outputs;
-                    // NaN where the targets are all equal
+  double r2 = 0;  // 1 - squared error / squared deviation from the targets' mean, over all outputs;
+                  // NaN where the targets are all equal
 };
 
 class RegressionMetrics {

@@ -36,11 +36,11 @@ TEST(Metrics, DirectionAndValueFromSums) {
 
 TEST(Metrics, ClassificationByHand) {
   // Predictions 0, 1, 1, 2, 0, 2 for labels 0, 0, 1, 1, 2, 2.
-  const Tensor scores = Tensor::Of<float>({6, 3}, {0.8f, 0.1f, 0.1f,   //
-                                                   0.3f, 0.6f, 0.1f,   //
-                                                   0.2f, 0.7f, 0.1f,   //
-                                                   0.1f, 0.4f, 0.5f,   //
-                                                   0.5f, 0.3f, 0.2f,   //
+  const Tensor scores = Tensor::Of<float>({6, 3}, {0.8f, 0.1f, 0.1f,  //
+                                                   0.3f, 0.6f, 0.1f,  //
+                                                   0.2f, 0.7f, 0.1f,  //
+                                                   0.1f, 0.4f, 0.5f,  //
+                                                   0.5f, 0.3f, 0.2f,  //
                                                    0.1f, 0.2f, 0.7f});
   const ClassificationReport report = ReportOf(scores, {0, 0, 1, 1, 2, 2});
   EXPECT_EQ(report.samples, 6);
@@ -98,8 +98,7 @@ TEST(Metrics, BadInputIsNamed) {
   } catch (const Error& error) {
     EXPECT_THAT(error.message(), HasSubstr("scores of shape [1, 3] do not fit 2 labels"));
   }
-  const Tensor bad =
-      Tensor::Of<float>({1, 3}, {0, std::numeric_limits<float>::quiet_NaN(), 1});
+  const Tensor bad = Tensor::Of<float>({1, 3}, {0, std::numeric_limits<float>::quiet_NaN(), 1});
   try {
     metrics.Add(bad.view(), std::vector<int64_t>{0});
     FAIL();

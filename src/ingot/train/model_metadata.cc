@@ -59,7 +59,8 @@ ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metada
   const std::string extents = input.substr(open + 1, input.size() - open - 2);
   std::vector<int64_t> dims;
   if (!extents.empty()) {
-    for (const std::string& extent : Split(extents, ',')) dims.push_back(Number(Trim(extent), path));
+    for (const std::string& extent : Split(extents, ','))
+      dims.push_back(Number(Trim(extent), path));
   }
   read.input_shape = Shape(dims);
   read.classes = Number(Find(metadata, "classes", path), path);

@@ -86,8 +86,8 @@ class Watch {
   bool Note(const ir::Node& node, int64_t order, const Tensor& output) {
     const std::optional<int64_t> at = FirstNotFinite(output);
     if (!at) return false;
-    fault_ = NumericFault{node.Describe(), node.op().FullName(), node.layer(),
-                          NameOf(ElementOf(output, *at)), {}};
+    fault_ = NumericFault{
+        node.Describe(), node.op().FullName(), node.layer(), NameOf(ElementOf(output, *at)), {}};
     fault_order_ = order;
     AddRows(output);
     return true;

@@ -26,9 +26,9 @@ struct NumericFault {
 };
 
 // The first such value of a step in the order of execution, over all shards. `inputs`: a tensor for
-// every input of the graph by name, rows of the data inputs along axis 0. Constants may be infinite.
-// Nothing where every value is finite (the fault needs the rounding of the faster kernels). Throws
-// what ops::Interpret throws.
+// every input of the graph by name, rows of the data inputs along axis 0. Constants may be
+// infinite. Nothing where every value is finite (the fault needs the rounding of the faster
+// kernels). Throws what ops::Interpret throws.
 std::optional<NumericFault> FindNumericFault(const ir::Graph& step,
                                              const std::map<std::string, Tensor>& inputs);
 

@@ -35,10 +35,11 @@ class NumericFaultTest : public ::testing::Test {
     ir::Value* x = step_.AddInput("x", ir::Type::Tensor(DType::kF32, Shape{4}));
     ir::Value* w =
         step_.AddInput("w", ir::Type::Tensor(DType::kF32, ir::Dimensions{}), ir::Role::kParameter);
-    ir::Value* partial = builder.Op(
-        "ingot.ShardMap", {x, w},
-        {{"body", body}, {"shards", int64_t{2}}, {"sharded", int64_t{1}},
-         {"output_kinds", std::vector<int64_t>{0}}});
+    ir::Value* partial = builder.Op("ingot.ShardMap", {x, w},
+                                    {{"body", body},
+                                     {"shards", int64_t{2}},
+                                     {"sharded", int64_t{1}},
+                                     {"output_kinds", std::vector<int64_t>{0}}});
     ir::Value* sum = builder.Op("ingot.TreeReduce", {partial});
     step_.AddOutput(builder.Op("Exp", {sum}), "result");
   }
@@ -51,7 +52,9 @@ class NumericFaultTest : public ::testing::Test {
   ir::Graph step_;
 };
 
-TEST_F(NumericFaultTest, NothingIsWrong) { EXPECT_FALSE(Find({1, 2, 3, 4}, 1).has_value()); }
+TEST_F(NumericFaultTest, NothingIsWrong) {
+  EXPECT_FALSE(Find({1, 2, 3, 4}, 1).has_value());
+}
 
 TEST_F(NumericFaultTest, AnInputOrAParameter) {
   const auto input = Find({1, 2, kNan, 4}, 1);

@@ -1,20 +1,19 @@
 // RunDirectory: see run_directory.h.
 #include "ingot/train/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <optional>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "ingot/base/error.h"
 
@@ -52,10 +51,11 @@ int TakeLock(const std::string& path) {
 
 void RequireNew(const std::string& path, const std::vector<std::string>& contents) {
   if (contents.empty()) return;
-  throw Error(ErrorCode::kInvalidInput,
-              fmt::format("the run directory {} is not empty (it holds {}{})", path, contents[0],
-                          contents.size() > 1 ? ", ..." : ""),
-              fmt::format("go on with the run in it: --resume {}; or replace it: --overwrite", path));
+  throw Error(
+      ErrorCode::kInvalidInput,
+      fmt::format("the run directory {} is not empty (it holds {}{})", path, contents[0],
+                  contents.size() > 1 ? ", ..." : ""),
+      fmt::format("go on with the run in it: --resume {}; or replace it: --overwrite", path));
 }
 
 void RequireRun(const std::string& path, const std::vector<std::string>& contents) {
@@ -136,8 +136,7 @@ void RunDirectory::TruncateMetrics(int64_t step) {
   const std::string text = ReadFile(path);
   size_t keep = 0;
   for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', keep)) {
-    const std::optional<int64_t> at =
-        StepOfLine(std::string_view(text).substr(keep, end - keep));
+    const std::optional<int64_t> at = StepOfLine(std::string_view(text).substr(keep, end - keep));
 
     if (!at || *at > step) break;
     keep = end + 1;

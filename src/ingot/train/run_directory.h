@@ -32,10 +32,10 @@ enum class RunMode {
 
 // One record: {"kind": "train", "step": 469, "epoch": 1, "seconds": 0.41, NAME: value, ...}.
 struct MetricsRecord {
-  std::string kind;    // "train", "validation", "test"
-  int64_t step = 0;    // optimizer steps done
-  int64_t epoch = 0;   // whole epochs done
-  double seconds = 0;  // since the process began
+  std::string kind;                                    // "train", "validation", "test"
+  int64_t step = 0;                                    // optimizer steps done
+  int64_t epoch = 0;                                   // whole epochs done
+  double seconds = 0;                                  // since the process began
   std::vector<std::pair<std::string, double>> values;  // what is not finite is written as null
 };
 

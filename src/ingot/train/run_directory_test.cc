@@ -1,9 +1,6 @@
 // RunDirectory: what is refused and why, what --overwrite removes, the lock, and metrics.jsonl.
 #include "ingot/train/run_directory.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -11,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "ingot/base/error.h"
 
@@ -139,10 +138,10 @@ TEST_F(RunDirectoryTest, MetricsAreAppendedAndTruncated) {
     run.WriteJob("");
     run.AppendMetrics({"train", 10, 0, 0.5, {{"loss", 0.25}}});
     run.AppendMetrics({"validation", 10, 0, 0.6, {{"validation_loss", 0.1 + 0.2}}});
-    run.AppendMetrics(
-        {"train", 20, 1, 0.7, {{"loss", std::numeric_limits<double>::quiet_NaN()}}});
+    run.AppendMetrics({"train", 20, 1, 0.7, {{"loss", std::numeric_limits<double>::quiet_NaN()}}});
   }
-  const std::string first = "{\"kind\":\"train\",\"step\":10,\"epoch\":0,\"seconds\":0.5,\"loss\":0.25}\n";
+  const std::string first =
+      "{\"kind\":\"train\",\"step\":10,\"epoch\":0,\"seconds\":0.5,\"loss\":0.25}\n";
   EXPECT_THAT(Get("metrics.jsonl"), HasSubstr(first));
   EXPECT_THAT(Get("metrics.jsonl"), HasSubstr("\"loss\":null"));
   EXPECT_THAT(Get("metrics.jsonl"), HasSubstr("\"validation_loss\":0.30000000000000004"));
@@ -152,8 +151,9 @@ TEST_F(RunDirectoryTest, MetricsAreAppendedAndTruncated) {
     run.TruncateMetrics(19);
     run.AppendMetrics({"train", 15, 1, 0.1, {}});
     EXPECT_THAT(Get("metrics.jsonl"), HasSubstr(first));
-    EXPECT_THAT(Get("metrics.jsonl"),
-                testing::EndsWith("\n{\"kind\":\"train\",\"step\":15,\"epoch\":1,\"seconds\":0.1}\n"));
+    EXPECT_THAT(
+        Get("metrics.jsonl"),
+        testing::EndsWith("\n{\"kind\":\"train\",\"step\":15,\"epoch\":1,\"seconds\":0.1}\n"));
     EXPECT_THAT(Get("metrics.jsonl"), testing::Not(HasSubstr("\"step\":20")));
   }
   RunDirectory run = Open(RunMode::kResume);
@@ -169,11 +169,10 @@ TEST_F(RunDirectoryTest, SummaryHasTheKeysThatProgramsRelyOn) {
   summary.test_metrics["test_top_5"] = 0.999;
   run.WriteSummary(summary);
   const nlohmann::json json = nlohmann::json::parse(Get("summary.json"));
-  for (const char* key :
-       {"test_accuracy", "wall_seconds", "steps", "step_microseconds_median", "logical_shards",
-        "parameters", "peak_memory_bytes", "resumed_from_step", "test_loss", "seed", "threads",
-        "epochs", "checkpoint_stall_seconds", "data_wait_seconds",
-        "process_start_to_first_step_seconds"}) {
+  for (const char* key : {"test_accuracy", "wall_seconds", "steps", "step_microseconds_median",
+                          "logical_shards", "parameters", "peak_memory_bytes", "resumed_from_step",
+                          "test_loss", "seed", "threads", "epochs", "checkpoint_stall_seconds",
+                          "data_wait_seconds", "process_start_to_first_step_seconds"}) {
     EXPECT_TRUE(json.contains(key)) << key;
   }
   EXPECT_EQ(json["steps"], 4690);

@@ -20,7 +20,9 @@ void RunningSums::Add(std::span<const float> sums) {
   for (size_t i = 0; i < values_.size(); ++i) values_[i] += static_cast<double>(sums[i]);
 }
 
-void RunningSums::Clear() { std::fill(values_.begin(), values_.end(), 0.0); }
+void RunningSums::Clear() {
+  std::fill(values_.begin(), values_.end(), 0.0);
+}
 
 std::vector<std::pair<std::string, double>> RunningSums::Means() const {
   std::vector<std::pair<std::string, double>> means;

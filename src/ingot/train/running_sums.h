@@ -1,4 +1,5 @@
-// RunningSums: loss, weight and metrics summed over steps, for the means of an epoch or an interval.
+// RunningSums: loss, weight and metrics summed over steps, for the means of an epoch or an
+// interval.
 #pragma once
 
 #include <cstdint>

@@ -18,7 +18,9 @@
 namespace ingot::train {
 namespace {
 
-DType PrecisionOf(const Job& job) { return ParseDType(job.precision); }
+DType PrecisionOf(const Job& job) {
+  return ParseDType(job.precision);
+}
 
 int64_t TotalSteps(const Job& job, int64_t steps_per_epoch) {
   int64_t total = std::numeric_limits<int64_t>::max();
@@ -100,8 +102,8 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   if (setup.job.data.transforms.is_null()) {
     setup.job.data.transforms = data::DefaultTransforms(*setup.data.train);
   }
-  setup.resolved = ResolvedJob(
-      setup.job, {&setup.network, setup.logical_shards, setup.total_steps});
+  setup.resolved =
+      ResolvedJob(setup.job, {&setup.network, setup.logical_shards, setup.total_steps});
   setup.job_digest = JobDigest(setup.resolved);
 
   std::string digests;
@@ -124,9 +126,9 @@ std::string ExplainTraining(const TrainingSetup& setup) {
     if (!line.empty()) text += "  " + line + "\n";
   }
   text += fmt::format("\ndata: {} samples of {} -> {}; a batch of {}, {} steps an epoch\n",
-                      WithThousands(batches.samples()), setup.data.conversions[0].input().Describe(),
-                      setup.data.x().Describe(), batches.batch(),
-                      WithThousands(setup.steps_per_epoch()));
+                      WithThousands(batches.samples()),
+                      setup.data.conversions[0].input().Describe(), setup.data.x().Describe(),
+                      batches.batch(), WithThousands(setup.steps_per_epoch()));
   text += "\nmodel:\n";
   size_t width = 5;
   for (const nn::LayerSummary& layer : setup.network.layers) {

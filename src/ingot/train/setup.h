@@ -20,8 +20,8 @@ namespace ingot::train {
 
 // What a job may be given besides its file; everything may be left out.
 struct SetupOptions {
-  std::optional<data::DataSets> data;       // instead of opening job.data
-  std::function<std::string()> find_mnist;  // data/data_options.h
+  std::optional<data::DataSets> data;              // instead of opening job.data
+  std::function<std::string()> find_mnist;         // data/data_options.h
   std::shared_ptr<const ir::OpRegistry> registry;  // with ops of the program's own
   const nn::LayerRegistry* layers = nullptr;       // the same for layers; must outlive the setup
 };

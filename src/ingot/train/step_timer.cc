@@ -13,9 +13,13 @@ constexpr int64_t kEvery = 16;
 
 }  // namespace
 
-StepTimer::StepTimer() { seconds_.reserve(kSteps); }
+StepTimer::StepTimer() {
+  seconds_.reserve(kSteps);
+}
 
-void StepTimer::Start() { last_ = MonotonicNanoseconds(); }
+void StepTimer::Start() {
+  last_ = MonotonicNanoseconds();
+}
 
 void StepTimer::Lap() {
   const int64_t now = MonotonicNanoseconds();

@@ -15,9 +15,9 @@ struct Summary {
   std::optional<double> test_loss;
   std::map<std::string, double> test_metrics;  // "test_" + name of every other metric
   double wall_seconds = 0;                     // from process start to the summary
-  int64_t steps = 0;                           // optimizer steps done, those before a resume included
-  int64_t epochs = 0;                          // whole epochs done
-  double step_microseconds_median = 0;         // over this process's steps; batch assembly included
+  int64_t steps = 0;                    // optimizer steps done, those before a resume included
+  int64_t epochs = 0;                   // whole epochs done
+  double step_microseconds_median = 0;  // over this process's steps; batch assembly included
   int64_t logical_shards = 0;
   int64_t parameters = 0;
   uint64_t peak_memory_bytes = 0;  // largest resident set of the process
@@ -26,7 +26,7 @@ struct Summary {
   int64_t threads = 0;
   double process_start_to_first_step_seconds = 0;  // to the end of the first step
   double train_seconds = 0;                        // inside the steps of training
-  double data_wait_seconds = 0;        // threads' time in batch assembly, as far as it is measured
+  double data_wait_seconds = 0;         // threads' time in batch assembly, as far as it is measured
   double checkpoint_stall_seconds = 0;  // training waited for checkpoints
   int64_t checkpoints_written = 0;
   std::optional<double> best_value;  // of the metric that chose checkpoints/best

@@ -1,9 +1,6 @@
 // Train: what a run leaves behind, the same bits however it is run, and going on where it stopped.
 #include "ingot/train/trainer.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cmath>
 #include <csignal>
@@ -14,6 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/file_faults.h"
@@ -40,7 +39,8 @@ TrainRequest Resumed(TrainRequest request) {
 TEST(Train, LearnsAndWritesEverything) {
   const TestFolder folder;
   const std::string run = folder / "run";
-  TrainRequest request = SmallRequest("{epochs: 40, log: {tensorboard: true, every_steps: 50}}", run);
+  TrainRequest request =
+      SmallRequest("{epochs: 40, log: {tensorboard: true, every_steps: 50}}", run);
   const TrainResult result = Train(request);
   EXPECT_EQ(result.end, RunEnd::kFinished);
   EXPECT_EQ(result.summary.steps, 280);
@@ -69,8 +69,7 @@ TEST(Train, LearnsAndWritesEverything) {
   EXPECT_EQ(again.epochs, 40);
   EXPECT_EQ(again.logical_shards, std::to_string(result.summary.logical_shards));
   // The final weights are an ordinary safetensors file.
-  const auto file =
-      formats::SafetensorsFile::Open(run + "/checkpoints/final/model.safetensors");
+  const auto file = formats::SafetensorsFile::Open(run + "/checkpoints/final/model.safetensors");
   EXPECT_EQ(file.Get("layers.0.weight").shape(), (Shape{5, 12}));
   EXPECT_EQ(file.metadata().at("input"), "f32[5]");
 }

@@ -90,7 +90,8 @@ optimizer: {adam: {learning_rate: 0.01}}
 log: {tensorboard: false}
 )",
                                 "small.yaml");
-  for (const auto& [key, value] : ParseConfig(more.empty() ? "{}" : more, "more.yaml").entries()) {
+  const ConfigNode changes = ParseConfig(more.empty() ? "{}" : more, "more.yaml");
+  for (const auto& [key, value] : changes.entries()) {
     node.SetPath(key, value.ToYaml());
   }
   return ReadJob(node);
@@ -100,8 +101,7 @@ inline TrainRequest SmallRequest(const std::string& more = "", const std::string
                                  std::function<void(int64_t)> hook = nullptr) {
   TrainRequest request;
   request.job = SmallJob(more);
-  request.setup.data =
-      PointData(request.job, std::make_shared<PointSource>(100, std::move(hook)));
+  request.setup.data = PointData(request.job, std::make_shared<PointSource>(100, std::move(hook)));
   request.out = out;
   request.threads = 2;
   return request;
@@ -111,8 +111,8 @@ inline TrainRequest SmallRequest(const std::string& more = "", const std::string
 inline std::map<std::string, std::string> BitsOf(const std::vector<formats::NamedTensor>& tensors) {
   std::map<std::string, std::string> bits;
   for (const formats::NamedTensor& tensor : tensors) {
-    bits[tensor.name] = std::string(reinterpret_cast<const char*>(tensor.tensor.raw()),
-                                    tensor.tensor.bytes());
+    bits[tensor.name] =
+        std::string(reinterpret_cast<const char*>(tensor.tensor.raw()), tensor.tensor.bytes());
   }
   return bits;
 }

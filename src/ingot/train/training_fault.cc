@@ -64,20 +64,20 @@ void TrainingRun::ReportNotFinite() {
   const std::map<std::string, Tensor> inputs = StepInputs();
   const std::optional<NumericFault> fault = FindNumericFault(*graph.graph, inputs);
   // Nothing of this step was applied: what is there is the last good state, unless it is the fault.
-  const bool state_is_good =
-      std::all_of(setup_.network.parameters.begin(), setup_.network.parameters.end(),
-                  [&](const auto& parameter) { return !FirstNotFinite(inputs.at(parameter.name)); });
+  const bool state_is_good = std::all_of(
+      setup_.network.parameters.begin(), setup_.network.parameters.end(),
+      [&](const auto& parameter) { return !FirstNotFinite(inputs.at(parameter.name)); });
   if (state_is_good && step_ > 0 && saved_step_ != step_) Save(true, false, false);
   if (writer_) writer_->Wait();
-  std::string message =
-      fmt::format("training became numerically unstable at step {} (epoch {}): ",
-                  WithThousands(step_ + 1), Epoch() + 1);
+  std::string message = fmt::format("training became numerically unstable at step {} (epoch {}): ",
+                                    WithThousands(step_ + 1), Epoch() + 1);
   if (!fault) {
-    message += "the loss or a gradient is not finite, though no op is to blame when the step is "
-               "computed in higher precision";
+    message +=
+        "the loss or a gradient is not finite, though no op is to blame when the step is "
+        "computed in higher precision";
   } else {
-    message += fmt::format("the first value that is not finite is {} in {}", fault->value,
-                           fault->place);
+    message +=
+        fmt::format("the first value that is not finite is {} in {}", fault->value, fault->place);
     if (!fault->rows.empty()) {
       message += ", for " + NameSamples(*setup_.batches, step_, fault->rows);
     }
@@ -86,8 +86,8 @@ void TrainingRun::ReportNotFinite() {
       fmt::format("lower optimizer.{}.learning_rate (it is {}) or look at the samples",
                   setup_.job.optimizer.name(), FormatNumber(setup_.job.optimizer.learning_rate()));
   if (saved_step_ > 0) {
-    hint += "; the last good checkpoint is " + store_->directory() + "/" +
-            CheckpointName(saved_step_);
+    hint +=
+        "; the last good checkpoint is " + store_->directory() + "/" + CheckpointName(saved_step_);
   }
   throw Error(ErrorCode::kNumeric, message, hint);
 }

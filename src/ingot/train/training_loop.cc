@@ -19,7 +19,9 @@ int64_t NextMultiple(int64_t step, int64_t every, int64_t otherwise) {
   return every == 0 ? otherwise : (step / every + 1) * every;
 }
 
-bool IsMultiple(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+bool IsMultiple(int64_t step, int64_t every) {
+  return every > 0 && step % every == 0;
+}
 
 }  // namespace
 
@@ -161,8 +163,7 @@ bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
   const bool is_last = step_ >= setup_.total_steps;
   if (every == 0 || (epoch % every != 0 && !is_last)) return true;
   if (validation_ == nullptr) {
-    const auto batches =
-        setup_.data.ValidationBatches(EvaluationBatch(setup_.batches->batch()));
+    const auto batches = setup_.data.ValidationBatches(EvaluationBatch(setup_.batches->batch()));
     if (batches == nullptr) return true;
     validation_ = std::make_unique<Evaluator>(NetworkOptionsOf(setup_.job, setup_.data, false),
                                               setup_.registry, *setup_.layers, batches, threads_);

@@ -40,7 +40,9 @@ class LoggerGuard {
 
 }  // namespace
 
-TrainResult Train(const TrainRequest& request) { return TrainingRun(request).Run(); }
+TrainResult Train(const TrainRequest& request) {
+  return TrainingRun(request).Run();
+}
 
 TrainingRun::TrainingRun(const TrainRequest& request)
     : request_(request),
@@ -153,9 +155,8 @@ void TrainingRun::Resume() {
                 "give the same data, or start a new run with --out");
   }
   if (manifest.kernel_digest != setup_.kernel_digest) {
-    Log(LogLevel::kWarning,
-        "this machine computes with other kernels than the one that wrote " + loaded.path +
-            ": the result may differ in its last bits");
+    Log(LogLevel::kWarning, "this machine computes with other kernels than the one that wrote " +
+                                loaded.path + ": the result may differ in its last bits");
   }
   SetParameters(*engine_, setup_.network.parameters, loaded.checkpoint.parameters);
   std::vector<nn::ParameterSpec> state;
@@ -169,7 +170,8 @@ void TrainingRun::Resume() {
   step_ = manifest.step;
   saved_step_ = step_;
   was_resumed_ = true;
-  Log(LogLevel::kInfo, fmt::format("resuming from {} (step {})", loaded.path, WithThousands(step_)));
+  Log(LogLevel::kInfo,
+      fmt::format("resuming from {} (step {})", loaded.path, WithThousands(step_)));
 }
 
 void TrainingRun::CheckFits(const Manifest& manifest) const {
@@ -193,15 +195,13 @@ void TrainingRun::Announce() {
   Log(LogLevel::kInfo,
       fmt::format("training {} parameters on {} samples: {} steps ({} an epoch) of {} samples, {} "
                   "logical shards, {} thread{}",
-                  WithThousands(setup_.network.parameter_count()),
-                  WithThousands(batches.samples()), WithThousands(setup_.total_steps),
-                  WithThousands(setup_.steps_per_epoch()), batches.batch(), setup_.logical_shards,
-                  threads_, threads_ == 1 ? "" : "s"));
+                  WithThousands(setup_.network.parameter_count()), WithThousands(batches.samples()),
+                  WithThousands(setup_.total_steps), WithThousands(setup_.steps_per_epoch()),
+                  batches.batch(), setup_.logical_shards, threads_, threads_ == 1 ? "" : "s"));
 }
 
 std::string TrainingRun::DataDigest() {
-  return fmt::format("{:016x}-{}", setup_.data.train->Digest(),
-                     setup_.data.train_selection.size());
+  return fmt::format("{:016x}-{}", setup_.data.train->Digest(), setup_.data.train_selection.size());
 }
 
 Checkpoint TrainingRun::Snapshot() const {

@@ -1,0 +1,10 @@
+// The program `ingot`.
+#include <string>
+#include <vector>
+
+#include "ingot/cli/program.h"
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  return ingot::cli::StandardProgram().Run(arguments, {});
+}

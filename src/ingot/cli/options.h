@@ -1,0 +1,68 @@
+// Options: what a verb takes on its command line, declared in one place with its help.
+//
+//   void Declare(Options& options) override {
+//     options.Positional("JOB", &job_, "the job file");
+//     options.Number("--threads", &threads_, "N", "threads", 1);
+//     options.Flag("--json", &json_, "for programs");
+//   }
+//
+// The names of options begin with "--"; a value follows as "--out DIR" or "--out=DIR". Faults are
+// Error(kInvalidInput) that name the option, what was given and what was expected.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ingot::cli {
+
+// What is said about a verb.
+struct VerbHelp {
+  std::string name;     // "train"
+  std::string summary;  // one line, without a full stop
+  std::string details;  // paragraphs for --help; may be empty
+  std::string example;  // one command a line
+};
+
+// Not safe for use by several threads. The variables must outlive the object.
+class Options {
+ public:
+  explicit Options(const VerbHelp& verb);
+  ~Options();
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+
+  // Positional arguments are taken in the order of their declaration; those that must be given come
+  // first.
+  void Positional(const std::string& name, std::string* value, const std::string& help,
+                  bool required = true);
+  void PositionalChoice(const std::string& name, std::string* value, const std::string& help,
+                        const std::vector<std::string>& choices);
+  // `metavariable` stands for the value in the help: "DIR".
+  void Text(const std::string& name, std::string* value, const std::string& metavariable,
+            const std::string& help);
+  void Choice(const std::string& name, std::string* value, const std::string& help,
+              const std::vector<std::string>& choices);
+  void Number(const std::string& name, std::optional<int64_t>* value,
+              const std::string& metavariable, const std::string& help, int64_t least);
+  // May be given several times.
+  void Texts(const std::string& name, std::vector<std::string>* values,
+             const std::string& metavariable, const std::string& help);
+  void Flag(const std::string& name, bool* value, const std::string& help);
+
+  enum class Parsed { kRun, kHelp };
+  // `arguments` without program and verb. kHelp where --help or -h is among them: then nothing was
+  // checked or stored. Throws Error(kInvalidInput) with the nearest spelling for an unknown option.
+  Parsed Parse(const std::vector<std::string>& arguments);
+
+  // The text of --help.
+  std::string Help() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ingot::cli
