@@ -22,7 +22,7 @@ HWY_INLINE V SigmoidOf(D d, V x) {
   const V bounded = hn::Min(hn::Max(x, hn::Set(d, -87.0f)), hn::Set(d, 87.0f));
   const V result = hn::Div(hn::Set(d, 1.0f),
                            hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Neg(bounded))));
-  return hn::IfThenElse(hn::Ne(x, x), x, result);
+  return hn::IfThenElse(hn::IsNaN(x), x, result);
 }
 
 template <class D, class V = hn::Vec<D>>
@@ -46,7 +46,7 @@ HWY_INLINE V GeluOf(D d, V x) {
 
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V TanhOf(D d, V x) {
-  return hn::IfThenElse(hn::Ne(x, x), x, hn::Tanh(d, x));
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x));
 }
 
 template <class D, class V = hn::Vec<D>>

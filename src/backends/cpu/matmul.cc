@@ -4,6 +4,7 @@
 #include "backends/cpu/matmul.h"
 
 #include <algorithm>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backends/cpu/matmul.cc"
@@ -16,15 +17,70 @@
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
-// 16 sums, 2 right vectors and a broadcast fit 32 registers twice over; 16 registers hold half.
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-constexpr int kTileRows = 8;
-#else
+// 16 sums, 4 right vectors and a broadcast fit 32 registers; 16 registers hold half of the sums.
 constexpr int kTileRows = 4;
-#endif
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+constexpr int kTileVectors = 4;
+#else
 constexpr int kTileVectors = 2;
-// A row takes about 16 cycles, memory a few hundred.
-constexpr size_t kAhead = 48;
+#endif
+// How far ahead right rows are asked for that another core may just have written: one takes about 16
+// cycles, memory a few hundred.
+constexpr size_t kAhead = 24;
+
+// Zero skipping. Images with an empty background, one-hot and rectified inputs have many columns of
+// the left side that are zero in all rows of a tile: these need not be multiplied, and the result
+// keeps its bits (see AccumulateListed). A few probes tell whether looking closer pays.
+constexpr size_t kProbes = 16;
+constexpr size_t kWorthwhile = kProbes / 4;
+
+HWY_INLINE bool IsZeroBits(const float* at) {
+  uint32_t bits;
+  std::memcpy(&bits, at, sizeof(bits));
+  return bits == 0;
+}
+
+// Of columns: a[i * a_row + k], i < rows.
+bool HasZeroColumns(const float* a, size_t a_row, size_t rows, size_t k) {
+  if (k < 4 * kProbes) return false;
+  size_t zeros = 0;
+  for (size_t probe = 0; probe < kProbes; ++probe) {
+    const size_t column = probe * k / kProbes;
+    bool zero = true;
+    for (size_t i = 0; i < rows; ++i) zero = zero && IsZeroBits(a + i * a_row + column);
+    zeros += zero ? 1 : 0;
+  }
+  return zeros >= kWorthwhile;
+}
+
+// The columns that are not zero in all rows, upwards, then kAhead times the last; their number.
+template <int MR>
+size_t ListColumns(const float* a, size_t a_row, size_t k, uint32_t* list) {
+  const hn::CappedTag<uint32_t, kMostLanes> d;
+  const size_t lanes = hn::Lanes(d);
+  size_t count = 0;
+  size_t column = 0;
+  auto index = hn::Iota(d, 0);
+  for (; column + lanes <= k; column += lanes) {
+    auto any = hn::Zero(d);
+    for (size_t i = 0; i < MR; ++i) {
+      any = hn::Or(any, hn::LoadU(d, reinterpret_cast<const uint32_t*>(a + i * a_row + column)));
+    }
+    const auto keep = hn::Ne(any, hn::Zero(d));
+    hn::StoreU(hn::Compress(index, keep), d, list + count);
+    count += hn::CountTrue(d, keep);
+    index = hn::Add(index, hn::Set(d, static_cast<uint32_t>(lanes)));
+  }
+  for (; column < k; ++column) {
+    bool zero = true;
+    for (size_t i = 0; i < MR; ++i) zero = zero && IsZeroBits(a + i * a_row + column);
+    list[count] = static_cast<uint32_t>(column);
+    count += zero ? 0 : 1;
+  }
+  const uint32_t last = count == 0 ? 0 : list[count - 1];
+  std::fill(list + count, list + count + kAhead, last);
+  return count;
+}
 
 // Copies b[0..k)[0..columns) into panel[k][width], zero beyond `columns`.
 void PackPanel(const float* b, size_t b_stride, bool transposed, size_t k, size_t columns,
@@ -76,35 +132,76 @@ HWY_INLINE void StoreTile(const MatMulArguments& arguments, const TileSum<MR, NV
   }
 }
 
+// The columns of a row block that are not zero; entries null: all of them.
+struct List {
+  uint32_t* entries = nullptr;
+  size_t count = 0;
+};
+
 template <int MR, int NV>
 HWY_NOINLINE void RunTile(const MatMulArguments& arguments, const float* panel, size_t panel_stride,
-                          size_t row, size_t column, size_t columns) {
+                          size_t row, size_t column, size_t columns, const List& list) {
   TileSum<MR, NV> sum;
-  Accumulate<MR, NV, false, kAhead>(arguments.a + row * arguments.a_row_stride, arguments.a_row_stride,
-                     arguments.a_column_stride, panel, panel_stride, arguments.k, sum);
+  const float* a = arguments.a + row * arguments.a_row_stride;
+  if (list.entries == nullptr) {
+    Accumulate<MR, NV, false, kAhead>(a, arguments.a_row_stride, arguments.a_column_stride, panel,
+                                      panel_stride, arguments.k, sum);
+  } else {
+    AccumulateListed<MR, NV, kAhead>(a, arguments.a_row_stride, 1, panel, panel_stride,
+                                     list.entries, list.count, sum);
+  }
   StoreTile<MR, NV>(arguments, sum, row, column, columns);
+}
+
+template <int MR>
+List MakeList(const MatMulArguments& arguments, size_t row, uint32_t* entries) {
+  const float* a = arguments.a + row * arguments.a_row_stride;
+  if (arguments.a_column_stride != 1 ||
+      !HasZeroColumns(a, arguments.a_row_stride, MR, arguments.k)) {
+    return {};
+  }
+  return {entries, ListColumns<MR>(a, arguments.a_row_stride, arguments.k, entries)};
+}
+
+template <int MR, int NV>
+void RunBlock(const MatMulArguments& arguments, const float* panel, size_t panel_stride,
+              size_t row, size_t column, size_t columns, uint32_t* entries) {
+  const List list = MakeList<MR>(arguments, row, entries);
+  RunTile<MR, NV>(arguments, panel, panel_stride, row, column, columns, list);
 }
 
 template <int NV>
 void RunRows(const MatMulArguments& arguments, const float* panel, size_t panel_stride,
-             size_t column, size_t columns) {
+             size_t column, size_t columns, uint32_t* entries) {
   size_t row = 0;
   for (; row + kTileRows <= arguments.m; row += kTileRows) {
-    RunTile<kTileRows, NV>(arguments, panel, panel_stride, row, column, columns);
-  }
-  if (kTileRows > 4 && row + 4 <= arguments.m) {
-    RunTile<4, NV>(arguments, panel, panel_stride, row, column, columns);
-    row += 4;
+    RunBlock<kTileRows, NV>(arguments, panel, panel_stride, row, column, columns, entries);
   }
   if (row + 2 <= arguments.m) {
-    RunTile<2, NV>(arguments, panel, panel_stride, row, column, columns);
+    RunBlock<2, NV>(arguments, panel, panel_stride, row, column, columns, entries);
     row += 2;
   }
-  if (row < arguments.m) RunTile<1, NV>(arguments, panel, panel_stride, row, column, columns);
+  if (row < arguments.m) {
+    RunBlock<1, NV>(arguments, panel, panel_stride, row, column, columns, entries);
+  }
+}
+
+template <int NV>
+void RunPanel(const MatMulArguments& arguments, size_t vectors, const float* panel, size_t stride,
+              size_t column, size_t columns, uint32_t* entries) {
+  if constexpr (NV > 1) {
+    if (vectors < NV) {
+      RunPanel<NV - 1>(arguments, vectors, panel, stride, column, columns, entries);
+      return;
+    }
+  }
+  RunRows<NV>(arguments, panel, stride, column, columns, entries);
 }
 
 void MatMulImpl(const MatMulArguments& arguments) {
   const size_t lanes = hn::Lanes(FloatTag());
+  auto* entries = reinterpret_cast<uint32_t*>(arguments.scratch);
+  float* packed = arguments.scratch + ListWords(arguments.k);
   for (size_t column = 0; column < arguments.n; column += kTileVectors * lanes) {
     const size_t columns = std::min(arguments.n - column, kTileVectors * lanes);
     const size_t vectors = (columns + lanes - 1) / lanes;
@@ -114,15 +211,31 @@ void MatMulImpl(const MatMulArguments& arguments) {
     if (arguments.b_transposed || columns < vectors * lanes) {
       stride = vectors * lanes;
       PackPanel(panel, arguments.b_stride, arguments.b_transposed, arguments.k, columns, stride,
-                arguments.scratch);
-      panel = arguments.scratch;
+                packed);
+      panel = packed;
     }
-    if (vectors == 2) {
-      RunRows<2>(arguments, panel, stride, column, columns);
-    } else {
-      RunRows<1>(arguments, panel, stride, column, columns);
+    RunPanel<kTileVectors>(arguments, vectors, panel, stride, column, columns, entries);
+  }
+}
+
+// The rows r with x[r * stride + i] not zero for all i < MR; `rows` of them where it is not worth it.
+template <int MR>
+size_t ListRows(const float* x, size_t stride, size_t rows, uint32_t* list) {
+  size_t count = 0;
+  size_t probed = 0;
+  for (size_t r = 0; r < rows; ++r) {
+    uint32_t bits[MR];
+    std::memcpy(bits, x + r * stride, sizeof(bits));
+    uint32_t any = bits[0];
+    for (int i = 1; i < MR; ++i) any |= bits[i];
+    list[count] = static_cast<uint32_t>(r);
+    count += any != 0 ? 1 : 0;
+    if (r + 1 == kProbes / 2) {
+      probed = r + 1;
+      if (count == probed) return rows;  // dense, most likely
     }
   }
+  return count;
 }
 
 // One tile of a weight gradient: partial sums of the shards meet in a binary counter, which is the
@@ -130,8 +243,8 @@ void MatMulImpl(const MatMulArguments& arguments) {
 template <int MR, int NV>
 HWY_NOINLINE void ShardTile(std::span<const ShardProduct> shards, size_t row, size_t column,
                             const float* const* panels, const size_t* panel_strides,
-                            float* HWY_RESTRICT levels, float* out, size_t out_stride,
-                            size_t columns) {
+                            float* HWY_RESTRICT levels, uint32_t* list, float* out,
+                            size_t out_stride, size_t columns) {
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
   const size_t tile = MR * NV * lanes;
@@ -140,8 +253,14 @@ HWY_NOINLINE void ShardTile(std::span<const ShardProduct> shards, size_t row, si
   size_t occupied = 0;  // bit l: levels + l * tile holds a sum
   for (size_t s = 0; s < shards.size(); ++s) {
     const ShardProduct& shard = shards[s];
-    Accumulate<MR, NV, true>(shard.x + row, 1, shard.x_stride, panels[s], panel_strides[s],
-                             shard.rows, sum);
+    const size_t count = ListRows<MR>(shard.x + row, shard.x_stride, shard.rows, list);
+    if (count == shard.rows) {
+      Accumulate<MR, NV>(shard.x + row, 1, shard.x_stride, panels[s], panel_strides[s], shard.rows,
+                         sum);
+    } else {
+      AccumulateListed<MR, NV>(shard.x + row, 1, shard.x_stride, panels[s], panel_strides[s], list,
+                               count, sum);
+    }
     size_t level = 0;
     const bool last = s + 1 == shards.size();
     // In the last round every slot is taken, lowest first: what TreeReduce does with a ragged end.
@@ -182,24 +301,29 @@ HWY_NOINLINE void ShardTile(std::span<const ShardProduct> shards, size_t row, si
 
 template <int NV>
 void ShardRows(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t column,
-               const float* const* panels, const size_t* strides, float* levels, float* out,
-               size_t n, size_t columns) {
+               const float* const* panels, const size_t* strides, float* levels, uint32_t* list,
+               float* out, size_t n, size_t columns) {
   size_t row = begin;
   auto at = [&](size_t r) { return out + (r - begin) * n; };
   for (; row + kTileRows <= end; row += kTileRows) {
-    ShardTile<kTileRows, NV>(shards, row, column, panels, strides, levels, at(row), n, columns);
-  }
-  if (kTileRows > 4 && row + 4 <= end) {
-    ShardTile<4, NV>(shards, row, column, panels, strides, levels, at(row), n, columns);
-    row += 4;
+    ShardTile<kTileRows, NV>(shards, row, column, panels, strides, levels, list, at(row), n,
+                             columns);
   }
   if (row + 2 <= end) {
-    ShardTile<2, NV>(shards, row, column, panels, strides, levels, at(row), n, columns);
+    ShardTile<2, NV>(shards, row, column, panels, strides, levels, list, at(row), n, columns);
     row += 2;
   }
   if (row < end) {
-    ShardTile<1, NV>(shards, row, column, panels, strides, levels, at(row), n, columns);
+    ShardTile<1, NV>(shards, row, column, panels, strides, levels, list, at(row), n, columns);
   }
+}
+
+template <int NV, typename... Rest>
+void ShardPanel(size_t vectors, Rest... rest) {
+  if constexpr (NV > 1) {
+    if (vectors < NV) return ShardPanel<NV - 1>(vectors, rest...);
+  }
+  ShardRows<NV>(rest...);
 }
 
 constexpr size_t kMostLevels = 32;
@@ -210,6 +334,10 @@ void ShardMatMulTileImpl(std::span<const ShardProduct> shards, size_t begin, siz
   const size_t width = kTileVectors * lanes;
   float* levels = scratch;
   scratch += kMostLevels * kTileRows * width;
+  size_t most_rows = 0;
+  for (const ShardProduct& shard : shards) most_rows = std::max(most_rows, shard.rows);
+  auto* list = reinterpret_cast<uint32_t*>(scratch);
+  scratch += ListWords(most_rows);
   auto** panels = reinterpret_cast<const float**>(scratch);
   auto* strides = reinterpret_cast<size_t*>(panels + shards.size());
   float* packed = reinterpret_cast<float*>(strides + shards.size());
@@ -228,11 +356,8 @@ void ShardMatMulTileImpl(std::span<const ShardProduct> shards, size_t begin, siz
         next += shards[s].rows * vectors * lanes;
       }
     }
-    if (vectors == 2) {
-      ShardRows<2>(shards, begin, end, column, panels, strides, levels, out, n, columns);
-    } else {
-      ShardRows<1>(shards, begin, end, column, panels, strides, levels, out, n, columns);
-    }
+    ShardPanel<kTileVectors>(vectors, shards, begin, end, column, panels, strides, levels, list,
+                             out, n, columns);
   }
 }
 
@@ -283,12 +408,12 @@ HWY_EXPORT(ShardMatMulTileImpl);
 HWY_EXPORT(TreeSumImpl);
 
 namespace {
-// The widest panel of any instruction set: two vectors of kMostLanes.
-constexpr size_t kWidestPanel = 2 * kMostLanes;
+// The widest panel of any instruction set: four vectors of kMostLanes.
+constexpr size_t kWidestPanel = 4 * kMostLanes;
 }  // namespace
 
 size_t MatMulScratchFloats(size_t n, size_t k, bool b_transposed) {
-  return b_transposed || n % kWidestPanel != 0 ? k * kWidestPanel : 0;
+  return ListWords(k) + (b_transposed || n % kWidestPanel != 0 ? k * kWidestPanel : 0);
 }
 
 void MatMul(const MatMulArguments& arguments) { HWY_DYNAMIC_DISPATCH(MatMulImpl)(arguments); }
@@ -299,10 +424,10 @@ void ShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t 
 }
 
 size_t ShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t n) {
-  const size_t levels = 32 * 8 * kWidestPanel;
+  const size_t levels = 32 * 4 * kWidestPanel;
   const size_t tables = shards * (sizeof(void*) + sizeof(size_t)) / sizeof(float) + 32;
   const size_t packed = n % kWidestPanel == 0 ? 0 : shards * largest_rows * kWidestPanel;
-  return levels + tables + packed;
+  return levels + ListWords(largest_rows) + tables + packed;
 }
 
 void TreeSum(std::span<const float* const> parts, size_t count, float* out) {

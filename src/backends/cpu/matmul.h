@@ -2,7 +2,9 @@
 //
 // Compiled for every instruction set that Highway knows and dispatched at run time. The order of
 // every sum is fixed by the shapes and the instruction set: sums over k go upwards in k, with fused
-// multiply-add where the instruction set has it.
+// multiply-add where the instruction set has it. Left factors that are zero throughout a tile may be
+// skipped, which keeps the bits as long as the right side is finite; a training step stops before
+// parameters become infinite or NaN.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +34,9 @@ struct MatMulArguments {
   const float* gradient_of = nullptr;  // y[m, n] with c's stride, for Epilogue kReluGradient
   float* scratch = nullptr;  // MatMulScratchFloats(...) floats, aligned to 64 bytes
 };
+
+// Words of scratch for a list of up to `count` indices and the entries that are written beyond.
+constexpr size_t ListWords(size_t count) { return (count + kMostLanes + 32 + 15) / 16 * 16; }
 
 size_t MatMulScratchFloats(size_t n, size_t k, bool b_transposed);
 

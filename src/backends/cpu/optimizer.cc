@@ -26,6 +26,7 @@ HWY_INLINE void AdamAt(D d, const AdamRange& r, const AdamNumbers& n, size_t i,
   v = hn::MulAdd(hn::Mul(hn::Set(d, n.one_minus_beta2), g), g, v);
   const V root = hn::MulAdd(hn::Sqrt(v), hn::Set(d, n.inverse_root), hn::Set(d, n.epsilon));
   w = hn::NegMulAdd(hn::Set(d, n.step_size), hn::Div(m, root), w);
+  poison = hn::MulAdd(w, hn::Zero(d), poison);
   hn::StoreU(w, d, r.new_w + i);
   hn::StoreU(m, d, r.new_m + i);
   hn::StoreU(v, d, r.new_v + i);
@@ -56,7 +57,9 @@ HWY_INLINE void SgdAt(D d, const SgdRange& r, float learning_rate, float momentu
     hn::StoreU(kept, d, r.new_momentum + i);
     g = nesterov ? hn::MulAdd(hn::Set(d, momentum), kept, g) : kept;
   }
-  hn::StoreU(hn::NegMulAdd(hn::Set(d, learning_rate), g, w), d, r.new_w + i);
+  const V new_w = hn::NegMulAdd(hn::Set(d, learning_rate), g, w);
+  poison = hn::MulAdd(new_w, hn::Zero(d), poison);
+  hn::StoreU(new_w, d, r.new_w + i);
 }
 
 bool SgdUpdateImpl(const SgdRange& range, float learning_rate, float momentum, float weight_decay,

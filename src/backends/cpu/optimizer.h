@@ -26,7 +26,7 @@ struct AdamNumbers {
   float gradient_decay = 0;    // weight_decay where not
 };
 
-// Both return whether every gradient was finite.
+// Both return whether every gradient and every new parameter is finite.
 bool AdamUpdate(const AdamRange& range, const AdamNumbers& numbers);
 
 struct SgdRange {

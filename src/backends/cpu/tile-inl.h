@@ -8,6 +8,7 @@
 #endif
 
 #include <cstddef>
+#include <cstdint>
 
 #include "backends/cpu/matmul.h"
 #include "hwy/cache_control.h"
@@ -59,6 +60,50 @@ HWY_INLINE void Accumulate(const float* HWY_RESTRICT a, size_t a_row, size_t a_c
     }
     a += a_column;
     b += b_row;
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) sum.v[i][j] = acc[i][j];
+  }
+}
+
+// The same over the k in `list` alone, upwards. Where the left factors of every other k are zero and
+// the right ones finite, the result has the same bits: x + 0 * y is x, and a sum that began at +0 is
+// never -0.
+template <int MR, int NV, size_t kAhead = 0>
+HWY_INLINE void AccumulateListed(const float* HWY_RESTRICT a, size_t a_row, size_t a_column,
+                                 const float* HWY_RESTRICT b, size_t b_row,
+                                 const uint32_t* HWY_RESTRICT list, size_t count,
+                                 TileSum<MR, NV>& sum) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  FloatVector acc[MR][NV];
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) acc[i][j] = hn::Zero(d);
+  }
+  for (size_t p = 0; p < count; ++p) {
+    const size_t k = list[p];
+    const float* right_row = b + k * b_row;
+    const float* left_column = a + k * a_column;
+    FloatVector right[NV];
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) {
+      right[j] = hn::LoadU(d, right_row + static_cast<size_t>(j) * lanes);
+    }
+    if (kAhead > 0) {  // the list is padded by so many
+      const float* later = b + static_cast<size_t>(list[p + kAhead]) * b_row;
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) hwy::Prefetch(later + static_cast<size_t>(j) * lanes);
+    }
+#pragma GCC unroll 32
+    for (int i = 0; i < MR; ++i) {
+      const FloatVector left = hn::Set(d, left_column[static_cast<size_t>(i) * a_row]);
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) acc[i][j] = hn::MulAdd(left, right[j], acc[i][j]);
+    }
   }
 #pragma GCC unroll 32
   for (int i = 0; i < MR; ++i) {

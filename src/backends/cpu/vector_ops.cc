@@ -27,24 +27,24 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
     case VectorOp::kMul: return hn::Mul(a, b);
     case VectorOp::kDiv: return hn::Div(a, b);
     case VectorOp::kMax:  // NaN of either side passes through
-      return hn::IfThenElse(hn::Ne(a, a), a, hn::IfThenElse(hn::Lt(a, b), b, hn::IfThenElse(hn::Ne(b, b), b, a)));
+      return hn::IfThenElse(hn::Or(hn::IsNaN(b), hn::Lt(a, b)), hn::IfThenElse(hn::IsNaN(a), a, b), a);
     case VectorOp::kMin:
-      return hn::IfThenElse(hn::Ne(a, a), a, hn::IfThenElse(hn::Lt(b, a), b, hn::IfThenElse(hn::Ne(b, b), b, a)));
+      return hn::IfThenElse(hn::Or(hn::IsNaN(b), hn::Lt(b, a)), hn::IfThenElse(hn::IsNaN(a), a, b), a);
     case VectorOp::kNeg: return hn::Neg(a);
     case VectorOp::kAbs: return hn::Abs(a);
     case VectorOp::kExp: {
       // The polynomial is exact within 1 ulp in range; beyond it the ends are fixed by hand.
-      const Vector e = hn::Exp(d, hn::Min(hn::Max(a, hn::Set(d, -104.0f)), hn::Set(d, 88.7f)));
+      const Vector e = hn::Exp(d, hn::Min(hn::Max(a, hn::Set(d, -104.0f)), hn::Set(d, 88.72283f)));
       const Vector high = hn::IfThenElse(hn::Gt(a, hn::Set(d, 88.72283f)),
                                          hn::Set(d, HUGE_VALF), e);
-      return hn::IfThenElse(hn::Ne(a, a), a, high);
+      return hn::IfThenElse(hn::IsNaN(a), a, high);
     }
     case VectorOp::kLog: {
-      const Vector result = hn::Log(d, hn::Max(a, hn::Set(d, 1.17549435e-38f)));
+      const Vector result = hn::Log(d, a);  // of numbers above 0, denormal ones too
       const Vector at_zero = hn::IfThenElse(hn::Eq(a, zero), hn::Set(d, -HUGE_VALF), result);
       const Vector below = hn::IfThenElse(hn::Lt(a, zero), hn::NaN(d), at_zero);
       const Vector high = hn::IfThenElse(hn::Eq(a, hn::Set(d, HUGE_VALF)), a, below);
-      return hn::IfThenElse(hn::Ne(a, a), a, high);
+      return hn::IfThenElse(hn::IsNaN(a), a, high);
     }
     case VectorOp::kSqrt: return hn::Sqrt(a);
     case VectorOp::kReciprocal: return hn::Div(one, a);
@@ -68,11 +68,14 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
   return a;
 }
 
+constexpr bool IsUnary(VectorOp op) { return op >= VectorOp::kNeg && op <= VectorOp::kGeluTanh; }
+
 template <VectorOp kOp>
 void Loop(float alpha, const float* a, const float* b, float* out, size_t count) {
   const Tag d;
   const size_t lanes = hn::Lanes(d);
   const Vector alphas = hn::Set(d, alpha);
+  if constexpr (IsUnary(kOp)) b = a;  // which may be null
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(Compute<kOp>(d, hn::LoadU(d, a + i), hn::LoadU(d, b + i), alphas), d, out + i);

@@ -77,7 +77,7 @@ Options::Options(const VerbHelp& verb) : state_(std::make_unique<State>()) {
   CLI::App& app = state_->app;
   app.name("ingot " + verb.name);
   app.description("ingot " + verb.name + ": " + verb.summary + "." +
-                  (verb.details.empty() ? "" : "\n\n" + verb.details));
+                  (verb.details.empty() ? "" : "\n\n" + verb.details) + "\n");
   app.set_help_flag("-h,--help", "show this help");
   app.allow_extras();
   app.get_formatter()->column_width(kHelpColumn);

@@ -26,8 +26,6 @@ Program StandardProgram() {
   return program;
 }
 
-std::string Version() { return INGOT_VERSION; }
-
 namespace {
 
 // Results that did not reach their reader are a failure, as for `cat`.
@@ -77,7 +75,7 @@ int Program::Dispatch(const std::vector<std::string>& arguments, const Streams& 
   std::string verb = arguments[0];
   std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (verb == "--version" || verb == "-V") {
-    streams.Out("ingot " + Version() + "\n");
+    streams.Out(std::string("ingot ") + kVersion + "\n");
     return kOk;
   }
   if (verb == "help" && !rest.empty()) {

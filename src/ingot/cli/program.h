@@ -68,7 +68,7 @@ class Program {
 // All of Ingot's verbs, in the order of their names.
 Program StandardProgram();
 
-// "0.1.0".
-std::string Version();
+// As CMakeLists.txt has it (a test compares them).
+inline constexpr const char* kVersion = "0.1.0";
 
 }  // namespace ingot::cli

@@ -136,6 +136,31 @@ TEST(Train, ResumingAFinishedRunTrainsNoMore) {
   EXPECT_EQ(again.summary.test_accuracy, first.summary.test_accuracy);
 }
 
+TEST(Train, AnExampleGoesOnFromItsResolvedJobAlone) {
+  const TestFolder folder;
+  const std::string run = folder / "run";
+  TrainRequest request;
+  request.job = ReadJob(LoadConfig(INGOT_SOURCE_DIR "/examples/tabular/tabular.yaml"));
+  request.threads = 2;
+  request.out = folder / "whole";
+  const TrainResult whole = Train(request);
+  request.job.steps = 20;
+  request.job.schedule.cosine->steps = whole.summary.steps;
+  request.out = run;
+  Train(request);
+  // job.yaml finds the CSV files that stand beside the original job.
+  TrainRequest resumed;
+  resumed.job = ReadJob(LoadConfig(run + "/job.yaml"));
+  resumed.job.steps = 40;
+  resumed.out = run;
+  resumed.mode = RunMode::kResume;
+  resumed.threads = 1;
+  const TrainResult result = Train(resumed);
+  EXPECT_EQ(result.summary.resumed_from_step, 20);
+  EXPECT_EQ(result.summary.steps, 40);
+  EXPECT_TRUE(result.summary.test_accuracy.has_value());
+}
+
 TEST(Train, KilledAtAnyMomentAndResumedGivesTheSameBits) {
   const char* const job = "{epochs: 40, checkpoint: {every_steps: 3, keep: 2}}";
   const auto expected = BitsOf(Train(SmallRequest(job)).parameters);

@@ -89,10 +89,12 @@ class TopKHitsKernel : public runtime::Kernel {
       if (!IsClass(label, plan_)) continue;
       const auto index = static_cast<size_t>(label);
       int64_t before = 0;
+      // As the op defines it: NaN counts as the largest score, and as the smallest of a label.
       for (size_t i = 0; i < plan_.classes; ++i) {
-        before += scores[i] > scores[index] || (scores[i] == scores[index] && i < index);
+        if (i == index) continue;
+        before += !(scores[i] < scores[index] || (scores[i] == scores[index] && i > index));
       }
-      hits[row] = before < k_ && scores[index] == scores[index] ? 1.0f : 0.0f;
+      hits[row] = before < k_ ? 1.0f : 0.0f;
     }
   }
   std::string name() const override { return "top_k_hits_f32"; }
