@@ -99,6 +99,7 @@ class Product {
   float B(size_t p, size_t j) const {
     return b_[c_.b_transposed ? j * b_stride_ + p : p * b_stride_ + j];
   }
+  float Bias(size_t j) const { return bias_[j]; }
   float Y(size_t i, size_t j) const { return y_[i * c_stride_ + j]; }
 
   // The elements [m, n], dense; what lies between rows must have stayed as it was.
@@ -230,6 +231,41 @@ TEST_P(MatMulTest, LargerShapes) {
   ASSERT_NO_FATAL_FAILURE(Product({65, 129, 67, true, false, true, 0, Kind::kGelu}).Check());
   ASSERT_NO_FATAL_FAILURE(
       Product({65, 97, 129, false, true, false, 1, Kind::kReluGradient}).Check());
+}
+
+// Columns of the left side that are zero throughout, as those of images with an empty background:
+// skipping them must not show.
+TEST_P(MatMulTest, ZerosOnTheLeft) {
+  const bool fused = HasFusedMultiplyAdd(GetParam());
+  for (const size_t k : {63, 64, 65, 100, 257}) {
+    for (const size_t keep_every : {2, 3, 16, 1000}) {
+      for (const size_t m : {1, 2, 3, 4, 7, 13}) {
+        const Case c{m, 37, k, false, keep_every == 3, true, 0, Kind::kNone};
+        Product product(c);
+        for (size_t i = 0; i < product.a().size(); ++i) {
+          const size_t p = i % k;
+          if (p % keep_every != 1) product.a()[i] = 0;
+          // One row of a tile alone, and zeros that are negative.
+          if (p % 29 == 5 && i / k == 2) product.a()[i] = 0.5f;
+          if (p % 31 == 7) product.a()[i] = -0.0f;
+        }
+        ASSERT_NO_FATAL_FAILURE(product.Check());
+        const std::vector<float> seen = product.Run();
+        for (size_t i = 0; i < m; ++i) {
+          for (size_t j = 0; j < c.n; ++j) {
+            float sum = 0;
+            for (size_t p = 0; p < k; ++p) {
+              const float x = product.A(i, p);
+              const float y = product.B(p, j);
+              sum = fused ? std::fma(x, y, sum) : static_cast<float>(x * y) + sum;
+            }
+            ASSERT_EQ(seen[i * c.n + j], sum + product.Bias(j))
+                << c.Describe() << " at [" << i << ", " << j << "]";
+          }
+        }
+      }
+    }
+  }
 }
 
 // Without anything to sum up, a product is the epilogue of the bias.
@@ -439,6 +475,32 @@ TEST_P(MatMulTest, ShardMatMulAgreesWithDoubleLoops) {
           }
           ASSERT_NEAR(seen[i * n + j], sum, 41 * 41 * 0x1p-24)
               << s.Describe() << " at [" << i << ", " << j << "]";
+        }
+      }
+    }
+  }
+}
+
+// Samples in which whole tiles of x are zero.
+TEST_P(MatMulTest, ShardMatMulWithZerosOnTheLeft) {
+  for (const size_t shards : {1, 4, 7}) {
+    for (const size_t n : {1, 16, 33, 64}) {
+      for (const size_t zeros : {1, 3, 8}) {
+        Shards s(37, n, 100, shards);
+        for (size_t shard = 0; shard < shards; ++shard) {
+          for (size_t i = 0; i < s.x[shard].size(); ++i) {
+            const size_t column = i % s.m;
+            const size_t row = i / s.m;
+            if ((column / 4 + row) % (zeros + 1) != 0) s.x[shard][i] = 0;
+          }
+        }
+        const std::vector<float> whole = s.Tile(0, s.m);
+        EXPECT_EQ(whole, s.Composed()) << s.Describe();
+        for (size_t begin = 0; begin < s.m; begin += 3) {
+          const std::vector<float> part = s.Tile(begin, std::min(begin + 6, s.m));
+          ASSERT_EQ(std::memcmp(part.data(), whole.data() + begin * n, part.size() * sizeof(float)),
+                    0)
+              << s.Describe() << ", rows from " << begin;
         }
       }
     }

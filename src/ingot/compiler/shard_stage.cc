@@ -63,6 +63,22 @@ void SeparateOutputs(ir::Graph& body, const ir::OpRegistry& registry) {
   }
 }
 
+// Whether an update of the second stage, which stands already, writes a state.
+bool IsUpdated(const runtime::StepProgram& program, int state) {
+  for (const runtime::ReduceUnit& unit : program.units) {
+    for (const runtime::UpdateInstruction& update : unit.updates) {
+      for (size_t i = 0; i < update.operands.size(); ++i) {
+        const Operand& operand = update.operands[i];
+        if (update.is_output[i] != 0 && operand.space == Space::kState &&
+            operand.at == static_cast<uint64_t>(state)) {
+          return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 int StateIndex(const runtime::StepProgram& program, const std::string& name) {
@@ -147,10 +163,13 @@ int ShardStage::SlotValueOf(const ir::Value* value) {
     wanted.rows = map_->GetInts("output_kinds").at(static_cast<size_t>(wanted.output)) ==
                   static_cast<int64_t>(ops::ShardOutput::kRows);
     // Rows that are a data input under another shape stay where Fill wrote them.
-    const ir::Graph& body = *map_->GetGraph("body");
-    const ir::Value* root = Root(body.outputs()[static_cast<size_t>(wanted.output)]);
+    // The optimised bodies say so, not the one they were made from: a view may be fused away.
+    const auto index = static_cast<size_t>(wanted.output);
     for (size_t i = 0; i < sharded_ && wanted.rows; ++i) {
-      if (root != body.inputs()[i]) continue;
+      const bool is_input = std::all_of(bodies_.begin(), bodies_.end(), [&](const Body& body) {
+        return Root(body.graph->outputs()[index]) == body.graph->inputs()[i];
+      });
+      if (!is_input) continue;
       wanted.output = -1;
       wanted.data_input = static_cast<int>(i);
     }
@@ -275,7 +294,8 @@ void ShardStage::PlaceInputs(const Body& body, CompiledStep& program,
       const int state = StateIndex(program, outside->name());
       if (state >= 0) {
         place = {Space::kState, static_cast<uint64_t>(state)};
-        program.states[static_cast<size_t>(state)].versioned = true;
+        // What is never written may be read where it lies.
+        program.states[static_cast<size_t>(state)].versioned = IsUpdated(program, state);
       }
     }
     if (place.space == Space::kNone) {

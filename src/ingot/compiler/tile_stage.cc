@@ -5,6 +5,7 @@
 
 #include "backends/cpu/kernel_table.h"
 #include "ingot/base/error.h"
+#include "ingot/ops/shard_map.h"
 
 namespace ingot::compiler {
 namespace {
@@ -33,8 +34,13 @@ class TileStage {
         throw Error(ErrorCode::kUnsupported,
                     node->Describe() + ": " + op +
                         " outside of the shards has no kernel on the CPU yet");
+      } else if (IsUpdate(*node) && !IsSumOverShards(node->input(1))) {
+        throw Error(ErrorCode::kUnsupported,
+                    node->Describe() + ": " + op +
+                        " by what is no sum over the shards has no kernel on the CPU yet");
       }
     }
+    CheckOutputs();
     AddRows();
     // Long tiles first, so that none is left over at the end.
     std::stable_sort(program_.tiles.begin(), program_.tiles.end(),
@@ -46,6 +52,33 @@ class TileStage {
  private:
   static bool IsUpdate(const ir::Node& node) {
     return cpu::MakeUpdateKernel(node) != nullptr;
+  }
+
+  static bool IsSumOverShards(const ir::Value* value) {
+    return value != nullptr && value->producer() != nullptr &&
+           value->producer()->op().FullName() == "ingot.TreeReduce";
+  }
+
+  bool IsRows(const ir::Value* value) const {
+    return value->producer() == &shards_.map() &&
+           shards_.map().GetInts("output_kinds").at(static_cast<size_t>(value->output_index())) ==
+               static_cast<int64_t>(ops::ShardOutput::kRows);
+  }
+
+  // Nothing that the graph gives may be left out in silence.
+  void CheckOutputs() const {
+    for (size_t i = 0; i < step_.outputs().size(); ++i) {
+      const ir::Value* value = step_.outputs()[i];
+      const std::string what = "output '" + step_.output_names()[i] + "' of the step graph ";
+      if (IsSumOverShards(value)) {
+        if (value->type().shape().size() == 1) continue;
+        throw Error(ErrorCode::kUnsupported, what + "is " + value->type().ToString() +
+                                                 "; of sums over the shards only scalars come out");
+      }
+      if (IsRows(value) || (value->producer() != nullptr && IsUpdate(*value->producer()))) continue;
+      throw Error(ErrorCode::kUnsupported,
+                  what + "is no sum over the shards, no rows of them and no update");
+    }
   }
 
   double Weight(const runtime::TileTask& tile) const {
@@ -79,7 +112,14 @@ class TileStage {
     unit.item_size = ItemSize(request.dtype);
     unit.kernel = cpu::MakeReduceKernel(request);
     unit.name = result->name();
-    AddSum(result, unit);
+    const std::vector<std::string> sums = SumNames(result);
+    for (size_t i = 1; i < sums.size(); ++i) {
+      runtime::ReduceUnit again = unit;
+      AddSum(sums[i], again, request.dtype);
+      AddTiles(again, request);
+      program_.units.push_back(std::move(again));
+    }
+    if (!sums.empty()) AddSum(sums[0], unit, request.dtype);
     for (const ir::Value::Use& use : result->uses()) AddUpdate(*use.node, result, unit);
     program_.scratch_bytes = std::max<uint64_t>(program_.scratch_bytes, unit.kernel->scratch_bytes());
     AddTiles(unit, request);
@@ -95,16 +135,20 @@ class TileStage {
     return static_cast<uint32_t>(slot);
   }
 
-  void AddSum(const ir::Value* result, runtime::ReduceUnit& unit) {
+  // The names under which the graph gives a value.
+  std::vector<std::string> SumNames(const ir::Value* result) const {
+    std::vector<std::string> names;
     for (size_t i = 0; i < step_.outputs().size(); ++i) {
-      if (step_.outputs()[i] != result) continue;
-      unit.sum = static_cast<int>(program_.sums.size());
-      unit.name = step_.output_names()[i];
-      program_.sums.push_back(unit.name);
-      if (unit.name == "loss_sum") {
-        program_.finite_checks.push_back({unit.slot_values[0], result->type().dtype()});
-      }
+      if (step_.outputs()[i] == result) names.push_back(step_.output_names()[i]);
     }
+    return names;
+  }
+
+  void AddSum(const std::string& name, runtime::ReduceUnit& unit, DType dtype) {
+    unit.sum = static_cast<int>(program_.sums.size());
+    unit.name = name;
+    program_.sums.push_back(name);
+    if (name == "loss_sum") program_.finite_checks.push_back({unit.slot_values[0], dtype});
   }
 
   void AddUpdate(const ir::Node& node, const ir::Value* gradient, runtime::ReduceUnit& unit) {

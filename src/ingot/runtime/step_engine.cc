@@ -117,7 +117,7 @@ class StepEngine::Implementation {
   bool Announce(Control from, Control to);
   void Fail(Control control);
   bool IsPinned(int thread, int (*part)(uint32_t), int index) const;
-  int FreeFrame(int thread) const;
+  int FreeFrame(int current, int thread) const;
   int FreeVersion(int current, int thread) const;
   void GatherRows(const StepProgram& program, Frame& frame);
   const StepProgram& ProgramOf(const Frame& frame) const {
@@ -366,7 +366,7 @@ bool StepEngine::Implementation::Announce(Control from, Control to) {
 }
 
 void StepEngine::Implementation::OpenStep(Control from, int64_t step, int version, int thread) {
-  const int index = FreeFrame(thread);
+  const int index = FreeFrame(from.frame(), thread);
   Frame& frame = memory_.frame(index);
   frame.program = request_->program_of_step ? request_->program_of_step(step) : 0;
   frame.step = step;
@@ -453,10 +453,11 @@ bool StepEngine::Implementation::IsPinned(int thread, int (*part)(uint32_t), int
   return false;
 }
 
-int StepEngine::Implementation::FreeFrame(int thread) const {
+// Never the current one: another thread may pin it at any moment before the next is announced.
+int StepEngine::Implementation::FreeFrame(int current, int thread) const {
   while (true) {
     for (int i = 0; i < memory_.frame_count(); ++i) {
-      if (!IsPinned(thread, PinnedFrame, i)) return i;
+      if (i != current && !IsPinned(thread, PinnedFrame, i)) return i;
     }
     std::this_thread::yield();
   }
