@@ -18,6 +18,10 @@ function(ingot_other_tests)
                     COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/count_results_test.py)
   ingot_script_test(examples
                     COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/examples_test.py)
+  if(TARGET ingot)
+    ingot_script_test(end_to_end COMMAND Python3::Interpreter
+                      ${CMAKE_SOURCE_DIR}/tests/end_to_end/end_to_end_test.py)
+  endif()
   if(NOT INGOT_SANITIZE)  # its flags do not reach a program that links the package
     ingot_script_test(install COMMAND Python3::Interpreter
       ${CMAKE_SOURCE_DIR}/tests/install/install_test.py

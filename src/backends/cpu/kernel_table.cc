@@ -1,3 +1,4 @@
+// The table of kernels, the reference kernel, and the choice of the instruction set.
 #include "backends/cpu/kernel_table.h"
 
 #include <array>

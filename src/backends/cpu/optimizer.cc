@@ -1,3 +1,4 @@
+// Adam and SGD, a vector at a time, compiled for every instruction set.
 #include "backends/cpu/optimizer.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -166,13 +166,25 @@ TEST_P(OptimizerTest, AdamNoticesAGradientThatIsNotFiniteAnywhere) {
   }
 }
 
-// It is the gradients that are judged: the largest ones are finite, whatever becomes of them.
 TEST_P(OptimizerTest, AdamTakesHugeGradientsForFinite) {
   for (size_t count = 1; count <= 40; ++count) {
     AdamState state(count);
     std::fill(state.g.begin(), state.g.end(), -std::numeric_limits<float>::max());
-    state.w[count / 2] = std::numeric_limits<float>::quiet_NaN();
     EXPECT_TRUE(RunAdam(state, Numbers(0.1, false, 1)).finite) << count;
+  }
+}
+
+// A finite gradient may still leave a parameter that is not.
+TEST_P(OptimizerTest, AdamNoticesAParameterThatIsNotFiniteAnywhere) {
+  const AdamNumbers numbers = Numbers(0, false, 1);
+  for (size_t count = 1; count <= 40; ++count) {
+    for (size_t at = 0; at < count; ++at) {
+      for (const float value : kNotFinite) {
+        AdamState state(count);
+        state.w[at] = value;
+        ASSERT_FALSE(RunAdam(state, numbers).finite) << value << " at " << at << " of " << count;
+      }
+    }
   }
 }
 
@@ -260,6 +272,20 @@ TEST_P(OptimizerTest, SgdNoticesAGradientThatIsNotFiniteAnywhere) {
         ASSERT_FALSE(RunSgd(w, g, {}, 0, 0, false).finite) << value << " at " << at;
         ASSERT_FALSE(RunSgd(w, g, buffer, 0.9f, 0, true).finite) << value << " at " << at;
       }
+    }
+  }
+}
+
+// The step of a finite gradient can be too long for a float.
+TEST_P(OptimizerTest, SgdNoticesAParameterThatOverflowsAnywhere) {
+  for (size_t count = 1; count <= 40; ++count) {
+    for (size_t at = 0; at < count; ++at) {
+      std::vector<float> g(count, 1);
+      std::vector<float> w(count, 1);
+      g[at] = std::numeric_limits<float>::max();
+      ASSERT_TRUE(RunSgd(w, g, {}, 0, 0, false).finite);
+      w[at] = -std::numeric_limits<float>::max();
+      ASSERT_FALSE(RunSgd(w, g, {}, 0, 0, false).finite) << at << " of " << count;
     }
   }
 }

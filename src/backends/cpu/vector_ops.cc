@@ -1,3 +1,4 @@
+// Blocks of elementwise maths, softmax and sums, compiled for every instruction set.
 #include "backends/cpu/vector_ops.h"
 
 #include <algorithm>

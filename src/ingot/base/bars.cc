@@ -1,3 +1,4 @@
+// Text bar charts, measured in display columns.
 #include "ingot/base/bars.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Bar charts: widths, rounding, wide characters.
 #include "ingot/base/bars.h"
 
 #include <limits>

@@ -1,3 +1,4 @@
+// Clocks, and the start of the process from /proc.
 #include "ingot/base/clock.h"
 
 #include <array>

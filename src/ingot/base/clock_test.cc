@@ -1,3 +1,4 @@
+// Clocks go forwards; times are written as ISO 8601.
 #include "ingot/base/clock.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Reading, changing and writing YAML trees, with the place of every value and fault.
 #include "ingot/base/config.h"
 
 #include <string>

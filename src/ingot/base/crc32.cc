@@ -1,3 +1,4 @@
+// CRC-32 and CRC-32C, by table and by the CPU's instruction.
 #include "ingot/base/crc32.h"
 
 #include <array>

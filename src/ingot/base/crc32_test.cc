@@ -1,3 +1,4 @@
+// Checksums against published values, and both ways of computing them against each other.
 #include "ingot/base/crc32.h"
 
 #include <string>

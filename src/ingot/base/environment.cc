@@ -1,3 +1,4 @@
+// What the environment says about folders and the locale.
 #include "ingot/base/environment.h"
 
 #include <cstdlib>

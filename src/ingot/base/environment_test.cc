@@ -1,3 +1,4 @@
+// Folders and locale from environment variables.
 #include "ingot/base/environment.h"
 
 #include <gtest/gtest.h>

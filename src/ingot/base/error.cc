@@ -1,3 +1,4 @@
+// Texts and exit statuses of errors.
 #include "ingot/base/error.h"
 
 #include <cstdio>

@@ -1,3 +1,4 @@
+// Errors: message, hint, context, exit status.
 #include "ingot/base/error.h"
 
 #include <gtest/gtest.h>

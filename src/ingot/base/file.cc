@@ -1,3 +1,4 @@
+// Files through POSIX calls, with errors that name path, operation and reason.
 #include "ingot/base/file.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// A file system that fails where a test says.
 #include "ingot/base/file_faults.h"
 
 #include <utility>

@@ -1,3 +1,4 @@
+// Mapped files, atomic writes, error texts, injected faults.
 #include "ingot/base/file.h"
 
 #include <cerrno>

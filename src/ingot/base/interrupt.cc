@@ -1,3 +1,4 @@
+// Signal handlers that set a flag the first time and end the process the second.
 #include "ingot/base/interrupt.h"
 
 #include <array>

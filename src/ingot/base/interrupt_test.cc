@@ -1,3 +1,4 @@
+// The first signal is noted, the second ends the process.
 #include "ingot/base/interrupt.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Writes log lines to the terminal and a file, one thread at a time.
 #include "ingot/base/log.h"
 
 #include <cerrno>

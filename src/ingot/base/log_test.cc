@@ -1,3 +1,4 @@
+// Levels, targets and threads of the log.
 #include "ingot/base/log.h"
 
 #include <thread>

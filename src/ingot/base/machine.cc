@@ -1,3 +1,4 @@
+// CPUs, memory and instruction sets, as the kernel tells them.
 #include "ingot/base/machine.h"
 
 #include <algorithm>

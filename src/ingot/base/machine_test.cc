@@ -1,3 +1,4 @@
+// What is told about the machine agrees with what the kernel says.
 #include "ingot/base/machine.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Option tables: strict reading, writing, help texts, and every message.
 #include "ingot/base/options.h"
 
 #include <cstdint>

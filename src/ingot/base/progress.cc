@@ -1,3 +1,4 @@
+// Draws the progress line, or prints plain lines in a pipe.
 #include "ingot/base/progress.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Progress lines: width, rate, time left, pipes.
 #include "ingot/base/progress.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SHA-256 in portable code and with the CPU's SHA instructions.
 #include "ingot/base/sha256.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SHA-256 against NIST's vectors, both ways of computing it against each other.
 #include "ingot/base/sha256.h"
 
 #include <vector>

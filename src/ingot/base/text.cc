@@ -1,3 +1,4 @@
+// Spelling distances, joining, and numbers for people.
 #include "ingot/base/text.h"
 
 #include <algorithm>

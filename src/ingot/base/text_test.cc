@@ -1,3 +1,4 @@
+// Nearest spellings and formatted numbers.
 #include "ingot/base/text.h"
 
 #include <string>

@@ -1,3 +1,4 @@
+// Worker threads, their queue, and parallel loops in which the caller helps.
 #include "ingot/base/thread_pool.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Futures, parallel loops, errors and nesting.
 #include "ingot/base/thread_pool.h"
 
 #include <atomic>

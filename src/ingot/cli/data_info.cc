@@ -189,8 +189,9 @@ std::string TableText(const std::string& path, const Table& table) {
     if (column.text_count == 0) {
       text += column.range.Text();
     } else {
-      text += fmt::format("{}{} distinct texts", column.texts.size() >= kMostTexts ? "at least " : "",
-                          column.texts.size());
+      text +=
+          fmt::format("{}{} distinct texts", column.texts.size() >= kMostTexts ? "at least " : "",
+                      column.texts.size());
       if (column.range.count > 0) text += fmt::format(", {} numbers", column.range.count);
     }
     if (column.missing > 0) text += fmt::format(", {} missing", WithThousands(column.missing));

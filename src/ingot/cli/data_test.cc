@@ -15,7 +15,9 @@ using ::testing::HasSubstr;
 
 constexpr const char* kMnist = INGOT_SOURCE_DIR "/tests/data/mnist";
 
-void WriteText(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+void WriteText(const std::string& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
 
 TEST(DataInfoTest, FolderOfIdxFiles) {
   const Outcome outcome = RunProgram({"data", "info", kMnist});
@@ -50,9 +52,8 @@ TEST(DataInfoTest, Arrays) {
   const std::string formats = INGOT_SOURCE_DIR "/tests/data/formats/";
   EXPECT_THAT(RunProgram({"data", "info", formats + "grey.png"}).out, HasSubstr("u8[3, 5, 1]"));
   EXPECT_EQ(RunProgram({"data", "info", formats + "c_order.npy"}).status, 0);
-  EXPECT_THAT(
-      RunProgram({"data", "info", std::string(kMnist) + "/t10k-labels-idx1-ubyte.gz"}).out,
-      HasSubstr("u8[500]\n  values 0 to 9"));
+  EXPECT_THAT(RunProgram({"data", "info", std::string(kMnist) + "/t10k-labels-idx1-ubyte.gz"}).out,
+              HasSubstr("u8[500]\n  values 0 to 9"));
 }
 
 TEST(DataInfoTest, WhatItCannotRead) {

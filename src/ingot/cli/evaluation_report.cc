@@ -99,8 +99,12 @@ std::string NameOf(const EvaluationReport& report, size_t c) {
 }
 
 // NaN: not defined for these data.
-std::string Score(double value) { return std::isnan(value) ? "-" : fmt::format("{:.4f}", value); }
-Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+std::string Score(double value) {
+  return std::isnan(value) ? "-" : fmt::format("{:.4f}", value);
+}
+Json Number(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
 
 std::string ClassTable(const EvaluationReport& report) {
   const std::vector<train::ClassScores>& classes = report.classification->per_class;

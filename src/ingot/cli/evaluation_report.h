@@ -20,7 +20,7 @@ struct EvaluationRequest {
 struct EvaluationReport {
   std::string run;
   std::string checkpoint;
-  std::map<std::string, double> means;  // "loss" and the job's metrics, as training computes them
+  std::map<std::string, double> means;   // "loss" and the job's metrics, as training computes them
   std::vector<std::string> class_names;  // by class number; may be empty
   std::optional<train::ClassificationReport> classification;
   std::optional<train::RegressionReport> regression;

@@ -29,7 +29,8 @@ struct JobArguments {
 // Error(kInvalidInput).
 std::string RunFolder(const std::string& folder);
 
-// Throws Error(kNotFound) or Error(kInvalidInput) unless `folder` is one; `option` names who says so.
+// Throws Error(kNotFound) or Error(kInvalidInput) unless `folder` is one; `option` names who says
+// so.
 void CheckFolder(const std::string& option, const std::string& folder);
 
 }  // namespace ingot::cli

@@ -47,8 +47,10 @@ std::vector<Section> Sections() {
   return {
       {"The job", "Everything but `model` has a default.", train::JobTable().Help()},
       {"Sources of data", "For `data.source`.", RowsOf(data::SourceKinds(), "source")},
-      {"Transforms", "For the list `data.transforms`.", RowsOf(data::TransformKinds(), "transform")},
-      {"Layers", "For the list `model.layers`: `- flatten`, `- dense: 64` or `- dense: {units: 64}`.",
+      {"Transforms", "For the list `data.transforms`.",
+       RowsOf(data::TransformKinds(), "transform")},
+      {"Layers",
+       "For the list `model.layers`: `- flatten`, `- dense: 64` or `- dense: {units: 64}`.",
        LayerRows()},
       {"Initializers",
        "For the options of layers that name one: `glorot_uniform`, or `normal: {std: 0.01}`.",

@@ -20,9 +20,9 @@ TEST(JobReferenceTest, TheDocumentIsUpToDate) {
 TEST(JobReferenceTest, NamesEveryKindOfThing) {
   const Outcome outcome = RunProgram({"job"});
   EXPECT_EQ(outcome.status, 0);
-  for (const char* key : {"optimizer.adam.learning_rate", "data.batch", "logical_shards", "dense.units",
-                          "glorot_uniform", "softmax_cross_entropy", "top_k", "standardise",
-                          "csv.label", "early_stopping.patience"}) {
+  for (const char* key : {"optimizer.adam.learning_rate", "data.batch", "logical_shards",
+                          "dense.units", "glorot_uniform", "softmax_cross_entropy", "top_k",
+                          "standardise", "csv.label", "early_stopping.patience"}) {
     EXPECT_THAT(outcome.out, HasSubstr(key));
     EXPECT_THAT(RunProgram({"job", "--markdown"}).out, HasSubstr(key));
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <CLI/CLI.hpp>
+#include <fmt/core.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -94,12 +95,11 @@ void Options::Positional(const std::string& name, std::string* value, const std:
 
 void Options::PositionalChoice(const std::string& name, std::string* value, const std::string& help,
                                const std::vector<std::string>& choices) {
-  CLI::Option* option =
-      state_->Add(name, "", help + ": " + Join(choices, " or "),
-                  [=](const std::vector<std::string>& texts) {
-                    CheckChoice(name, texts.back(), choices);
-                    *value = texts.back();
-                  });
+  CLI::Option* option = state_->Add(name, "", help + ": " + Join(choices, " or "),
+                                    [=](const std::vector<std::string>& texts) {
+                                      CheckChoice(name, texts.back(), choices);
+                                      *value = texts.back();
+                                    });
   state_->required.push_back({option, name, help + ": " + Join(choices, " or ")});
 }
 
@@ -135,7 +135,8 @@ void Options::Texts(const std::string& name, std::vector<std::string>* values,
 }
 
 void Options::Flag(const std::string& name, bool* value, const std::string& help) {
-  state_->app.add_flag_callback(name, [value] { *value = true; }, help);
+  state_->app.add_flag_callback(
+      name, [value] { *value = true; }, help);
   state_->names.push_back(name);
 }
 
@@ -151,7 +152,8 @@ Options::Parsed Options::Parse(const std::vector<std::string>& arguments) {
     // The option at the end of the line, or before another one, that has no value.
     for (auto it = arguments.rbegin(); it != arguments.rend(); ++it) {
       const auto& names = state_->names;
-      if (std::find(names.begin(), names.end(), *it) != names.end()) Fail(*it + " needs a value", hint);
+      if (std::find(names.begin(), names.end(), *it) != names.end())
+        Fail(*it + " needs a value", hint);
     }
     Fail("an option of `" + verb + "` needs a value", hint);
   } catch (const CLI::ParseError& error) {
@@ -160,15 +162,15 @@ Options::Parsed Options::Parse(const std::vector<std::string>& arguments) {
   for (const std::string& extra : state_->app.remaining()) {
     if (extra == "--") continue;
     if (!extra.starts_with("-") || extra == "-") {
-      Fail("unexpected argument '" + extra + "' for `" + verb + "`", hint);
+      Fail(fmt::format("unexpected argument '{}' for `{}`", extra, verb), hint);
     }
     const std::string name = extra.substr(0, extra.find('='));
-    Fail("unknown option '" + name + "' for `" + verb + "`",
+    Fail(fmt::format("unknown option '{}' for `{}`", name, verb),
          Nearest(name, state_->names).empty() ? hint : DidYouMean(name, state_->names));
   }
   for (const State::Required& required : state_->required) {
     if (required.option->count() > 0) continue;
-    Fail("`" + verb + "` needs " + required.name + " (" + required.help + ")", hint);
+    Fail(fmt::format("`{}` needs {} ({})", verb, required.name, required.help), hint);
   }
   return Parsed::kRun;
 }

@@ -110,8 +110,9 @@ TEST(OptionsTest, RefusesWhatIsTooMuch) {
 
 TEST(OptionsTest, NumbersAreWholeAndInRange) {
   for (const char* text : {"0", "-1", "two", "1.5", "", "99999999999999999999", "3x"}) {
-    EXPECT_EQ(FaultOf({"a", "--threads", text}),
-              std::string("--threads: expected a whole number of 1 or more, got '") + text + "' / ");
+    EXPECT_EQ(
+        FaultOf({"a", "--threads", text}),
+        std::string("--threads: expected a whole number of 1 or more, got '") + text + "' / ");
   }
 }
 
@@ -124,7 +125,8 @@ TEST(OptionsTest, ChoicesAreNamed) {
 
 TEST(OptionsTest, HelpShowsEverything) {
   Values values;
-  Options options({.name = "try", .summary = "tries", .details = "More.", .example = "ingot try x"});
+  Options options(
+      {.name = "try", .summary = "tries", .details = "More.", .example = "ingot try x"});
   options.Positional("JOB", &values.job, "the job");
   options.Number("--threads", &values.threads, "N", "how many threads", 1);
   const std::string help = options.Help();

@@ -39,8 +39,8 @@ PredictionInput ReadPicture(const std::string& path, const data::Field& wanted) 
                               (shape.rank() == 2 || shape.rank() == 3) &&
                               (channels == 1 || channels == 3);
   if (!takes_pictures) {
-    throw Error(ErrorCode::kInvalidInput, "'" + path + "' is a picture, but the model takes " +
-                                              TypeText(wanted));
+    throw Error(ErrorCode::kInvalidInput,
+                "'" + path + "' is a picture, but the model takes " + TypeText(wanted));
   }
   const Tensor picture = formats::ConvertImage(formats::ReadPng(path), channels);
   if (picture.shape()[0] != shape[0] || picture.shape()[1] != shape[1]) {
@@ -69,8 +69,8 @@ PredictionInput ReadArray(const std::string& path, FileKind kind, const data::Fi
   if (!Converts(array.dtype(), wanted.dtype) || (!single && !several)) {
     std::string rows = std::string(Name(wanted.dtype)) + "[n";
     for (const int64_t dim : wanted.shape.dims()) rows += fmt::format(", {}", dim);
-    throw Error(ErrorCode::kInvalidInput, "'" + path + "' holds " + array.Describe() +
-                                              ", but the model takes " + rows + "]");
+    throw Error(ErrorCode::kInvalidInput,
+                "'" + path + "' holds " + array.Describe() + ", but the model takes " + rows + "]");
   }
   if (array.dtype() != wanted.dtype) array = array.Cast(wanted.dtype);
   if (single) array = array.Reshape(Rows(1, wanted.shape));
@@ -124,7 +124,7 @@ class TableReader {
     if (values.empty()) {
       throw Error(ErrorCode::kInvalidInput, "'" + path + "' has no rows of data");
     }
-    const auto rows = static_cast<int64_t>(values.size() / features);
+    const auto rows = static_cast<int64_t>(values.size() / std::max<size_t>(features, 1));
     return Tensor::Of<double>(Rows(rows, wanted.shape), std::span<const double>(values))
         .Cast(wanted.dtype);
   }

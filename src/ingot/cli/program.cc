@@ -94,8 +94,9 @@ int Program::Dispatch(const std::vector<std::string>& arguments, const Streams& 
   if (verb.starts_with("-")) {
     const std::vector<std::string> options = {"--help", "--version"};
     throw Error(ErrorCode::kInvalidInput, "unknown option '" + verb + "' before the verb",
-                Nearest(verb, options).empty() ? "options come after the verb: ingot train --threads 2"
-                                               : DidYouMean(verb, options));
+                Nearest(verb, options).empty()
+                    ? "options come after the verb: ingot train --threads 2"
+                    : DidYouMean(verb, options));
   }
   throw Error(ErrorCode::kInvalidInput, "unknown verb '" + verb + "'", DidYouMean(verb, names));
 }
@@ -113,7 +114,8 @@ int Program::RunVerb(const VerbHelp& help, const Maker& make,
 }
 
 std::string Program::Overview() const {
-  std::string text = "Ingot: from data to a trained model.\n\nUsage: ingot VERB [ARGUMENTS]\n\nVerbs:\n";
+  std::string text =
+      "Ingot: from data to a trained model.\n\nUsage: ingot VERB [ARGUMENTS]\n\nVerbs:\n";
   size_t width = 0;
   for (const auto& verb : verbs_) width = std::max(width, verb.first.name.size());
   for (const auto& verb : verbs_) {

@@ -31,8 +31,8 @@ struct Streams {
 
 // The exit statuses of Ingot.
 inline constexpr int kOk = 0;
-inline constexpr int kFailed = 1;       // the work failed: a full disk, NaN, no memory
-inline constexpr int kWrongInput = 2;   // what was given is wrong: usage, job file, data, model
+inline constexpr int kFailed = 1;      // the work failed: a full disk, NaN, no memory
+inline constexpr int kWrongInput = 2;  // what was given is wrong: usage, job file, data, model
 inline constexpr int kInterrupted = 130;
 
 class Verb {

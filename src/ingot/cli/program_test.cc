@@ -109,8 +109,9 @@ TEST(ProgramTest, UnknownVerbsGetTheNearest) {
   EXPECT_EQ(RunProgram({"trian"}).status, 2);
   EXPECT_EQ(RunProgram({"trian"}).err,
             "error: unknown verb 'trian'\nhint: did you mean 'train'?\n");
-  EXPECT_THAT(RunProgram({"frobnicate"}).err,
-              HasSubstr("hint: expected one of: help, data, eval, graph, info, job, predict, train"));
+  EXPECT_THAT(
+      RunProgram({"frobnicate"}).err,
+      HasSubstr("hint: expected one of: help, data, eval, graph, info, job, predict, train"));
   EXPECT_THAT(RunProgram({"help", "evla"}).err, HasSubstr("did you mean 'eval'?"));
   EXPECT_THAT(RunProgram({"--verison"}).err, HasSubstr("did you mean '--version'?"));
   EXPECT_THAT(RunProgram({"--threads", "2"}).err, HasSubstr("options come after the verb"));
@@ -119,8 +120,8 @@ TEST(ProgramTest, UnknownVerbsGetTheNearest) {
 TEST(InfoTest, SaysWhatThereIs) {
   const Outcome outcome = RunProgram({"info"});
   EXPECT_EQ(outcome.status, 0);
-  for (const char* row : {"ingot ", "CPU ", "kernels for ", "threads ", "memory ", "libraries ",
-                          "cache folder "}) {
+  for (const char* row :
+       {"ingot ", "CPU ", "kernels for ", "threads ", "memory ", "libraries ", "cache folder "}) {
     EXPECT_THAT(outcome.out, HasSubstr(row));
   }
   const auto json = nlohmann::json::parse(RunProgram({"info", "--json"}).out);

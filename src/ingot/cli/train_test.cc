@@ -19,15 +19,17 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr const char* kMnist = INGOT_SOURCE_DIR "/tests/data/mnist";
-constexpr const char* kTestImages =
-    INGOT_SOURCE_DIR "/tests/data/mnist/t10k-images-idx3-ubyte.gz";
+constexpr const char* kTestImages = INGOT_SOURCE_DIR "/tests/data/mnist/t10k-images-idx3-ubyte.gz";
 constexpr const char* kJob = INGOT_SOURCE_DIR "/examples/mnist/mnist.yaml";
 
-void WriteText(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+void WriteText(const std::string& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
 
 void WriteBytes(const std::string& path, const std::vector<std::byte>& bytes) {
   std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
 }
 
 size_t Lines(const std::string& text) {
@@ -73,8 +75,8 @@ TEST_F(RunTest, TrainSaysWhatItDid) {
 TEST_F(RunTest, AFolderThatIsNotEmptyIsRefused) {
   const Outcome outcome = RunProgram({"train", kJob, "--data", kMnist, "--out", Run()});
   EXPECT_EQ(outcome.status, 2);
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("is not empty"), HasSubstr("--resume"),
-                                 HasSubstr("--overwrite")));
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("is not empty"), HasSubstr("--resume"), HasSubstr("--overwrite")));
 }
 
 TEST_F(RunTest, EvalAgreesWithTheEndOfTraining) {
@@ -96,7 +98,8 @@ TEST_F(RunTest, EvalAgreesWithTheEndOfTraining) {
 TEST_F(RunTest, EvalNamesWhatIsNotThere) {
   EXPECT_EQ(RunProgram({"eval", Run() + "x"}).status, 2);
   EXPECT_THAT(RunProgram({"eval", Run() + "x"}).err, HasSubstr("does not exist"));
-  EXPECT_THAT(RunProgram({"eval", kMnist}).err, HasSubstr("is no run directory: it holds no job.yaml"));
+  EXPECT_THAT(RunProgram({"eval", kMnist}).err,
+              HasSubstr("is no run directory: it holds no job.yaml"));
   EXPECT_THAT(RunProgram({"eval", Run(), "--checkpoint", "finale"}).err,
               HasSubstr("did you mean 'final'?"));
   EXPECT_THAT(RunProgram({"eval", Run(), "--data", Run() + "/nowhere"}).err,
@@ -181,9 +184,8 @@ TEST_F(RunTest, PredictSaysWhatTheModelTakes) {
               HasSubstr("has 500 rows, counted from 0"));
   EXPECT_THAT(RunProgram({"predict", Run(), *folder_ / "absent.png"}).err,
               HasSubstr("No such file"));
-  EXPECT_THAT(
-      RunProgram({"predict", Run(), INGOT_SOURCE_DIR "/tests/data/formats/photo.jpg"}).err,
-      HasSubstr("is no PNG, IDX, npy or CSV file"));
+  EXPECT_THAT(RunProgram({"predict", Run(), INGOT_SOURCE_DIR "/tests/data/formats/photo.jpg"}).err,
+              HasSubstr("is no PNG, IDX, npy or CSV file"));
 }
 
 TEST_F(RunTest, ResumeGoesOnPastTheEnd) {
@@ -248,7 +250,8 @@ TEST(TrainInputTest, JobFilesThatAreWrong) {
 
 TEST(TrainInputTest, OverridesThatAreWrong) {
   const auto error = [](const std::string& set) {
-    const Outcome outcome = RunProgram({"train", kJob, "--data", kMnist, "--explain", "--set", set});
+    const Outcome outcome =
+        RunProgram({"train", kJob, "--data", kMnist, "--explain", "--set", set});
     EXPECT_EQ(outcome.status, 2) << set;
     return outcome.err;
   };
@@ -268,8 +271,10 @@ TEST(TrainInputTest, FilesAndFoldersThatAreNotThere) {
   const Outcome no_data =
       RunProgram({"train", kJob, "--data", folder / "data", "--out", folder / "run"});
   EXPECT_EQ(no_data.status, 2);
-  EXPECT_THAT(no_data.err, HasSubstr("--data: the folder '" + (folder / "data") + "' does not exist"));
-  const Outcome empty = RunProgram({"train", kJob, "--data", folder.path(), "--out", folder / "run"});
+  EXPECT_THAT(no_data.err,
+              HasSubstr("--data: the folder '" + (folder / "data") + "' does not exist"));
+  const Outcome empty =
+      RunProgram({"train", kJob, "--data", folder.path(), "--out", folder / "run"});
   EXPECT_EQ(empty.status, 2);
   EXPECT_THAT(empty.err, HasSubstr("train-images-idx3-ubyte"));
   WriteText(folder / "file", "");
@@ -281,9 +286,8 @@ TEST(TrainInputTest, FilesAndFoldersThatAreNotThere) {
 
 TEST(TrainInputTest, TheFirstNanIsNamed) {
   const TestFolder folder;
-  const Outcome outcome =
-      RunProgram({"train", kJob, "--data", kMnist, "--out", folder / "run", "--set",
-                  "optimizer={sgd: {learning_rate: 1e30}}"});
+  const Outcome outcome = RunProgram({"train", kJob, "--data", kMnist, "--out", folder / "run",
+                                      "--set", "optimizer={sgd: {learning_rate: 1e30}}"});
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("numerically unstable at step"), HasSubstr("layer"),
                                  HasSubstr("optimizer.sgd.learning_rate")));
@@ -296,8 +300,8 @@ TEST(ExplainTest, ShowsJobLayersMemoryShardsAndKernels) {
               AllOf(HasSubstr("learning_rate: 0.001"), HasSubstr("1 (dense 64)"),
                     HasSubstr("50,240 parameters"), HasSubstr("MFLOP"), HasSubstr("memory:"),
                     HasSubstr("logical_shards: auto gives"), HasSubstr("kernels:")));
-  const auto json =
-      nlohmann::json::parse(RunProgram({"train", kJob, "--data", kMnist, "--explain", "--json"}).out);
+  const auto json = nlohmann::json::parse(
+      RunProgram({"train", kJob, "--data", kMnist, "--explain", "--json"}).out);
   EXPECT_EQ(json["parameters"], 50890);
   EXPECT_EQ(json["layers"].size(), 3u);
   EXPECT_GT(json["planned_bytes"].get<int64_t>(), 0);
@@ -340,12 +344,11 @@ TEST(TableTest, Regression) {
 TEST(TableTest, ClassesHaveTheirNamesAndMissingValuesTheMean) {
   const TestFolder folder;
   const std::string job = INGOT_SOURCE_DIR "/examples/tabular/tabular.yaml";
-  ASSERT_EQ(
-      RunProgram({"train", job, "--out", folder / "run", "--quiet", "--epochs", "3"}).status, 0);
+  ASSERT_EQ(RunProgram({"train", job, "--out", folder / "run", "--quiet", "--epochs", "3"}).status,
+            0);
   EXPECT_THAT(RunProgram({"eval", folder / "run"}).out, HasSubstr("storm"));
   // The label's column may be there or not, and values may be missing.
-  WriteText(folder / "rows.csv",
-            "temperature,humidity,pressure,wind\n10,50,1010,5\n,50,1010,5\n");
+  WriteText(folder / "rows.csv", "temperature,humidity,pressure,wind\n10,50,1010,5\n,50,1010,5\n");
   const Outcome rows = RunProgram({"predict", folder / "run", folder / "rows.csv", "--out", "-"});
   EXPECT_EQ(Lines(rows.out), 3u) << rows.err;
   EXPECT_THAT(rows.out, HasSubstr("probability_storm"));

@@ -1,3 +1,4 @@
+// Runs the passes over a step graph and puts the two stages of the program together.
 #include "ingot/compiler/compile.h"
 
 #include <algorithm>
@@ -121,7 +122,7 @@ int64_t ChooseShards(int64_t batch, int64_t largest_layer_parameters) {
   // seldom enough.
   constexpr int64_t kStaysInCache = int64_t{1} << 20;
   if (largest_layer_parameters > kStaysInCache) return std::clamp<int64_t>(batch / 64, 1, 8);
-  return std::clamp<int64_t>(batch / 32, std::clamp<int64_t>(batch, 1, 4), 64);
+  return std::clamp<int64_t>(batch / 32, std::clamp<int64_t>(batch, 1, 2), 64);
 }
 
 }  // namespace ingot::compiler

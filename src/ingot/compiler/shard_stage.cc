@@ -1,3 +1,4 @@
+// Specialises the ShardMap's body for each shard size, plans its memory and binds its kernels.
 #include "ingot/compiler/shard_stage.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Turns reductions over shards and the updates behind them into units and tiles.
 #include "ingot/compiler/tile_stage.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Batches: epochs, short last batches, order, idempotent filling.
 #include "ingot/data/batches.h"
 
 #include <atomic>

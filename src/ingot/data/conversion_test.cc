@@ -1,3 +1,4 @@
+// Conversions: each step, and that collapsed chains equal the steps one by one.
 #include "ingot/data/conversion.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// The data section of a job: sources, transforms, messages for mistakes.
 #include "ingot/data/data_options.h"
 
 #include <fstream>

@@ -1,3 +1,4 @@
+// The keyed shuffle is a permutation, differs by seed and epoch, and looks random.
 #include "ingot/data/shuffle.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// Sources: IDX, CSV and memory, and the messages for broken files.
 #include "ingot/data/source.h"
 
 #include <filesystem>

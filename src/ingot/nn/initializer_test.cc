@@ -1,3 +1,4 @@
+// Initializers: bounds, moments, orthogonality, and that the key decides every value.
 #include "ingot/nn/initializer.h"
 
 #include <algorithm>

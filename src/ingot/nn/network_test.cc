@@ -1,3 +1,4 @@
+// Networks from layer lists: graphs, shapes, names, and the messages for what does not fit.
 #include "ingot/nn/network.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// Reading the optimizer section, and the update ops that come of it.
 #include "ingot/nn/optimizer.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// How an engine's memory is laid out and allocated.
 #include "ingot/runtime/engine_memory.h"
 
 #include <sys/mman.h>

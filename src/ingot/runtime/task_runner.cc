@@ -1,3 +1,4 @@
+// Runs the kernels of one shard, or the reduction and update of one tile.
 #include "ingot/runtime/task_runner.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// Step graphs: their inputs, outputs and nodes, and what they compute against the plain formulas.
 #include "ingot/train/step_graph.h"
 
 #include <map>

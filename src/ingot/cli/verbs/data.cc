@@ -47,9 +47,10 @@ void AddData(Program& program) {
   program.Add<Data>(
       {.name = "data",
        .summary = "get a data set, or look at one",
-       .details = "`get` fetches a data set into the cache, checks it, and prints its folder.\n"
-                  "`info` shows types, shapes, values and classes of a data set or of an IDX, npy,\n"
-                  "CSV or PNG file.",
+       .details =
+           "`get` fetches a data set into the cache, checks it, and prints its folder.\n"
+           "`info` shows types, shapes, values and classes of a data set or of an IDX, npy,\n"
+           "CSV or PNG file.",
        .example = "ingot data get mnist\n"
                   "ingot data info mnist\n"
                   "ingot data info examples/tabular/train.csv"});

@@ -14,8 +14,9 @@ class Eval : public Verb {
   void Declare(Options& options) override {
     options.Positional("RUN", &run_, "the run directory of a trained model");
     options.Text("--data", &data_, "DIR", "the folder with the data's files (default: the job's)");
-    options.Text("--checkpoint", &checkpoint_, "NAME",
-                 "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
+    options.Text(
+        "--checkpoint", &checkpoint_, "NAME",
+        "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
     options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
     options.Flag("--json", &json_, "prints JSON");
   }

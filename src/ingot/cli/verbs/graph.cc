@@ -16,9 +16,10 @@ class Graph : public Verb {
  public:
   void Declare(Options& options) override {
     job_.Declare(options, true);
-    options.Choice("--stage", &stage_,
-                   "the network alone, the whole training step (default), or what it is compiled to",
-                   {"forward", "step", "compiled"});
+    options.Choice(
+        "--stage", &stage_,
+        "the network alone, the whole training step (default), or what it is compiled to",
+        {"forward", "step", "compiled"});
     options.Flag("--dot", &dot_, "draws: the graph in the DOT language, for Graphviz");
     options.Text("--out", &out_, "FILE", "writes to a file");
   }
@@ -30,8 +31,7 @@ class Graph : public Verb {
     }
     train::SetupOptions options;
     options.find_mnist = MnistFinder(streams, false);
-    const train::TrainingSetup setup =
-        train::PrepareTraining(train::ReadJob(job_.Load()), options);
+    const train::TrainingSetup setup = train::PrepareTraining(train::ReadJob(job_.Load()), options);
     const std::string text = Text(setup);
     if (out_.empty()) {
       streams.Out(text);
@@ -60,8 +60,9 @@ void AddGraph(Program& program) {
   program.Add<Graph>({.name = "graph",
                       .summary = "print or draw the graph of a job's training step",
                       .details = "",
-                      .example = "ingot graph examples/mnist/mnist.yaml --stage forward\n"
-                                 "ingot graph examples/mnist/mnist.yaml --dot | dot -Tsvg > step.svg"});
+                      .example =
+                          "ingot graph examples/mnist/mnist.yaml --stage forward\n"
+                          "ingot graph examples/mnist/mnist.yaml --dot | dot -Tsvg > step.svg"});
 }
 
 }  // namespace ingot::cli

@@ -23,13 +23,13 @@ struct Library {
 // Those that say which they are; yaml-cpp and CLI11 do so only to their own build systems.
 std::vector<Library> Libraries() {
   std::vector<Library> libraries;
-  libraries.push_back({"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000,
-                                          FMT_VERSION / 100 % 100, FMT_VERSION % 100)});
+  libraries.push_back({"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100,
+                                          FMT_VERSION % 100)});
   libraries.push_back({"highway", fmt::format("{}.{}", HWY_MAJOR, HWY_MINOR)});
   libraries.push_back({"libpng", ::png_get_libpng_ver(nullptr)});
-  libraries.push_back({"nlohmann-json",
-                       fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
-                                   NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)});
+  libraries.push_back(
+      {"nlohmann-json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
+                                    NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)});
   libraries.push_back({"zlib", ::zlibVersion()});
   return libraries;
 }

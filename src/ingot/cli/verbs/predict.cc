@@ -106,7 +106,8 @@ Json JsonOf(const Predictions& predictions) {
   }
   json["prediction"] = predictions.names[predictions.Best(0)];
   json["class"] = predictions.Best(0);
-  for (size_t c = 0; c < predictions.width; ++c) json["probabilities"][predictions.names[c]] = row[c];
+  for (size_t c = 0; c < predictions.width; ++c)
+    json["probabilities"][predictions.names[c]] = row[c];
   return json;
 }
 
@@ -137,8 +138,9 @@ class Predict : public Verb {
     options.Text("--out", &out_, "FILE",
                  "where the predictions of all rows go, as CSV (default: INPUT's name with "
                  ".predictions.csv, in this folder; - prints them)");
-    options.Text("--checkpoint", &checkpoint_, "NAME",
-                 "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
+    options.Text(
+        "--checkpoint", &checkpoint_, "NAME",
+        "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
     options.Text("--data", &data_, "DIR",
                  "the training data's folder, for models whose transforms come from them");
     options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
@@ -188,8 +190,7 @@ class Predict : public Verb {
       return;
     }
     const std::string out =
-        !out_.empty() ? out_
-                      : std::filesystem::path(input_).stem().string() + ".predictions.csv";
+        !out_.empty() ? out_ : std::filesystem::path(input_).stem().string() + ".predictions.csv";
     WriteFileAtomically(RealFileSystem(), out, CsvOf(predictions));
     if (json_) {
       streams.Out(Dump({{"rows", predictions.size()}, {"out", out}}));
