@@ -246,8 +246,12 @@ const data::DataSets& Predictor::data() {
 
 nn::OutputKind Predictor::output_kind() const {
   const nn::OutputKind kind = state_->network.output_kind;
-  // Without a loss the network cannot know that a classifier's last values are logits.
-  return kind == nn::OutputKind::kValues && classes() > 0 ? nn::OutputKind::kLogits : kind;
+  if (kind != nn::OutputKind::kValues || classes() == 0) return kind;
+  // The network is built without a loss, which would say that a classifier's last values are scores.
+  const ir::Node* last = state_->network.output("output")->producer();
+  const bool normalised = last != nullptr && last->domain().empty() &&
+                          (last->op_type() == "Softmax" || last->op_type() == "Sigmoid");
+  return normalised ? nn::OutputKind::kProbabilities : nn::OutputKind::kLogits;
 }
 
 Shape Predictor::output_shape() const {

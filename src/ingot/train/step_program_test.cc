@@ -85,8 +85,13 @@ double Tolerance(DType precision) {
 void ExpectAgreement(const StepTestOutcome& seen, const StepTestOutcome& expected, DType precision,
                      const StepGraph& step, const std::string& what) {
   ASSERT_EQ(seen.states.size(), expected.states.size()) << what;
+  // Adam divides a gradient by its own size, rounding errors of a tiny one with it.
+  const bool adam = step.graph->FindInput("step") != nullptr;
+  const double absolute = adam && precision == DType::kF32 ? 0.02 * kLearningRate : 0;
   for (const auto& [name, tensor] : expected.states) {
-    EXPECT_EQ(ops::Compare(seen.states.at(name), tensor, Tolerance(precision)), "")
+    const bool state = step.graph->FindInput(name)->role() == ir::Role::kState;
+    EXPECT_EQ(
+        ops::Compare(seen.states.at(name), tensor, Tolerance(precision), state ? 0 : absolute), "")
         << what << ": " << name;
   }
   ASSERT_EQ(seen.sums.size(), expected.sums.size()) << what;

@@ -116,6 +116,8 @@ void TrainingRun::OpenDirectory() {
   directory_.emplace(file_system_, request_.out, request_.mode);
   store_.emplace(file_system_, directory_->checkpoints(), setup_.job.checkpoint.keep);
   writer_.emplace(*store_);
+  // The job first: a run that is killed from here on can be resumed.
+  if (request_.mode != RunMode::kResume) directory_->WriteJob(setup_.resolved.ToYaml());
   if (request_.logger != nullptr) request_.logger->OpenFile(directory_->File(kLogFile));
 }
 
@@ -127,8 +129,8 @@ void TrainingRun::Initialize() {
                           nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
     }
   }
-  if (directory_) {
-    if (request_.mode == RunMode::kResume) directory_->TruncateMetrics(step_);
+  if (directory_ && request_.mode == RunMode::kResume) {
+    directory_->TruncateMetrics(step_);
     directory_->WriteJob(setup_.resolved.ToYaml());
   }
   recorder_.emplace(file_system_, directory_ ? &*directory_ : nullptr, setup_.job.log.tensorboard);
