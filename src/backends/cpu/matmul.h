@@ -3,8 +3,9 @@
 // Compiled for every instruction set that Highway knows and dispatched at run time. The order of
 // every sum is fixed by the shapes and the instruction set: sums over k go upwards in k, with fused
 // multiply-add where the instruction set has it. Left factors that are zero throughout a tile may be
-// skipped, which keeps the bits as long as the right side is finite; a training step stops before
-// parameters become infinite or NaN.
+// skipped, which keeps the bits (but for the sign of a zero) as long as the right side is finite; a
+// training step stops before parameters become infinite or NaN. What is skipped depends on values
+// and shapes alone, so equal inputs give equal bits.
 #pragma once
 
 #include <cstddef>

@@ -145,10 +145,15 @@ class Product {
       for (size_t j = 0; j < c_.n; ++j) {
         double sum = c_.bias ? bias_[j] : 0;
         double size = std::fabs(sum);
-        for (size_t p = 0; p < c_.k; ++p) {
-          const double term = static_cast<double>(A(i, p)) * B(p, j);
+        // By pointers: tests are not optimised, and this is where their time goes.
+        const float* a = a_.data() + (c_.a_transposed ? i : i * a_stride_);
+        const float* b = b_.data() + (c_.b_transposed ? j * b_stride_ : j);
+        const size_t a_step = c_.a_transposed ? a_stride_ : 1;
+        const size_t b_step = c_.b_transposed ? 1 : b_stride_;
+        for (size_t p = 0; p < c_.k; ++p, a += a_step, b += b_step) {
+          const double term = static_cast<double>(*a) * *b;
           sum += term;
-          size += std::fabs(term);
+          size += term < 0 ? -term : term;
         }
         const double expected = Apply(epilogue(), sum, Y(i, j));
         // Every epilogue's slope is at most 1.2; erf is right to 1.5e-7.
@@ -186,7 +191,7 @@ TEST_P(MatMulTest, RaggedShapes) {
   size_t turn = 0;
   for (size_t m = 1; m <= 40; ++m) {
     for (size_t n = 1; n <= 40; ++n) {
-      for (size_t repeat = 0; repeat < 3; ++repeat, turn += 5) {
+      for (size_t repeat = 0; repeat < 2; ++repeat, turn += 5) {
         Case c{m, n, 1 + (7 * m + 11 * n + 13 * repeat) % 40};
         c.a_transposed = (turn & 1) != 0;
         c.b_transposed = (turn & 2) != 0;

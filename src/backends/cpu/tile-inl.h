@@ -69,8 +69,8 @@ HWY_INLINE void Accumulate(const float* HWY_RESTRICT a, size_t a_row, size_t a_c
 }
 
 // The same over the k in `list` alone, upwards. Where the left factors of every other k are zero and
-// the right ones finite, the result has the same bits: x + 0 * y is x, and a sum that began at +0 is
-// never -0.
+// the right ones finite, the result is the same to the bit, but for the sign of a zero: x + 0 * y is
+// x, except that -0 (a product that underflowed) would become +0.
 template <int MR, int NV, size_t kAhead = 0>
 HWY_INLINE void AccumulateListed(const float* HWY_RESTRICT a, size_t a_row, size_t a_column,
                                  const float* HWY_RESTRICT b, size_t b_row,

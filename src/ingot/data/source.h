@@ -1,7 +1,7 @@
 // Source: random access to the records of a data set, whatever it is stored in.
 //
 // A record has fields, the same ones in every record: usually "x" (what the network sees) and "y"
-// (what it should answer). Sources hand out what is stored; transforms (transform.h) convert it.
+// (what it should answer). Sources hand out what is stored; transforms (transforms.h) convert it.
 // Immutable after construction and safe from any number of threads; Read does not allocate.
 // A new format is a class in a file of its own, and a line in data_options.cc.
 #pragma once

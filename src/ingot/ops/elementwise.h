@@ -83,9 +83,16 @@ void MapTyped(const ir::ReferenceCall& call, const F& f, std::index_sequence<I..
   constexpr size_t kInputs = sizeof...(I);
   const std::array<const In*, kInputs> in = {static_cast<const In*>(call.input(I).data)...};
   Out* out = static_cast<Out*>(call.output().data);
+  const int64_t size = call.output().size();
+  // Without broadcasting, which is usual, there is nothing to walk: no allocation either.
+  if (((call.input(I).size() == size) && ...)) {
+    for (int64_t i = 0; i < size; ++i) {
+      out[i] = static_cast<Out>(f(static_cast<Compute<In>>(in[I][i])...));
+    }
+    return;
+  }
   StridedIndex<kInputs> index =
       BroadcastIndex<kInputs>(call.output().dims, {call.input(I).dims...});
-  const int64_t size = call.output().size();
   for (int64_t i = 0; i < size; ++i, index.Next()) {
     out[i] = static_cast<Out>(f(static_cast<Compute<In>>(in[I][index[I]])...));
   }

@@ -19,7 +19,7 @@ constexpr size_t kMostRingBytes = size_t{256} << 20;
 
 size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
-// One for each thread that may be stopped, and the two that every step uses.
+// One for each other thread, which may be stopped, and the two that every step uses.
 int RingLength(int threads, size_t bytes_each) {
   int length = std::min(threads, 6) + 1;
   while (length > 2 && bytes_each * static_cast<size_t>(length) > kMostRingBytes) --length;

@@ -52,6 +52,7 @@ double Seconds() {
 constexpr double kSpinSeconds = 20e-6;
 constexpr double kPatienceSeconds = 10e-6;
 constexpr int64_t kSleepNanoseconds = 2'000'000;
+constexpr size_t kMostScalars = 16;
 
 }  // namespace
 
@@ -378,8 +379,9 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
     std::memcpy(frame.scalars.data() + program.step_offset, &number, sizeof(number));
   }
   if (!program.scalars.empty() && request_->scalars) {
-    float values[16] = {};
-    const size_t count = std::min<size_t>(program.scalars.size(), 16);
+    float values[kMostScalars] = {};
+    const size_t count = program.scalars.size();
+    INGOT_ASSERT(count <= kMostScalars, "too many scalar inputs");
     request_->scalars(step, {values, count});
     for (size_t i = 0; i < count; ++i) {
       ConvertElements(&values[i], DType::kF32, frame.scalars.data() + program.scalars[i].offset,

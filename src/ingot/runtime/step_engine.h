@@ -56,7 +56,9 @@ struct StepRequest {
 struct StepResult {
   int64_t next_step = 0;       // the first step that was not done
   bool stopped = false;        // by should_stop
-  bool not_finite = false;     // next_step's loss or gradients are not finite; its update was not done
+  // next_step's loss or gradients are not finite. The parameters are those before its update; where
+  // a gradient was at fault, some of the optimizer's state may have moved already.
+  bool not_finite = false;
 };
 
 // Counters since the engine was made; for tests and reports.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "ingot/base/error.h"
 #include "ingot/runtime/stream_copy.h"
 
 namespace ingot::runtime {
@@ -132,9 +133,11 @@ void TaskRunner::Derive(const StepProgram& program, Frame& frame) const {
   for (const ReduceUnit& unit : program.units) {
     for (const UpdateInstruction& update : unit.updates) {
       if (update.kernel->derived_count() == 0 || update.derived < done) continue;
-      void* operands[32] = {};
+      constexpr size_t kMostOperands = 32;
+      void* operands[kMostOperands] = {};
+      INGOT_ASSERT(update.operands.size() <= kMostOperands, "too many operands of an update");
       const Place place{frame.program, &frame, 0, nullptr, nullptr, nullptr, &program};
-      for (size_t i = 0; i < update.operands.size() && i < 32; ++i) {
+      for (size_t i = 0; i < update.operands.size(); ++i) {
         if (update.operands[i].space == Operand::Space::kScalar) {
           operands[i] = Resolve(update.operands[i], place);
         }

@@ -88,7 +88,7 @@ void PairGradientReference(const ir::ReferenceCall& call, const PairLoss& loss) 
   const TensorView& prediction = call.input(1);
   const int64_t elements = SampleSize(prediction);
   const double delta = Delta(call.node, loss);
-  DispatchFloat(loss.name + "Gradient", prediction.dtype, [&](auto tag) {
+  DispatchFloat(call.node.op_type(), prediction.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     for (int64_t i = 0; i < prediction.size(); ++i) {
       const double dloss = call.input(0).as<T>()[i / elements];
