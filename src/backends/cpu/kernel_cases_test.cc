@@ -47,8 +47,9 @@ class Call {
     }
     for (const ir::Value* output : node.outputs()) {
       const Tensor shape(output->type().dtype(), output->type().shape());
-      // Four bytes off every greater alignment: kernels may count on that of an element alone.
-      outputs_.push_back(std::make_unique<GuardedBuffer>(shape.bytes(), 4));
+      // Off every greater alignment: kernels may count on that of an element alone.
+      outputs_.push_back(
+          std::make_unique<GuardedBuffer>(shape.bytes(), ItemSize(output->type().dtype())));
     }
   }
 

@@ -246,6 +246,15 @@ FileSystem& RealFileSystem() {
 }
 
 void WriteFileAtomically(FileSystem& file_system, const std::string& path, std::string_view bytes) {
+  // A device or a pipe is written to as it is: a rename would put a plain file in its place.
+  std::error_code ignored;
+  const fs::file_status there = fs::status(path, ignored);
+  if (fs::exists(there) && !fs::is_regular_file(there) && !fs::is_directory(there)) {
+    const std::unique_ptr<WritableFile> device = file_system.OpenForWrite(path);
+    device->Write(bytes);
+    device->Close();
+    return;
+  }
   // Unique in this machine, so that two writers of one path do not share a temporary.
   static std::atomic<uint64_t> counter{0};
   const std::string temporary = path + ".tmp-" + std::to_string(::getpid()) + "-" +

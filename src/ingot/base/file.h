@@ -90,7 +90,8 @@ FileSystem& RealFileSystem();
 
 // After this `path` holds `bytes` and survives a crash, or an Error was thrown and `path` is as it
 // was (what the last step, the sync of the folder, leaves open: it then holds one or the other,
-// whole). Written to a temporary beside it, synced, renamed; the folder must exist.
+// whole). Written to a temporary beside it, synced, renamed; the folder must exist. A device or a
+// pipe is written to directly.
 void WriteFileAtomically(FileSystem& file_system, const std::string& path, std::string_view bytes);
 
 // "a/b/c.txt" -> "a/b"; "c.txt" -> "."; "/c" -> "/".

@@ -6,6 +6,7 @@
 
 #include "backends/cpu/kernel_table.h"
 #include "ingot/base/error.h"
+#include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/compiler/shard_stage.h"
 #include "ingot/compiler/tile_stage.h"
@@ -45,6 +46,20 @@ void CollectInputs(const ir::Graph& step, CompiledStep& program) {
         break;
     }
   }
+}
+
+// A layer with a few zeros too many should be an error here, not the end of the process later.
+void CheckMemory(const CompiledStep& program) {
+  double bytes = 0;
+  for (const runtime::StateTensor& state : program.states) {
+    bytes += static_cast<double>(state.shape.size()) * static_cast<double>(ItemSize(state.dtype));
+  }
+  const auto available = static_cast<double>(AvailableMemory());
+  if (available == 0 || bytes <= available) return;
+  throw Error(ErrorCode::kOutOfMemory,
+              "parameters and optimizer state need " + HumanBytes(static_cast<uint64_t>(bytes)) +
+                  ", and this process may use " + HumanBytes(static_cast<uint64_t>(available)),
+              "make the layers smaller");
 }
 
 // FNV-1a: equal texts, equal digests; not for security.
@@ -95,6 +110,7 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
   runner.Run("eliminate_dead_code", *graph, [&](ir::Graph& g) { passes::EliminateDeadCode(g); });
 
   CollectInputs(*graph, *program);
+  CheckMemory(*program);
   ShardStage shards(*graph, registry, runner);
   EmitTileStage(*graph, shards, *program);
   shards.Emit(*program);

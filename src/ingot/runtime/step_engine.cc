@@ -414,6 +414,7 @@ void StepEngine::Implementation::FinishStep(Control control, int thread) {
   const StepProgram& program = ProgramOf(frame);
   if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
     result_.not_finite = true;
+    result_.state_touched = program.updates;
     FinishRun(control, frame.step, control.version());
     return;
   }

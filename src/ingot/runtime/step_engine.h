@@ -56,9 +56,11 @@ struct StepRequest {
 struct StepResult {
   int64_t next_step = 0;       // the first step that was not done
   bool stopped = false;        // by should_stop
-  // next_step's loss or gradients are not finite. The parameters are those before its update; where
-  // a gradient was at fault, some of the optimizer's state may have moved already.
+  // next_step's loss or gradients are not finite; the parameters are those before its update.
   bool not_finite = false;
+  // A gradient was at fault, and some of the optimizer's state, which is updated in place, may have
+  // moved already: what ReadState gives of it is not to be kept.
+  bool state_touched = false;
 };
 
 // Counters since the engine was made; for tests and reports.

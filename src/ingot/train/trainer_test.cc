@@ -318,6 +318,39 @@ TEST(Train, ASampleThatIsNotFiniteIsNamed) {
             5);
 }
 
+TEST(Train, AGradientThatIsNotFiniteSpoilsNoCheckpoint) {
+  const TestFolder folder;
+  // The second sample's loss is 1e20, its weight gradient 2e10 * 1e30.
+  WriteFileAtomically(RealFileSystem(), folder / "data.csv", "a,b,y\n0,1,1\n1e30,1,1e10\n0,2,3\n");
+  TrainRequest request;
+  request.job = ReadJob(ParseConfig(
+      "{epochs: 1, data: {source: {csv: {train: '" + (folder / "data.csv") +
+          "'}}, batch: 1, shuffle: false}, model: {layers: [dense: {units: 1, kernel_initializer: "
+          "zeros}]}, optimizer: {adam: {learning_rate: 0.01}}, evaluate: false, "
+          "checkpoint: {every_steps: 1}}",
+      "job.yaml"));
+  request.out = folder / "run";
+  request.threads = 2;
+  try {
+    Train(request);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNumeric);
+    EXPECT_THAT(error.message(), HasSubstr("numerically unstable at step 2"));
+    EXPECT_THAT(error.message(), HasSubstr("layer 0 (dense 1)"));
+    EXPECT_THAT(error.hint(), HasSubstr("step-00000001"));
+  }
+  // What a clean run of one step leaves, to the bit.
+  TrainRequest clean = request;
+  clean.job.steps = 1;
+  clean.out = folder / "clean";
+  Train(clean);
+  for (const char* const file : {"/model.safetensors", "/optimizer.safetensors"}) {
+    const std::string checkpoint = std::string("/checkpoints/step-00000001") + file;
+    EXPECT_EQ(ReadFile(request.out + checkpoint), ReadFile(clean.out + checkpoint)) << file;
+  }
+}
+
 TEST(Train, AnExplosionIsTracedToItsLayer) {
   TrainRequest request = SmallRequest("{optimizer: {sgd: {learning_rate: 1e+30}}}");
   try {

@@ -32,13 +32,14 @@ std::string NameSamples(const data::Batches& batches, int64_t step,
 
 }  // namespace
 
-std::map<std::string, Tensor> TrainingRun::StepInputs() const {
+std::map<std::string, Tensor> TrainingRun::StepInputs(bool with_state) const {
   const StepGraph& step = setup_.steps[static_cast<size_t>(setup_.ProgramOf(step_))];
   std::map<std::string, Tensor> inputs;
   std::vector<void*> data;
   for (const ir::Value* input : step.graph->inputs()) {
     const std::string& name = input->name();
-    if (input->role() == ir::Role::kParameter || input->role() == ir::Role::kState) {
+    if (input->role() == ir::Role::kParameter ||
+        (input->role() == ir::Role::kState && with_state)) {
       inputs[name] = engine_->ReadState(name);
       continue;
     }
@@ -59,14 +60,18 @@ std::map<std::string, Tensor> TrainingRun::StepInputs() const {
   return inputs;
 }
 
-void TrainingRun::ReportNotFinite() {
+void TrainingRun::ReportNotFinite(bool state_touched) {
   const StepGraph& graph = setup_.steps[static_cast<size_t>(setup_.ProgramOf(step_))];
-  const std::map<std::string, Tensor> inputs = StepInputs();
+  // The gradients do not depend on the optimizer's state, so zeros will do where it is spoilt.
+  const std::map<std::string, Tensor> inputs = StepInputs(!state_touched);
   const std::optional<NumericFault> fault = FindNumericFault(*graph.graph, inputs);
-  // Nothing of this step was applied: what is there is the last good state, unless it is the fault.
-  const bool state_is_good = std::all_of(
-      setup_.network.parameters.begin(), setup_.network.parameters.end(),
-      [&](const auto& parameter) { return !FirstNotFinite(inputs.at(parameter.name)); });
+  // Where the loss is at fault, nothing of this step was applied: what is there is the last good
+  // state, unless the parameters are the fault. Where a gradient is, the state is spoilt, and the
+  // newest checkpoint on disk stays the last good one.
+  const bool state_is_good =
+      !state_touched &&
+      std::all_of(setup_.network.parameters.begin(), setup_.network.parameters.end(),
+                  [&](const auto& parameter) { return !FirstNotFinite(inputs.at(parameter.name)); });
   if (state_is_good && step_ > 0 && saved_step_ != step_) Save(true, false, false);
   if (writer_) writer_->Wait();
   std::string message = fmt::format("training became numerically unstable at step {} (epoch {}): ",

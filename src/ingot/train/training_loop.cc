@@ -36,7 +36,7 @@ RunEnd TrainingRun::Loop() {
     SetEpochTitle();
     const runtime::StepResult result = RunSteps(NextBoundary() - step_);
     step_ = result.next_step;
-    if (result.not_finite) ReportNotFinite();
+    if (result.not_finite) ReportNotFinite(result.state_touched);
     if (IsMultiple(step_, setup_.steps_per_epoch()) && epoch_sums_->weight() > 0 && !EndEpoch()) {
       return RunEnd::kInterrupted;
     }

@@ -63,8 +63,8 @@ class TrainingRun {
   int64_t Epoch() const { return step_ / setup_.steps_per_epoch(); }
 
   // training_fault.cc
-  [[noreturn]] void ReportNotFinite();
-  std::map<std::string, Tensor> StepInputs() const;
+  [[noreturn]] void ReportNotFinite(bool state_touched);
+  std::map<std::string, Tensor> StepInputs(bool with_state) const;
 
   const TrainRequest& request_;
   FileSystem& file_system_;

@@ -57,13 +57,13 @@ const Table& GeluTable() {
 
 const Table& SoftmaxTable() {
   static const auto table = Table("softmax", "exp(x) / sum(exp(x)) along an axis")
-                                .Add("axis", &ActivationOptions::axis, "0 is the batch");
+                                .Add("axis", &ActivationOptions::axis, "not 0, which is the batch");
   return table;
 }
 
 const Table& LogSoftmaxTable() {
   static const auto table = Table("log_softmax", "the logarithm of softmax")
-                                .Add("axis", &ActivationOptions::axis, "0 is the batch");
+                                .Add("axis", &ActivationOptions::axis, "not 0, which is the batch");
   return table;
 }
 
@@ -93,6 +93,14 @@ LayerKind Activation(const Table& table) {
     layer.description = table.name();
     layer.resolved = ConfigNode::Map({{table.name(), table.Write(options)}});
     layer.build = [&table, options](LayerContext& context, ir::Value* x) {
+      const bool has_axis = table.name() == "softmax" || table.name() == "log_softmax";
+      if (has_axis && (options.axis == 0 || options.axis == -x->type().rank())) {
+        // A batch is cut into shards: the result would depend on their number.
+        throw Error(ErrorCode::kInvalidInput,
+                    table.name() + " along axis " + std::to_string(options.axis) +
+                        " would mix the samples of a batch",
+                    "leave axis out for the last one");
+      }
       return Apply(context.builder(), table.name(), options, x);
     };
     return layer;
