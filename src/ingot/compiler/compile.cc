@@ -17,7 +17,9 @@
 namespace ingot::compiler {
 namespace {
 
-uint64_t RoundUp(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+uint64_t RoundUp(uint64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
 
 void CollectInputs(const ir::Graph& step, CompiledStep& program) {
   for (const ir::Value* input : step.inputs()) {
@@ -28,7 +30,9 @@ void CollectInputs(const ir::Graph& step, CompiledStep& program) {
     }
     const uint64_t bytes = static_cast<uint64_t>(type.shape().size()) * ItemSize(type.dtype());
     switch (input->role()) {
-      case ir::Role::kData: program.data_inputs.push_back(input->name()); break;
+      case ir::Role::kData:
+        program.data_inputs.push_back(input->name());
+        break;
       case ir::Role::kParameter:
       case ir::Role::kState:
         program.states.push_back({input->name(), type.dtype(), type.shape(), false, 0});
@@ -57,8 +61,9 @@ void CheckMemory(const CompiledStep& program) {
   const auto available = static_cast<double>(AvailableMemory());
   if (available == 0 || bytes <= available) return;
   throw Error(ErrorCode::kOutOfMemory,
-              "parameters and optimizer state need " + HumanBytes(static_cast<uint64_t>(bytes)) +
-                  ", and this process may use " + HumanBytes(static_cast<uint64_t>(available)),
+              "the model does not fit into memory: parameters and optimizer state need " +
+                  HumanBytes(static_cast<uint64_t>(bytes)) + ", and this process may use " +
+                  HumanBytes(static_cast<uint64_t>(available)),
               "make the layers smaller");
 }
 
