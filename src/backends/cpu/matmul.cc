@@ -10,9 +10,10 @@
 #define HWY_TARGET_INCLUDE "backends/cpu/matmul.cc"
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
+#include "hwy/highway.h"
+
 #include "backends/cpu/activation-inl.h"
 #include "backends/cpu/tile-inl.h"
-#include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -24,8 +25,8 @@ constexpr int kTileVectors = 4;
 #else
 constexpr int kTileVectors = 2;
 #endif
-// How far ahead right rows are asked for that another core may just have written: one takes about 16
-// cycles, memory a few hundred.
+// How far ahead right rows are asked for that another core may just have written: one takes about
+// 16 cycles, memory a few hundred.
 constexpr size_t kAhead = 24;
 
 // Zero skipping. Images with an empty background, one-hot and rectified inputs have many columns of
@@ -105,15 +106,15 @@ HWY_INLINE void StoreTile(const MatMulArguments& arguments, const TileSum<MR, NV
   HWY_ALIGN float edge[HWY_MAX_BYTES / sizeof(float)];
   for (int j = 0; j < NV; ++j) {
     const size_t n = column + static_cast<size_t>(j) * lanes;
-    const size_t count = std::min(lanes, columns - std::min(columns, static_cast<size_t>(j) * lanes));
+    const size_t count =
+        std::min(lanes, columns - std::min(columns, static_cast<size_t>(j) * lanes));
     if (count == 0) return;
     auto load = [&](const float* from) HWY_ATTR {
       if (count == lanes) return hn::LoadU(d, from);
       for (size_t i = 0; i < lanes; ++i) edge[i] = i < count ? from[i] : 0;
       return hn::Load(d, edge);
     };
-    const FloatVector bias =
-        arguments.bias == nullptr ? hn::Zero(d) : load(arguments.bias + n);
+    const FloatVector bias = arguments.bias == nullptr ? hn::Zero(d) : load(arguments.bias + n);
     for (int i = 0; i < MR; ++i) {
       const size_t at = (row + static_cast<size_t>(i)) * arguments.c_stride + n;
       FloatVector value = sum.v[i][j];
@@ -144,8 +145,8 @@ HWY_NOINLINE void RunTile(const MatMulArguments& arguments, const float* panel, 
   TileSum<MR, NV> sum;
   const float* a = arguments.a + row * arguments.a_row_stride;
   if (list.entries == nullptr) {
-    Accumulate<MR, NV, false, kAhead>(a, arguments.a_row_stride, arguments.a_column_stride, panel,
-                                      panel_stride, arguments.k, sum);
+    Accumulate<MR, NV, kAhead>(a, arguments.a_row_stride, arguments.a_column_stride, panel,
+                               panel_stride, arguments.k, sum);
   } else {
     AccumulateListed<MR, NV, kAhead>(a, arguments.a_row_stride, 1, panel, panel_stride,
                                      list.entries, list.count, sum);
@@ -164,8 +165,8 @@ List MakeList(const MatMulArguments& arguments, size_t row, uint32_t* entries) {
 }
 
 template <int MR, int NV>
-void RunBlock(const MatMulArguments& arguments, const float* panel, size_t panel_stride,
-              size_t row, size_t column, size_t columns, uint32_t* entries) {
+void RunBlock(const MatMulArguments& arguments, const float* panel, size_t panel_stride, size_t row,
+              size_t column, size_t columns, uint32_t* entries) {
   const List list = MakeList<MR>(arguments, row, entries);
   RunTile<MR, NV>(arguments, panel, panel_stride, row, column, columns, list);
 }
@@ -205,8 +206,8 @@ void MatMulImpl(const MatMulArguments& arguments) {
   for (size_t column = 0; column < arguments.n; column += kTileVectors * lanes) {
     const size_t columns = std::min(arguments.n - column, kTileVectors * lanes);
     const size_t vectors = (columns + lanes - 1) / lanes;
-    const float* panel = arguments.b_transposed ? arguments.b + column * arguments.b_stride
-                                                : arguments.b + column;
+    const float* panel =
+        arguments.b_transposed ? arguments.b + column * arguments.b_stride : arguments.b + column;
     size_t stride = arguments.b_stride;
     if (arguments.b_transposed || columns < vectors * lanes) {
       stride = vectors * lanes;
@@ -218,11 +219,11 @@ void MatMulImpl(const MatMulArguments& arguments) {
   }
 }
 
-// The rows r with x[r * stride + i] not zero for all i < MR; `rows` of them where it is not worth it.
+// The rows r with x[r * stride + i] not zero for all i < MR; `rows` of them where it is not worth
+// it.
 template <int MR>
 size_t ListRows(const float* x, size_t stride, size_t rows, uint32_t* list) {
   size_t count = 0;
-  size_t probed = 0;
   for (size_t r = 0; r < rows; ++r) {
     uint32_t bits[MR];
     std::memcpy(bits, x + r * stride, sizeof(bits));
@@ -230,10 +231,7 @@ size_t ListRows(const float* x, size_t stride, size_t rows, uint32_t* list) {
     for (int i = 1; i < MR; ++i) any |= bits[i];
     list[count] = static_cast<uint32_t>(r);
     count += any != 0 ? 1 : 0;
-    if (r + 1 == kProbes / 2) {
-      probed = r + 1;
-      if (count == probed) return rows;  // dense, most likely
-    }
+    if (r + 1 == kProbes / 2 && count == r + 1) return rows;  // dense, most likely
   }
   return count;
 }
@@ -416,7 +414,9 @@ size_t MatMulScratchFloats(size_t n, size_t k, bool b_transposed) {
   return ListWords(k) + (b_transposed || n % kWidestPanel != 0 ? k * kWidestPanel : 0);
 }
 
-void MatMul(const MatMulArguments& arguments) { HWY_DYNAMIC_DISPATCH(MatMulImpl)(arguments); }
+void MatMul(const MatMulArguments& arguments) {
+  HWY_DYNAMIC_DISPATCH(MatMulImpl)(arguments);
+}
 
 void ShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n,
                      float* out, float* scratch) {

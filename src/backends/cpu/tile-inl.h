@@ -10,9 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "backends/cpu/matmul.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+
+#include "backends/cpu/matmul.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -28,10 +29,9 @@ struct TileSum {
 
 // sum[i][j] = (kAccumulate ? sum[i][j] : 0) + sum over p < k, upwards, of
 //   a[i * a_row + p * a_column] * b[p * b_row + j * lanes ...].
-// Weights that another core has just written come from memory: kAhead (0: none) asks for the lines of
-// `b` so many rows ahead. With kNextRows the line of `a` that the next tile of rows will read is
-// asked for.
-template <int MR, int NV, bool kNextRows = false, size_t kAhead = 0>
+// Weights that another core has just written come from memory: kAhead (0: none) asks for the lines
+// of `b` so many rows ahead.
+template <int MR, int NV, size_t kAhead = 0>
 HWY_INLINE void Accumulate(const float* HWY_RESTRICT a, size_t a_row, size_t a_column,
                            const float* HWY_RESTRICT b, size_t b_row, size_t k,
                            TileSum<MR, NV>& sum) {
@@ -47,7 +47,6 @@ HWY_INLINE void Accumulate(const float* HWY_RESTRICT a, size_t a_row, size_t a_c
     FloatVector right[NV];
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) right[j] = hn::LoadU(d, b + static_cast<size_t>(j) * lanes);
-    if (kNextRows) hwy::Prefetch(a + 16);
     if (kAhead > 0) {
       hwy::Prefetch(b + kAhead * b_row);
       if (NV > 1) hwy::Prefetch(b + kAhead * b_row + 16);
@@ -68,9 +67,9 @@ HWY_INLINE void Accumulate(const float* HWY_RESTRICT a, size_t a_row, size_t a_c
   }
 }
 
-// The same over the k in `list` alone, upwards. Where the left factors of every other k are zero and
-// the right ones finite, the result is the same to the bit, but for the sign of a zero: x + 0 * y is
-// x, except that -0 (a product that underflowed) would become +0.
+// The same over the k in `list` alone, upwards. Where the left factors of every other k are zero
+// and the right ones finite, the result is the same to the bit, but for the sign of a zero: x + 0 *
+// y is x, except that -0 (a product that underflowed) would become +0.
 template <int MR, int NV, size_t kAhead = 0>
 HWY_INLINE void AccumulateListed(const float* HWY_RESTRICT a, size_t a_row, size_t a_column,
                                  const float* HWY_RESTRICT b, size_t b_row,

@@ -23,7 +23,9 @@ namespace {
 using runtime::Operand;
 using Space = runtime::Operand::Space;
 
-uint64_t RoundUp(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+uint64_t RoundUp(uint64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
 
 uint64_t BytesOf(const ir::Type& type) {
   return static_cast<uint64_t>(type.shape().size()) * ItemSize(type.dtype());
@@ -43,7 +45,9 @@ const ir::Value* Root(const ir::Value* value) {
   return value;
 }
 
-bool SamePlace(const Operand& a, const Operand& b) { return a.space == b.space && a.at == b.at; }
+bool SamePlace(const Operand& a, const Operand& b) {
+  return a.space == b.space && a.at == b.at;
+}
 
 // The symbol of the body's rows: the first extent of its first sharded input.
 std::string BatchSymbol(const ir::Graph& body) {
@@ -122,9 +126,9 @@ ShardStage::ShardStage(const ir::Graph& step, const ir::OpRegistry& registry,
   sharded_ = static_cast<size_t>(map_->GetInt("sharded"));
   batch_ = map_->input(0)->type().shape()[0];
   if (shards_ < 1 || shards_ > batch_) {
-    throw Error(ErrorCode::kInvalidInput,
-                "logical_shards is " + std::to_string(shards_) + " for a batch of " +
-                    std::to_string(batch_) + " samples, expected 1 to " + std::to_string(batch_));
+    throw Error(ErrorCode::kInvalidInput, "logical_shards is " + std::to_string(shards_) +
+                                              " for a batch of " + std::to_string(batch_) +
+                                              " samples, expected 1 to " + std::to_string(batch_));
   }
   std::set<int64_t> sizes;
   for (int64_t s = 0; s < shards_; ++s) {
@@ -200,9 +204,7 @@ void ShardStage::Emit(CompiledStep& program) {
   // Every output of the body has a place, asked for or not.
   for (ir::Value* output : map_->outputs()) SlotValueOf(output);
   LayOutSlots(program);
-  for (size_t i = 0; i < bodies_.size(); ++i) {
-    program.routines.push_back(MakeRoutine(bodies_[i], program, i));
-  }
+  for (const Body& body : bodies_) program.routines.push_back(MakeRoutine(body, program));
   for (int64_t s = 0; s < shards_; ++s) {
     const int64_t rows = program.shard_rows(static_cast<int>(s));
     const auto body = std::find_if(bodies_.begin(), bodies_.end(),
@@ -215,24 +217,23 @@ void ShardStage::Emit(CompiledStep& program) {
 
 void ShardStage::LayOutSlots(CompiledStep& program) {
   for (const SlotValue& value : slot_values_) {
-    const ir::Type& type = value.data_input >= 0
-                               ? bodies_[0].graph->inputs()[static_cast<size_t>(value.data_input)]->type()
-                               : bodies_[0].graph->outputs()[static_cast<size_t>(value.output)]->type();
+    const ir::Type& type =
+        value.data_input >= 0
+            ? bodies_[0].graph->inputs()[static_cast<size_t>(value.data_input)]->type()
+            : bodies_[0].graph->outputs()[static_cast<size_t>(value.output)]->type();
     program.slot_row_bytes.push_back(
         value.rows ? BytesOf(type) / static_cast<uint64_t>(bodies_[0].rows) : 0);
   }
 }
 
-runtime::ShardRoutine ShardStage::MakeRoutine(const Body& body, CompiledStep& program,
-                                              size_t /*index*/) {
+runtime::ShardRoutine ShardStage::MakeRoutine(const Body& body, CompiledStep& program) {
   runtime::ShardRoutine routine;
   routine.rows = body.rows;
   uint64_t offset = 0;
   for (const SlotValue& value : slot_values_) {
-    const ir::Type& type =
-        value.data_input >= 0
-            ? body.graph->inputs()[static_cast<size_t>(value.data_input)]->type()
-            : body.graph->outputs()[static_cast<size_t>(value.output)]->type();
+    const ir::Type& type = value.data_input >= 0
+                               ? body.graph->inputs()[static_cast<size_t>(value.data_input)]->type()
+                               : body.graph->outputs()[static_cast<size_t>(value.output)]->type();
     routine.slot_offsets.push_back(offset);
     offset += RoundUp(BytesOf(type));
   }

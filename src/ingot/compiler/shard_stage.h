@@ -1,5 +1,5 @@
-// The first stage of a step: the body of its ShardMap as routines of kernels, one for each number of
-// rows that a shard of the batch can have.
+// The first stage of a step: the body of its ShardMap as routines of kernels, one for each number
+// of rows that a shard of the batch can have.
 #pragma once
 
 #include <map>
@@ -43,7 +43,8 @@ class ShardStage {
   // -1 where it is neither. Values are numbered as they are asked for.
   int SlotValueOf(const ir::Value* value);
 
-  // Fills in everything of the program that belongs to the first stage. After all SlotValueOf calls.
+  // Fills in everything of the program that belongs to the first stage. After all SlotValueOf
+  // calls.
   void Emit(CompiledStep& program);
 
  private:
@@ -55,7 +56,7 @@ class ShardStage {
 
   Body MakeBody(int64_t rows, passes::PassRunner& passes) const;
   void LayOutSlots(CompiledStep& program);
-  runtime::ShardRoutine MakeRoutine(const Body& body, CompiledStep& program, size_t index);
+  runtime::ShardRoutine MakeRoutine(const Body& body, CompiledStep& program);
   runtime::Operand Locate(const Body& body, const ir::Value* value,
                           const runtime::ShardRoutine& routine, CompiledStep& program);
   void PlaceInputs(const Body& body, CompiledStep& program, runtime::ShardRoutine& routine);
