@@ -9,6 +9,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/data/source_kind.h"
 #include "ingot/formats/csv.h"
 
 namespace ingot::data {
@@ -232,6 +233,25 @@ void CsvSource::Read(int64_t record, int field, void* out) const {
 
 std::string CsvSource::Where(int64_t record) const {
   return path_ + ":" + std::to_string(lines_[static_cast<size_t>(record)]);
+}
+
+namespace {
+
+OpenedSource OpenCsv(const CsvSourceOptions& options, const OpenContext& context) {
+  OpenedSource opened;
+  auto train = std::make_shared<CsvSource>(context.Resolve(options.train), options);
+  opened.class_names = train->classes();
+  opened.train = train;
+  if (!options.test.empty()) {
+    opened.test = std::make_shared<CsvSource>(context.Resolve(options.test), options, train.get());
+  }
+  return opened;
+}
+
+}  // namespace
+
+SourceKind CsvSourceKind() {
+  return DefineSource(CsvSourceTable(), OpenCsv);
 }
 
 }  // namespace ingot::data

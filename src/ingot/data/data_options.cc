@@ -1,136 +1,16 @@
-// The sources by name, and the data sets of a job.
+// The data sets of a job.
 #include "ingot/data/data_options.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
-#include "ingot/base/named_node.h"
-#include "ingot/data/csv_source.h"
-#include "ingot/data/idx_source.h"
-#include "ingot/data/mnist_download.h"
 #include "ingot/data/prefetch.h"
 #include "ingot/data/transforms.h"
 
 namespace ingot::data {
 
 namespace {
-
-struct MnistSourceOptions {};
-
-const OptionTable<MnistSourceOptions>& MnistTable() {
-  static const OptionTable<MnistSourceOptions> table(
-      "mnist", "handwritten digits, 28 x 28: the four IDX files in data.folder, or downloaded");
-  return table;
-}
-
-struct IdxOptions {
-  std::string train_images;
-  std::string train_labels;
-  std::string test_images;
-  std::string test_labels;
-  int64_t classes = 0;
-};
-
-const OptionTable<IdxOptions>& IdxTable() {
-  static const auto table =
-      OptionTable<IdxOptions>("idx", "images and labels in IDX files, plain or gzip")
-          .Add("train_images", &IdxOptions::train_images,
-               "default: train-images-idx3-ubyte in data.folder")
-          .Add("train_labels", &IdxOptions::train_labels,
-               "default: train-labels-idx1-ubyte in data.folder")
-          .Add("test_images", &IdxOptions::test_images, "default: none, unless all are")
-          .Add("test_labels", &IdxOptions::test_labels, "default: none, unless all are")
-          .Add("classes", &IdxOptions::classes, "labels are below this (default: as they say)",
-               AtLeast(0));
-  return table;
-}
-
-std::string Resolve(const OpenContext& context, const std::string& path) {
-  if (context.folder.empty() || path.empty() || std::filesystem::path(path).is_absolute()) {
-    return path;
-  }
-  return (std::filesystem::path(context.folder) / path).string();
-}
-
-OpenedSource OpenFolder(const std::string& folder, int64_t classes) {
-  const IdxFiles train = FindIdxFiles(folder, "train");
-  const IdxFiles test = FindIdxFiles(folder, "t10k");
-  auto train_source = std::make_shared<IdxSource>(train.images, train.labels, classes);
-  const int64_t found = train_source->fields()[1].classes;
-  return {train_source, std::make_shared<IdxSource>(test.images, test.labels, found), {}};
-}
-
-OpenedSource OpenMnist(const MnistSourceOptions&, const OpenContext& context) {
-  std::string folder = context.folder;
-  if (folder.empty()) {
-    folder =
-        context.find_mnist ? context.find_mnist() : AcquireMnist(MnistOptionsFromEnvironment());
-  }
-  constexpr int64_t kDigits = 10;
-  return OpenFolder(folder, kDigits);
-}
-
-OpenedSource OpenIdx(const IdxOptions& options, const OpenContext& context) {
-  const bool named = !options.train_images.empty() || !options.train_labels.empty();
-  if (!named && options.test_images.empty() && options.test_labels.empty()) {
-    return OpenFolder(context.folder.empty() ? "." : context.folder, options.classes);
-  }
-  if (options.train_images.empty() || options.train_labels.empty() ||
-      options.test_images.empty() != options.test_labels.empty()) {
-    throw Error(ErrorCode::kInvalidInput, "images and labels need a file each",
-                "give train_images with train_labels, and test_images with test_labels");
-  }
-  OpenedSource opened;
-  auto train = std::make_shared<IdxSource>(Resolve(context, options.train_images),
-                                           Resolve(context, options.train_labels), options.classes);
-  opened.train = train;
-  if (!options.test_images.empty()) {
-    opened.test = std::make_shared<IdxSource>(Resolve(context, options.test_images),
-                                              Resolve(context, options.test_labels),
-                                              train->fields()[1].classes);
-  }
-  return opened;
-}
-
-OpenedSource OpenCsv(const CsvSourceOptions& options, const OpenContext& context) {
-  OpenedSource opened;
-  auto train = std::make_shared<CsvSource>(Resolve(context, options.train), options);
-  opened.class_names = train->classes();
-  opened.train = train;
-  if (!options.test.empty()) {
-    opened.test = std::make_shared<CsvSource>(Resolve(context, options.test), options, train.get());
-  }
-  return opened;
-}
-
-template <typename Options>
-SourceKind Kind(const OptionTable<Options>& table,
-                OpenedSource (*open)(const Options&, const OpenContext&)) {
-  return {table.name(), table.summary(), [&table] { return table.Help(table.name()); },
-          [&table, open](const ConfigNode& node, const OpenContext& context) {
-            return open(table.Read(node), context);
-          }};
-}
-
-OpenedSource OpenNamed(const ConfigNode& node, const OpenContext& context) {
-  const NamedNode named = ReadNamed(node, "a source of data");
-  std::vector<std::string> names;
-  for (const SourceKind& kind : SourceKinds()) {
-    if (kind.name == named.name) {
-      try {
-        return kind.open(named.options, context);
-      } catch (const Error& error) {
-        // What is wrong inside a file says so itself.
-        const bool inside = error.code() == ErrorCode::kCorrupt || error.code() == ErrorCode::kIo;
-        throw inside ? error : AtNode(node, error);
-      }
-    }
-    names.push_back(kind.name);
-  }
-  FailUnknownName(node, "source", named.name, names);
-}
 
 // Where relative names stand: data.folder, or beside the job file.
 std::string BaseFolder(const DataOptions& options) {
@@ -164,7 +44,7 @@ std::shared_ptr<const Batches> InOrder(const std::shared_ptr<const Source>& sour
 
 ConfigNode DefaultTransforms(const Source& source) {
   const Field& x = source.fields()[static_cast<size_t>(source.FieldIndex("x"))];
-  if (x.dtype != DType::kU8) return ConfigNode::List({});
+  if (x.dtype != DType::kU8 || x.classes > 0) return ConfigNode::List({});
   return ConfigNode::List(
       {ConfigNode::Map({{"normalise", ConfigNode::Map({{"divide", ConfigNode::Scalar("255")}})}})});
 }
@@ -172,7 +52,7 @@ ConfigNode DefaultTransforms(const Source& source) {
 const OptionTable<DataOptions>& DataTable() {
   static const auto table =
       OptionTable<DataOptions>("data", "where the samples come from and how batches are made")
-          .AddNode("source", &DataOptions::source, "mnist, idx, or csv: {...}")
+          .AddNode("source", &DataOptions::source, "mnist, or NAME: {...}: see Sources of data")
           .Add("folder", &DataOptions::folder, "where the files are")
           .Add("batch", &DataOptions::batch, "samples in a batch", AtLeast(1))
           .Add("shuffle", &DataOptions::shuffle,
@@ -196,18 +76,9 @@ const OptionTable<DataOptions>& DataTable() {
   return table;
 }
 
-const std::vector<SourceKind>& SourceKinds() {
-  static const std::vector<SourceKind> kinds = {
-      Kind(MnistTable(), OpenMnist),
-      Kind(IdxTable(), OpenIdx),
-      Kind(CsvSourceTable(), OpenCsv),
-  };
-  return kinds;
-}
-
 DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
                   const std::function<std::string()>& find_mnist) {
-  OpenedSource opened = OpenNamed(options.source, {BaseFolder(options), find_mnist});
+  OpenedSource opened = OpenNamedSource(options.source, {BaseFolder(options), find_mnist});
   DataSets sets;
   sets.options = options;
   sets.train = opened.train;
@@ -232,8 +103,9 @@ DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
       {sets.conversions, *sets.train, sets.train_selection});
   for (Conversion& conversion : sets.conversions) {
     const Field& field = conversion.output();
-    const bool label = field.name == "y" && IsInteger(field.dtype);
-    conversion.Cast(label ? DType::kI64 : precision);
+    // Class numbers and tokens stay whole.
+    const bool whole = IsInteger(field.dtype) && (field.name == "y" || field.classes > 0);
+    conversion.Cast(whole ? DType::kI64 : precision);
   }
   return sets;
 }

@@ -6,7 +6,7 @@
 //     batch: 128
 //     transforms: [{normalise: 255}]
 //
-// A new format is a class derived from Source and one entry in SourceKinds().
+// A new format is a class derived from Source and an entry in SourceKinds() (source_kinds.cc).
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@
 #include "ingot/data/conversion.h"
 #include "ingot/data/selection.h"
 #include "ingot/data/source.h"
+#include "ingot/data/source_kind.h"
 #include "ingot/runtime/step_engine.h"
 
 namespace ingot::data {
@@ -43,33 +44,8 @@ struct DataOptions {
 
 const OptionTable<DataOptions>& DataTable();
 
-// What a source needs to know to find its files.
-struct OpenContext {
-  // Relative names in a job's source are relative to this; "" is the working directory.
-  std::string folder;
-  // Where the MNIST files are when the job does not say; called only then. Null: AcquireMnist with
-  // what the environment says (mnist_download.h), which may download them.
-  std::function<std::string()> find_mnist;
-};
-
-struct OpenedSource {
-  std::shared_ptr<const Source> train;
-  std::shared_ptr<const Source> test;    // null: none
-  std::vector<std::string> class_names;  // by class number; empty where the data do not name them
-};
-
-struct SourceKind {
-  std::string name;
-  std::string summary;
-  std::function<std::vector<OptionHelp>()> help;
-  // Reads the options strictly and opens the files.
-  std::function<OpenedSource(const ConfigNode& options, const OpenContext& context)> open;
-};
-
-// mnist, idx, csv.
-const std::vector<SourceKind>& SourceKinds();
-
-// The transforms of a job that names none: images of bytes are divided by 255.
+// The transforms of a job that names none: images of bytes are divided by 255,
+// tokens stay as they are.
 ConfigNode DefaultTransforms(const Source& source);
 
 // The data of a job, opened, with their transforms worked out. Cheap to copy.
@@ -97,8 +73,8 @@ struct DataSets {
   std::shared_ptr<const Batches> TestBatches(int64_t batch) const;
 };
 
-// Opens the sources, applies limit, split (by `seed`) and transforms, then casts: floats to
-// `precision`, class numbers to i64. Throws Error at the place of the fault in the job.
+// Opens the sources, applies limit, split (by `seed`) and transforms, then casts: numbers to
+// `precision`, class numbers and tokens to i64. Throws Error at the place of the fault in the job.
 DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision = DType::kF32,
                   const std::function<std::string()>& find_mnist = nullptr);
 

@@ -1,4 +1,4 @@
-// Reads and checks a pair of IDX files.
+// Reads and checks a pair of IDX files; the sources mnist and idx.
 #include "ingot/data/idx_source.h"
 
 #include <algorithm>
@@ -6,6 +6,8 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/data/mnist_download.h"
+#include "ingot/data/source_kind.h"
 #include "ingot/formats/idx.h"
 
 namespace ingot::data {
@@ -72,6 +74,88 @@ IdxSource::IdxSource(const std::string& images_path, const std::string& labels_p
 IdxFiles FindIdxFiles(const std::string& folder, const std::string& prefix) {
   return {FindOne(folder, prefix + "-images-idx3-ubyte"),
           FindOne(folder, prefix + "-labels-idx1-ubyte")};
+}
+
+namespace {
+
+struct MnistSourceOptions {};
+
+const OptionTable<MnistSourceOptions>& MnistTable() {
+  static const OptionTable<MnistSourceOptions> table(
+      "mnist", "handwritten digits, 28 x 28: the four IDX files in data.folder, or downloaded");
+  return table;
+}
+
+struct IdxOptions {
+  std::string train_images;
+  std::string train_labels;
+  std::string test_images;
+  std::string test_labels;
+  int64_t classes = 0;
+};
+
+const OptionTable<IdxOptions>& IdxTable() {
+  static const auto table =
+      OptionTable<IdxOptions>("idx", "images and labels in IDX files, plain or gzip")
+          .Add("train_images", &IdxOptions::train_images,
+               "default: train-images-idx3-ubyte in data.folder")
+          .Add("train_labels", &IdxOptions::train_labels,
+               "default: train-labels-idx1-ubyte in data.folder")
+          .Add("test_images", &IdxOptions::test_images, "default: none, unless all are")
+          .Add("test_labels", &IdxOptions::test_labels, "default: none, unless all are")
+          .Add("classes", &IdxOptions::classes, "labels are below this (default: as they say)",
+               AtLeast(0));
+  return table;
+}
+
+OpenedSource OpenFolder(const std::string& folder, int64_t classes) {
+  const IdxFiles train = FindIdxFiles(folder, "train");
+  const IdxFiles test = FindIdxFiles(folder, "t10k");
+  auto train_source = std::make_shared<IdxSource>(train.images, train.labels, classes);
+  const int64_t found = train_source->fields()[1].classes;
+  return {train_source, std::make_shared<IdxSource>(test.images, test.labels, found), {}};
+}
+
+OpenedSource OpenMnist(const MnistSourceOptions&, const OpenContext& context) {
+  std::string folder = context.folder;
+  if (folder.empty()) {
+    folder =
+        context.find_mnist ? context.find_mnist() : AcquireMnist(MnistOptionsFromEnvironment());
+  }
+  constexpr int64_t kDigits = 10;
+  return OpenFolder(folder, kDigits);
+}
+
+OpenedSource OpenIdx(const IdxOptions& options, const OpenContext& context) {
+  const bool named = !options.train_images.empty() || !options.train_labels.empty();
+  if (!named && options.test_images.empty() && options.test_labels.empty()) {
+    return OpenFolder(context.folder.empty() ? "." : context.folder, options.classes);
+  }
+  if (options.train_images.empty() || options.train_labels.empty() ||
+      options.test_images.empty() != options.test_labels.empty()) {
+    throw Error(ErrorCode::kInvalidInput, "images and labels need a file each",
+                "give train_images with train_labels, and test_images with test_labels");
+  }
+  OpenedSource opened;
+  auto train = std::make_shared<IdxSource>(context.Resolve(options.train_images),
+                                           context.Resolve(options.train_labels), options.classes);
+  opened.train = train;
+  if (!options.test_images.empty()) {
+    opened.test = std::make_shared<IdxSource>(context.Resolve(options.test_images),
+                                              context.Resolve(options.test_labels),
+                                              train->fields()[1].classes);
+  }
+  return opened;
+}
+
+}  // namespace
+
+SourceKind MnistSourceKind() {
+  return DefineSource(MnistTable(), OpenMnist);
+}
+
+SourceKind IdxSourceKind() {
+  return DefineSource(IdxTable(), OpenIdx);
 }
 
 }  // namespace ingot::data
