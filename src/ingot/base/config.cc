@@ -96,6 +96,21 @@ const ConfigNode* ConfigNode::Find(std::string_view key) const {
   return nullptr;
 }
 
+ConfigNode ConfigNode::WithScalars(
+    const std::function<std::optional<ConfigNode>(const ConfigNode& scalar)>& replace) const {
+  if (is_scalar()) return replace(*this).value_or(*this);
+  ConfigNode copy = *this;
+  for (ConfigNode& item : copy.items_) item = item.WithScalars(replace);
+  for (Entry& entry : copy.entries_) entry.second = entry.second.WithScalars(replace);
+  return copy;
+}
+
+ConfigNode ConfigNode::Without(std::string_view key) const {
+  ConfigNode copy = *this;
+  std::erase_if(copy.entries_, [&](const Entry& entry) { return entry.first == key; });
+  return copy;
+}
+
 std::string ConfigNode::Where() const {
   return PlaceAndPath(file_, line_, column_, path_);
 }

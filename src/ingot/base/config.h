@@ -6,6 +6,8 @@
 // values (aliases expanded), so that no file can exhaust memory.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,6 +59,13 @@ class ConfigNode {
   // "0.01"); "layers[1].units" reaches into a list (the index one past the end appends).
   // The text is parsed as YAML, so that lists and maps can be given. Throws Error(kInvalidInput).
   void SetPath(std::string_view path, std::string_view yaml_text);
+
+  // The same tree, every node in its own place, with each scalar for which `replace` gives a node
+  // replaced by that.
+  ConfigNode WithScalars(
+      const std::function<std::optional<ConfigNode>(const ConfigNode& scalar)>& replace) const;
+  // The same map, in its place, without a key.
+  ConfigNode Without(std::string_view key) const;
 
   // YAML text that parses back to an equal tree: block style, but short lists of scalars stand in
   // brackets on one line.

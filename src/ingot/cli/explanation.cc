@@ -51,6 +51,7 @@ std::string ExplanationJson(const train::TrainingSetup& setup, int threads) {
   json["layers"] = nlohmann::ordered_json::array();
   for (const nn::LayerSummary& layer : setup.network.layers) {
     json["layers"].push_back({{"name", layer.name},
+                              {"depth", layer.depth},
                               {"output", layer.output.ToString()},
                               {"parameters", layer.parameters}});
   }

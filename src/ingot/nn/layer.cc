@@ -1,4 +1,4 @@
-// The registry of layers and what they see.
+// The registry of layers, what they see, and how they are put one after another.
 #include "ingot/nn/layer.h"
 
 #include "ingot/base/error.h"
@@ -11,31 +11,115 @@ Tensor InitialValue(const ParameterSpec& parameter, uint64_t seed) {
                     parameter.dtype, seed);
 }
 
-LayerContext::LayerContext(ir::Builder& builder, std::vector<ParameterSpec>& parameters,
-                           std::string prefix, std::string layer, int64_t stream, bool training,
-                           DType precision)
-    : builder_(builder),
-      parameters_(parameters),
+namespace {
+
+// An error that names its layer already.
+class LayerError : public Error {
+ public:
+  explicit LayerError(const Error& error) : Error(error) {}
+};
+
+// So many layers are a mistake in the job (repeats of repeats), not a network.
+constexpr int64_t kMostLayers = 20000;
+
+bool IsAtTop(const std::string& path) {
+  return path.empty();
+}
+
+std::string Joined(const std::string& path, const std::string& part) {
+  return path.empty() ? part : path + "." + part;
+}
+
+ir::Value* BuildLayer(NetworkParts& parts, const Layer& layer, const std::string& prefix,
+                      const std::string& path, int depth, const std::string& name,
+                      ir::Value* input) {
+  if (parts.layers_built >= kMostLayers) {
+    throw Error(ErrorCode::kInvalidInput,
+                "the network has more than " + std::to_string(kMostLayers) + " layers");
+  }
+  parts.builder.set_layer(name);
+  if (!layer.takes_any_type && input->type().dtype() != parts.precision) {
+    input = parts.builder.Op("Cast", {input}, {{"to", static_cast<int64_t>(parts.precision)}});
+  }
+  const size_t first_parameter = parts.parameters.size();
+  const size_t summary = parts.layers.size();
+  parts.layers.push_back({name, ir::Type(), 0, depth, false});
+  LayerContext context(parts, prefix, path, name, depth);
+  ++parts.layers_built;
+  ir::Value* output = layer.build(context, input);
+  int64_t count = 0;
+  for (size_t p = first_parameter; p < parts.parameters.size(); ++p) {
+    count += parts.parameters[p].shape.size();
+  }
+  parts.layers[summary].output = output->type();
+  parts.layers[summary].parameters = count;
+  parts.layers[summary].has_layers = parts.layers.size() > summary + 1;
+  return output;
+}
+
+}  // namespace
+
+ir::Value* BuildLayers(NetworkParts& parts, const std::vector<Layer>& layers,
+                       const std::string& prefix, const std::string& path, int depth,
+                       std::string before, ir::Value* input) {
+  const std::string outer = parts.builder.layer();
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Layer& layer = layers[i];
+    const bool is_top_name = IsAtTop(path) && !layer.name.empty();
+    const std::string part = layer.name.empty() ? std::to_string(i) : layer.name;
+    const std::string own_path = Joined(path, part);
+    const std::string name = own_path + " (" + layer.description + ")";
+    try {
+      input = BuildLayer(parts, layer, is_top_name ? part : prefix + "." + part, own_path, depth,
+                         name, input);
+    } catch (const LayerError&) {
+      throw;
+    } catch (const Error& error) {
+      throw LayerError(AtNode(layer.node, error.In("layer " + name + " after " + before +
+                                                   ", which gives " + input->type().ToString())));
+    }
+    before = "layer " + name;
+  }
+  parts.builder.set_layer(outer);
+  return input;
+}
+
+LayerContext::LayerContext(NetworkParts& parts, std::string prefix, std::string path,
+                           std::string layer, int depth)
+    : parts_(parts),
       prefix_(std::move(prefix)),
+      path_(std::move(path)),
       layer_(std::move(layer)),
-      stream_(stream),
-      training_(training),
-      precision_(precision) {}
+      depth_(depth),
+      stream_(parts.layers_built) {}
 
 ir::Value* LayerContext::AddParameter(const std::string& name, const Shape& shape,
                                       const Initializer& initializer, Fans fans) {
-  ParameterSpec spec{prefix_ + "." + name, shape, precision_, initializer, fans, layer_};
-  ir::Value* value = builder_.graph().AddInput(spec.name, ir::Type::Tensor(precision_, shape),
-                                               ir::Role::kParameter);
-  parameters_.push_back(std::move(spec));
+  ParameterSpec spec{prefix_ + "." + name, shape, parts_.precision, initializer, fans, layer_};
+  ir::Value* value = builder().graph().AddInput(
+      spec.name, ir::Type::Tensor(parts_.precision, shape), ir::Role::kParameter);
+  parts_.parameters.push_back(std::move(spec));
   return value;
 }
 
+ir::Value* LayerContext::FindParameter(const std::string& full_name) {
+  ir::Value* value = builder().graph().FindInput(full_name);
+  return value != nullptr && value->role() == ir::Role::kParameter ? value : nullptr;
+}
+
+ir::Value* LayerContext::Build(const std::vector<Layer>& layers, const std::string& part,
+                               ir::Value* input) {
+  const std::string prefix = part.empty() ? prefix_ : prefix_ + "." + part;
+  const std::string path = part.empty() ? path_ : path_ + "." + part;
+  return BuildLayers(parts_, layers, prefix, path, depth_ + 1, "the input of layer " + layer_,
+                     input);
+}
+
 ir::Value* LayerContext::RandomKey() {
-  ir::Value* key = builder_.graph().FindInput("random_key");
+  ir::Value* key = builder().graph().FindInput("random_key");
   if (key != nullptr) return key;
-  return builder_.graph().AddInput("random_key", ir::Type::Tensor(DType::kI64, Shape{3}),
-                                   ir::Role::kScalar);
+  return builder().graph().AddInput("random_key", ir::Type::Tensor(DType::kI64, Shape{3}),
+                                    ir::Role::kScalar);
 }
 
 void LayerRegistry::Add(LayerKind kind) {
@@ -55,18 +139,6 @@ std::vector<std::string> LayerRegistry::Names() const {
   std::vector<std::string> names;
   for (const auto& entry : kinds_) names.push_back(entry.first);
   return names;
-}
-
-Layer LayerRegistry::Read(const ConfigNode& node) const {
-  const NamedNode named = ReadNamed(node, "a layer");
-  const LayerKind* kind = Find(named.name);
-  if (kind == nullptr) FailUnknownName(node, "layer", named.name, Names());
-  // An option that is missing has no place of its own: the layer's is the next best.
-  try {
-    return kind->read(named.options);
-  } catch (const Error& error) {
-    throw AtNode(node, error);
-  }
 }
 
 }  // namespace ingot::nn

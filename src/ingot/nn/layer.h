@@ -2,6 +2,11 @@
 //
 // Each kind of layer is a file in layers/ with one OptionTable and one Build function, and a line
 // in layers/standard_layers.cc. A program that links Ingot adds its own with registry.Add(...).
+//
+// Layers nest: repeat, residual, branch and sequence have layers of their own. A layer's place is a
+// path of indices and given names: "3.1" is the second layer of the fourth, and its parameters are
+// "layers.3.1.weight"; a name that the job gives stands for the index ("layers." included at the
+// top: "head.weight").
 #pragma once
 
 #include <cstdint>
@@ -31,35 +36,8 @@ struct ParameterSpec {
 // The first value of a parameter for a job's seed.
 Tensor InitialValue(const ParameterSpec& parameter, uint64_t seed);
 
-// What a layer sees while it adds itself to a network's graph.
-class LayerContext {
- public:
-  // `prefix` names the layer's parameters: "layers.0". References must outlive the context.
-  LayerContext(ir::Builder& builder, std::vector<ParameterSpec>& parameters, std::string prefix,
-               std::string layer, int64_t stream, bool training, DType precision);
-
-  ir::Builder& builder() { return builder_; }
-  // Random layers do nothing where this is false.
-  bool training() const { return training_; }
-  DType precision() const { return precision_; }
-
-  // A graph input of Role::kParameter of the network's precision, named PREFIX.NAME.
-  ir::Value* AddParameter(const std::string& name, const Shape& shape,
-                          const Initializer& initializer, Fans fans);
-  // The graph's input "random_key" i64[3]: seed, step, index in the batch of row 0.
-  ir::Value* RandomKey();
-  // A number that tells the random numbers of this layer from those of others; stable.
-  int64_t stream() const { return stream_; }
-
- private:
-  ir::Builder& builder_;
-  std::vector<ParameterSpec>& parameters_;
-  std::string prefix_;
-  std::string layer_;
-  int64_t stream_;
-  bool training_;
-  DType precision_;
-};
+class LayerContext;
+class LayerReader;  // layer_reader.h
 
 // A layer whose options have been read.
 struct Layer {
@@ -68,24 +46,98 @@ struct Layer {
   // Adds nodes after `input` [batch, ...] and returns the layer's output [batch, ...]. Throws
   // Error(kInvalidInput) saying what it takes where the input does not fit.
   std::function<ir::Value*(LayerContext& context, ir::Value* input)> build;
+  // Of its kind: whether the input may be of another type than the network's precision (class
+  // numbers, tokens, bytes); for a layer that does not say so it is cast.
+  bool takes_any_type = false;
+  std::string name;  // given in the job: `- {dense: 10, name: head}`; else ""
+  ConfigNode node;   // where it stands in the job
+};
+
+// One layer of a built network, for `--explain`. Layers with layers of their own stand before them.
+struct LayerSummary {
+  std::string name;        // "2 (dense 10)", "3.1 (relu)"
+  ir::Type output;         // f32[batch, 10]
+  int64_t parameters = 0;  // numbers, not tensors; those of inner layers included
+  int depth = 0;           // of nesting
+  bool has_layers = false;
+};
+
+// What the layers of one network add to together. References must outlive it.
+struct NetworkParts {
+  ir::Builder& builder;
+  std::vector<ParameterSpec>& parameters;
+  std::vector<LayerSummary>& layers;
+  bool training = false;
+  DType precision = DType::kF32;
+  int64_t layers_built = 0;
+};
+
+// Adds layers one after another to the network and returns what the last gives. Their parameters
+// are named PREFIX.0.weight, PREFIX.1.weight, ..., or with a given name in place of the index (at
+// the top, where `path` is empty, in place of PREFIX too); `path` is the place of these layers for
+// messages ("3" gives "3.0"), `before` says what gives the input. Throws Error at the place of the
+// fault in the job, naming the layer's path, the layer before it and its shape.
+ir::Value* BuildLayers(NetworkParts& parts, const std::vector<Layer>& layers,
+                       const std::string& prefix, const std::string& path, int depth,
+                       std::string before, ir::Value* input);
+
+// What a layer sees while it adds itself to a network's graph.
+class LayerContext {
+ public:
+  // `prefix` names the layer's parameters ("layers.0"), `path` its place ("0"), `layer` both with
+  // what it is ("0 (dense 64)"). `parts` must outlive the context.
+  LayerContext(NetworkParts& parts, std::string prefix, std::string path, std::string layer,
+               int depth);
+
+  ir::Builder& builder() { return parts_.builder; }
+  // Random layers do nothing where this is false.
+  bool training() const { return parts_.training; }
+  DType precision() const { return parts_.precision; }
+
+  // A graph input of Role::kParameter of the network's precision, named PREFIX.NAME.
+  ir::Value* AddParameter(const std::string& name, const Shape& shape,
+                          const Initializer& initializer, Fans fans);
+  // A parameter that a layer before this one added, by its full name; null where there is none.
+  ir::Value* FindParameter(const std::string& full_name);
+  // Adds this layer's own layers after `input`; `part` tells several lists of them apart
+  // ("shortcut": parameters are PREFIX.shortcut.0.weight) and may be empty.
+  ir::Value* Build(const std::vector<Layer>& layers, const std::string& part, ir::Value* input);
+  // The graph's input "random_key" i64[3]: seed, step, index in the batch of row 0.
+  ir::Value* RandomKey();
+  // A number that tells the random numbers of this layer from those of others: how many layers
+  // stand before it.
+  int64_t stream() const { return stream_; }
+
+ private:
+  NetworkParts& parts_;
+  std::string prefix_;
+  std::string path_;
+  std::string layer_;
+  int depth_;
+  int64_t stream_;
 };
 
 struct LayerKind {
   std::string name;
   std::string summary;
   std::function<std::vector<OptionHelp>()> help;
-  std::function<Layer(const ConfigNode& options)> read;
+  // See Layer::takes_any_type.
+  bool takes_any_type = false;
+  // `reader` reads layers inside this one.
+  std::function<Layer(const ConfigNode& options, const LayerReader& reader)> read;
 };
 
 // A kind from its option table, which must outlive it.
 template <typename Options>
 LayerKind DefineLayer(const OptionTable<Options>& table, std::string (*describe)(const Options&),
-                      ir::Value* (*build)(const Options&, LayerContext&, ir::Value*)) {
+                      ir::Value* (*build)(const Options&, LayerContext&, ir::Value*),
+                      bool takes_any_type = false) {
   LayerKind kind;
+  kind.takes_any_type = takes_any_type;
   kind.name = table.name();
   kind.summary = table.summary();
   kind.help = [&table] { return table.Help(table.name()); };
-  kind.read = [&table, describe, build](const ConfigNode& node) {
+  kind.read = [&table, describe, build](const ConfigNode& node, const LayerReader&) {
     const Options options = table.Read(node);
     Layer layer;
     layer.description = describe(options);
@@ -104,15 +156,12 @@ class LayerRegistry {
   void Add(LayerKind kind);
   const LayerKind* Find(const std::string& name) const;  // null where unknown
   std::vector<std::string> Names() const;
-  // Reads `- flatten`, `- dense: 64` or `- dense: {units: 64}`. Throws Error(kInvalidInput) at the
-  // place of the fault, with the nearest name for an unknown layer.
-  Layer Read(const ConfigNode& node) const;
 
  private:
   std::map<std::string, LayerKind> kinds_;
 };
 
-// dense, flatten, reshape, dropout and the activations.
+// All that stand in layers/layers.h.
 const LayerRegistry& StandardLayers();
 
 }  // namespace ingot::nn

@@ -6,6 +6,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/named_node.h"
 #include "ingot/base/text.h"
+#include "ingot/nn/layer_reader.h"
 
 namespace ingot::nn {
 
@@ -51,40 +52,18 @@ class NetworkBuilder {
     if (!list.is_list() || list.items().empty()) {
       list.Fail("expected a list of layers", "write '- dense: 10' on a line of its own");
     }
-    output_ = network_.graph->FindInput("x");
-    std::string before = "the data";
-    if (options_.x.dtype != options_.precision) {
+    const std::vector<Layer> layers = LayerReader(layers_, options_.model.blocks).ReadList(list);
+    NetworkParts parts{*builder_, network_.parameters, network_.layers, options_.training,
+                       options_.precision};
+    output_ =
+        BuildLayers(parts, layers, "layers", "", 0, "the data", network_.graph->FindInput("x"));
+    if (output_->type().dtype() != options_.precision) {
       output_ = builder_->Op("Cast", {output_}, {{"to", static_cast<int64_t>(options_.precision)}});
     }
-    std::vector<ConfigNode> resolved;
-    for (size_t i = 0; i < list.items().size(); ++i) {
-      const Layer layer = layers_.Read(list.items()[i]);
-      resolved.push_back(layer.resolved);
-      const std::string name = std::to_string(i) + " (" + layer.description + ")";
-      AddLayer(layer, static_cast<int64_t>(i), name, list.items()[i], before);
-      before = "layer " + name;
+    for (const LayerSummary& layer : network_.layers) {
+      if (layer.depth == 0) last_layer_ = "layer " + layer.name;
     }
-    last_layer_ = before;
-    network_.resolved_layers = ConfigNode::List(std::move(resolved));
-  }
-
-  void AddLayer(const Layer& layer, int64_t index, const std::string& name, const ConfigNode& node,
-                const std::string& before) {
-    builder_->set_layer(name);
-    const size_t first = network_.parameters.size();
-    LayerContext context(*builder_, network_.parameters, "layers." + std::to_string(index), name,
-                         index, options_.training, options_.precision);
-    try {
-      output_ = layer.build(context, output_);
-    } catch (const Error& error) {
-      throw AtNode(node, error.In("layer " + name + " after " + before + ", which gives " +
-                                  output_->type().ToString()));
-    }
-    LayerSummary summary{name, output_->type(), 0};
-    for (size_t p = first; p < network_.parameters.size(); ++p) {
-      summary.parameters += network_.parameters[p].shape.size();
-    }
-    network_.layers.push_back(std::move(summary));
+    network_.resolved_layers = ResolvedLayers(layers);
   }
 
   // The value that the loss takes: what goes into a final softmax where the loss contains one.
@@ -157,6 +136,9 @@ class NetworkBuilder {
 const OptionTable<ModelOptions>& ModelTable() {
   static const auto table =
       OptionTable<ModelOptions>("model", "the network, layer by layer")
+          .AddNode("blocks", &ModelOptions::blocks,
+                   "lists of layers by name, for '- block: NAME'; {parameters: {p: default}, "
+                   "layers: [...]} where they have parameters, which '$p' stands for")
           .AddNode("layers", &ModelOptions::layers, "list of layers: '- dense: 64', '- relu', ...")
           .Shorthand("layers")
           .Required("layers");
@@ -171,7 +153,9 @@ int64_t Network::parameter_count() const {
 
 int64_t Network::largest_layer_parameters() const {
   int64_t largest = 0;
-  for (const LayerSummary& layer : layers) largest = std::max(largest, layer.parameters);
+  for (const LayerSummary& layer : layers) {
+    if (!layer.has_layers) largest = std::max(largest, layer.parameters);
+  }
   return largest;
 }
 

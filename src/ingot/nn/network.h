@@ -8,7 +8,8 @@
 //   outputs  "output" [batch, ...], what the last layer gives; where there is a loss: "loss"
 //            [batch] per sample; and every metric by name [batch]
 // The batch is the symbolic dimension "batch". Layers are counted from 0, as in the job file's
-// model.layers[0]; parameters are named "layers.0.weight". A dense weight is [in, out].
+// model.layers[0]; parameters are named "layers.0.weight" (see layer.h). A dense weight is [in,
+// out]. Pictures are [batch, channels, height, width], sequences [batch, length, features].
 #pragma once
 
 #include <cstdint>
@@ -35,6 +36,7 @@ struct InputSpec {
 
 // The `model:` section of a job.
 struct ModelOptions {
+  ConfigNode blocks;  // null, or by name (layer_reader.h)
   ConfigNode layers;
 };
 const OptionTable<ModelOptions>& ModelTable();
@@ -47,13 +49,6 @@ struct NetworkOptions {
   InputSpec y;
   bool training = false;          // random layers are active
   DType precision = DType::kF32;  // of parameters and arithmetic: f32 or f64
-};
-
-// One layer of a built network, for `--explain`.
-struct LayerSummary {
-  std::string name;        // "2 (dense 10)"
-  ir::Type output;         // f32[batch, 10]
-  int64_t parameters = 0;  // numbers, not tensors
 };
 
 // What "output" holds, for those who show predictions.
@@ -71,7 +66,7 @@ struct Network {
   std::string loss;                  // its kind, or ""
   OutputKind output_kind = OutputKind::kValues;
   DType precision = DType::kF32;
-  ConfigNode resolved_layers;   // every option written out
+  ConfigNode resolved_layers;   // every option written out, blocks in place
   ConfigNode resolved_loss;     // null where there is none
   ConfigNode resolved_metrics;  // a list
 

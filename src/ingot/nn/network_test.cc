@@ -8,61 +8,13 @@
 #include <gtest/gtest.h>
 
 #include "ingot/base/error.h"
-#include "ingot/ops/interpreter.h"
-#include "ingot/ops/standard_ops.h"
+#include "ingot/nn/network_test_util.h"
 
 namespace ingot::nn {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-const ir::OpRegistry& Ops() {
-  static const ir::OpRegistry registry = ops::StandardOps();
-  return registry;
-}
-
-struct Spec {
-  std::string layers;
-  std::string loss = "softmax_cross_entropy";
-  std::string metrics = "[]";
-  InputSpec x = {DType::kF32, Shape{4}};
-  InputSpec y = {DType::kI64, Shape{}, 3};
-  bool training = false;
-};
-
-Network Build(const Spec& spec) {
-  NetworkOptions options;
-  options.model = ModelTable().Read(ParseConfig("layers: " + spec.layers, "job.yaml"));
-  if (!spec.loss.empty()) options.loss = ParseConfig(spec.loss, "job.yaml");
-  options.metrics = ParseConfig(spec.metrics, "job.yaml");
-  options.x = spec.x;
-  options.y = spec.y;
-  options.training = spec.training;
-  return BuildNetwork(options, Ops());
-}
-
-Error Thrown(const Spec& spec) {
-  try {
-    Build(spec);
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::kInternal, "");
-}
-
-// Runs a network; the parameters are those of seed 1.
-std::map<std::string, Tensor> Evaluate(const Network& network, const Tensor& x, const Tensor& y,
-                                       int64_t seed = 1) {
-  std::map<std::string, Tensor> inputs = {{"x", x}};
-  if (network.graph->FindInput("y") != nullptr) inputs["y"] = y;
-  if (network.graph->FindInput("random_key") != nullptr) {
-    inputs["random_key"] = Tensor::Of<int64_t>({3}, {seed, 0, 0});
-  }
-  for (const ParameterSpec& p : network.parameters) inputs[p.name] = InitialValue(p, 1);
-  return ops::Interpret(*network.graph, inputs);
-}
 
 TEST(NetworkTest, HasTheAgreedInputsAndOutputs) {
   const Network network = Build({.layers = "[{dense: {units: 8, activation: relu}}, {dense: 3}]",

@@ -130,12 +130,15 @@ std::string ExplainTraining(const TrainingSetup& setup) {
                       setup.data.conversions[0].input().Describe(), setup.data.x().Describe(),
                       batches.batch(), WithThousands(setup.steps_per_epoch()));
   text += "\nmodel:\n";
+  const auto indented = [](const nn::LayerSummary& layer) {
+    return std::string(2 * static_cast<size_t>(layer.depth), ' ') + layer.name;
+  };
   size_t width = 5;
   for (const nn::LayerSummary& layer : setup.network.layers) {
-    width = std::max(width, layer.name.size());
+    width = std::max(width, indented(layer).size());
   }
   for (const nn::LayerSummary& layer : setup.network.layers) {
-    text += fmt::format("  {:<{}}  {:<20} {:>12} parameters\n", layer.name, width,
+    text += fmt::format("  {:<{}}  {:<20} {:>12} parameters\n", indented(layer), width,
                         layer.output.ToString(), WithThousands(layer.parameters));
   }
   text += fmt::format("  {:<{}}  {:<20} {:>12} parameters\n", "total", width, "",

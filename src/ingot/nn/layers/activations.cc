@@ -87,7 +87,7 @@ LayerKind Activation(const Table& table) {
   kind.name = table.name();
   kind.summary = table.summary();
   kind.help = [&table] { return table.Help(table.name()); };
-  kind.read = [&table](const ConfigNode& node) {
+  kind.read = [&table](const ConfigNode& node, const LayerReader&) {
     const ActivationOptions options = table.Read(node);
     Layer layer;
     layer.description = table.name();

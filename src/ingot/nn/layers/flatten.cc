@@ -24,7 +24,7 @@ ir::Value* Build(const FlattenOptions&, LayerContext& context, ir::Value* x) {
 }  // namespace
 
 LayerKind FlattenLayer() {
-  return DefineLayer<FlattenOptions>(FlattenTable(), Describe, Build);
+  return DefineLayer<FlattenOptions>(FlattenTable(), Describe, Build, /*takes_any_type=*/true);
 }
 
 }  // namespace ingot::nn

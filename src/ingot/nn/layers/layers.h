@@ -9,6 +9,13 @@
 
 namespace ingot::nn {
 
+// Layers of layers: several as one, again and again, with a way around them, side by side.
+LayerKind SequenceLayer();
+LayerKind BlockLayer();
+LayerKind RepeatLayer();
+LayerKind ResidualLayer();
+LayerKind BranchLayer();
+
 // x [batch, in] -> activation(x W + b) [batch, units]; W "weight" [in, units], b "bias" [units].
 LayerKind DenseLayer();
 // [batch, ...] -> [batch, n].

@@ -41,7 +41,7 @@ ir::Value* Build(const ReshapeOptions& options, LayerContext& context, ir::Value
 }  // namespace
 
 LayerKind ReshapeLayer() {
-  return DefineLayer<ReshapeOptions>(ReshapeTable(), Describe, Build);
+  return DefineLayer<ReshapeOptions>(ReshapeTable(), Describe, Build, /*takes_any_type=*/true);
 }
 
 }  // namespace ingot::nn

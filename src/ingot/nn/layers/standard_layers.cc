@@ -6,6 +6,11 @@ namespace ingot::nn {
 const LayerRegistry& StandardLayers() {
   static const LayerRegistry registry = [] {
     LayerRegistry layers;
+    layers.Add(SequenceLayer());
+    layers.Add(BlockLayer());
+    layers.Add(RepeatLayer());
+    layers.Add(ResidualLayer());
+    layers.Add(BranchLayer());
     layers.Add(DenseLayer());
     layers.Add(FlattenLayer());
     layers.Add(ReshapeLayer());
