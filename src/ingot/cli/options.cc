@@ -31,6 +31,17 @@ int64_t ParseNumber(const std::string& name, const std::string& text, int64_t le
   return value;
 }
 
+double ParseReal(const std::string& name, const std::string& text, double least, double most) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= least) ||
+      !(value <= most)) {
+    Fail(fmt::format("{}: expected a number from {} to {}, got '{}'", name, FormatNumber(least),
+                     FormatNumber(most), text));
+  }
+  return value;
+}
+
 void CheckChoice(const std::string& name, const std::string& text,
                  const std::vector<std::string>& choices) {
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return;
@@ -93,6 +104,15 @@ void Options::Positional(const std::string& name, std::string* value, const std:
   if (required) state_->required.push_back({option, name, help});
 }
 
+void Options::Positionals(const std::string& name, std::vector<std::string>* values,
+                          const std::string& help) {
+  CLI::Option* option = state_->Add(
+      name, "", help, [values](const std::vector<std::string>& texts) { *values = texts; });
+  option->expected(-1);
+  option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  state_->required.push_back({option, name, help});
+}
+
 void Options::PositionalChoice(const std::string& name, std::string* value, const std::string& help,
                                const std::vector<std::string>& choices) {
   CLI::Option* option = state_->Add(name, "", help + ": " + Join(choices, " or "),
@@ -123,6 +143,14 @@ void Options::Number(const std::string& name, std::optional<int64_t>* value,
                      const std::string& metavariable, const std::string& help, int64_t least) {
   state_->Add(name, metavariable, help, [=](const std::vector<std::string>& texts) {
     *value = ParseNumber(name, texts.back(), least);
+  });
+}
+
+void Options::Real(const std::string& name, std::optional<double>* value,
+                   const std::string& metavariable, const std::string& help, double least,
+                   double most) {
+  state_->Add(name, metavariable, help, [=](const std::vector<std::string>& texts) {
+    *value = ParseReal(name, texts.back(), least, most);
   });
 }
 

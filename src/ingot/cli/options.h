@@ -38,6 +38,9 @@ class Options {
   // first.
   void Positional(const std::string& name, std::string* value, const std::string& help,
                   bool required = true);
+  // One or more, up to the first option; declared last.
+  void Positionals(const std::string& name, std::vector<std::string>* values,
+                   const std::string& help);
   void PositionalChoice(const std::string& name, std::string* value, const std::string& help,
                         const std::vector<std::string>& choices);
   // `metavariable` stands for the value in the help: "DIR".
@@ -47,6 +50,9 @@ class Options {
               const std::vector<std::string>& choices);
   void Number(const std::string& name, std::optional<int64_t>* value,
               const std::string& metavariable, const std::string& help, int64_t least);
+  // A finite number in [least, most].
+  void Real(const std::string& name, std::optional<double>* value, const std::string& metavariable,
+            const std::string& help, double least, double most);
   // May be given several times.
   void Texts(const std::string& name, std::vector<std::string>* values,
              const std::string& metavariable, const std::string& help);
