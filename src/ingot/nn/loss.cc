@@ -53,31 +53,8 @@ const OptionTable<PlainOptions>& BinaryCrossEntropyTable() {
 
 ir::Value* BuildCrossEntropy(const CrossEntropyOptions& options, ir::Builder& builder,
                              ir::Value* output, ir::Value* target) {
-  const ir::Type& logits = output->type();
-  if (logits.rank() != 2) {
-    throw Error(ErrorCode::kInvalidInput,
-                "softmax_cross_entropy takes an output [batch, classes], "
-                "got " +
-                    ir::ToString(logits.dims()));
-  }
-  const bool numbers = IsInteger(target->type().dtype());
-  if (numbers && target->type().rank() == 2 && target->type().dim(1) == ir::Dimension(1)) {
-    target = builder.Op("Reshape", {target, builder.Ints({-1})});
-  } else if (numbers ? target->type().rank() != 1
-                     : target->type().rank() != 2 || !(target->type().dim(1) == logits.dim(1))) {
-    throw Error(ErrorCode::kInvalidInput,
-                "softmax_cross_entropy takes class numbers [batch] or probabilities " +
-                    ir::ToString(logits.dims()) + ", but the labels are " +
-                    target->type().ToString(),
-                IsFloat(target->type().dtype()) && target->type().dim(-1) == ir::Dimension(1)
-                    ? "for a CSV file set label_type: class"
-                    : "");
-  }
-  if (!numbers && target->type().dtype() != logits.dtype()) {
-    target = builder.Op("Cast", {target}, {{"to", static_cast<int64_t>(logits.dtype())}});
-  }
-  return builder.Ops("ingot.SoftmaxCrossEntropy", {output, target}, 2,
-                     {{"label_smoothing", options.label_smoothing}})[0];
+  return SoftmaxCrossEntropy(builder, "softmax_cross_entropy", output, target,
+                             options.label_smoothing);
 }
 
 ir::Value* BuildHuber(const HuberOptions& options, ir::Builder& builder, ir::Value* output,
@@ -165,6 +142,65 @@ Loss ReadLoss(const ConfigNode& node) {
     if (kind.name == named.name) return kind.read(named.options);
   }
   FailUnknownName(node, "loss", named.name, LossNames());
+}
+
+// Scores [batch, T, V] and labels [batch, T] as [batch * T, V] and [batch * T].
+Positions AllPositions(ir::Builder& builder, ir::Value* scores, ir::Value* labels) {
+  const int64_t classes = scores->type().dim(2).value();
+  return {builder.Op("Reshape", {scores, builder.Ints({-1, classes})}),
+          builder.Op("Reshape", {labels, builder.Ints({-1})})};
+}
+
+bool AreSequences(const ir::Value* scores, const ir::Value* labels) {
+  const ir::Type& s = scores->type();
+  const ir::Type& l = labels->type();
+  return s.rank() == 3 && l.rank() == 2 && IsInteger(l.dtype()) && s.dim(1) == l.dim(1) &&
+         s.dim(2).is_static();
+}
+
+ir::Value* MeanOfPositions(ir::Builder& builder, ir::Value* values, ir::Value* labels) {
+  return builder.Op("ReduceMean", {builder.ReshapeLike(values, labels), builder.Ints({1})},
+                    {{"keepdims", int64_t{0}}});
+}
+
+ir::Value* SoftmaxCrossEntropy(ir::Builder& builder, const std::string& what, ir::Value* output,
+                               ir::Value* target, double label_smoothing) {
+  const ir::Attributes attributes = {{"label_smoothing", label_smoothing}};
+  const ir::Type& logits = output->type();
+  if (AreSequences(output, target)) {
+    const Positions all = AllPositions(builder, output, target);
+    ir::Value* losses =
+        builder.Ops("ingot.SoftmaxCrossEntropy", {all.scores, all.labels}, 2, attributes)[0];
+    return MeanOfPositions(builder, losses, target);
+  }
+  const bool numbers = IsInteger(target->type().dtype());
+  if (logits.rank() != 2 && !(logits.rank() == 3 && numbers)) {
+    throw Error(ErrorCode::kInvalidInput, what +
+                                              " takes an output [batch, classes], or [batch, "
+                                              "length, classes] for sequences, got " +
+                                              ir::ToString(logits.dims()));
+  }
+  const bool column = target->type().rank() == 2 && target->type().dim(1) == ir::Dimension(1);
+  if (logits.rank() == 2 && numbers && column) {
+    target = builder.Op("Reshape", {target, builder.Ints({-1})});
+  } else if (logits.rank() == 3 ||
+             (numbers ? target->type().rank() != 1
+                      : target->type().rank() != 2 || !(target->type().dim(1) == logits.dim(1)))) {
+    const std::string wanted =
+        logits.rank() == 3
+            ? "class numbers [batch, " + logits.dim(1).ToString() + "]"
+            : "class numbers [batch] or probabilities " + ir::ToString(logits.dims());
+    throw Error(ErrorCode::kInvalidInput,
+                what + " takes " + wanted + " for an output " + ir::ToString(logits.dims()) +
+                    ", but the labels are " + target->type().ToString(),
+                IsFloat(target->type().dtype()) && column ? "for a CSV file set label_type: class"
+                : logits.rank() == 3 ? "put '- flatten' before the last dense layer"
+                                     : "");
+  }
+  if (!numbers && target->type().dtype() != logits.dtype()) {
+    target = builder.Op("Cast", {target}, {{"to", static_cast<int64_t>(logits.dtype())}});
+  }
+  return builder.Ops("ingot.SoftmaxCrossEntropy", {output, target}, 2, attributes)[0];
 }
 
 ir::Value* MatchTarget(ir::Builder& builder, const std::string& what, ir::Value* output,

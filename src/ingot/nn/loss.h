@@ -1,7 +1,8 @@
 // Losses: one value for each sample, whose mean over the batch is what training minimises.
 //
 //   softmax_cross_entropy  -log softmax(logits)[label]; labels are class numbers [batch] or
-//                          probabilities (one-hot) [batch, C]
+//                          probabilities (one-hot) [batch, C]; of sequences, labels [batch, T] and
+//                          an output [batch, T, C], the mean over the T positions
 //   binary_cross_entropy   from logits; targets in [0, 1] of the output's shape
 //   mse, mae, huber        mean over the elements of a sample
 #pragma once
@@ -33,6 +34,23 @@ struct Loss {
 Loss ReadLoss(const ConfigNode& node);
 std::vector<std::string> LossNames();
 std::vector<OptionHelp> LossHelp();
+
+// The cross-entropy [batch] of labels and scores as described above; `what` names who asks. Throws
+// Error(kInvalidInput) naming both shapes where they do not fit.
+ir::Value* SoftmaxCrossEntropy(ir::Builder& builder, const std::string& what, ir::Value* output,
+                               ir::Value* target, double label_smoothing);
+
+// Whether scores are [batch, T, C] and labels class numbers [batch, T].
+bool AreSequences(const ir::Value* scores, const ir::Value* labels);
+// All positions of such sequences one after another: scores [batch * T, C], labels [batch * T].
+struct Positions {
+  ir::Value* scores;
+  ir::Value* labels;
+};
+Positions AllPositions(ir::Builder& builder, ir::Value* scores, ir::Value* labels);
+// One value for each of those [batch * T] -> the mean over each sample's positions [batch];
+// `labels` are [batch, T].
+ir::Value* MeanOfPositions(ir::Builder& builder, ir::Value* values, ir::Value* labels);
 
 // `target` with the type and shape of `output`, for losses and metrics that compare elements:
 // [batch] becomes [batch, 1] where that is the output's shape. Throws Error(kInvalidInput) naming

@@ -1,6 +1,8 @@
 // The metrics and their options.
 #include "ingot/nn/metric.h"
 
+#include <numbers>
+
 #include "ingot/base/error.h"
 #include "ingot/base/named_node.h"
 #include "ingot/nn/loss.h"
@@ -28,6 +30,18 @@ const OptionTable<TopKOptions>& TopKTable() {
   return table;
 }
 
+const OptionTable<PlainOptions>& PerplexityTable() {
+  static const OptionTable<PlainOptions> table("perplexity",
+                                               "exp of the mean softmax cross-entropy");
+  return table;
+}
+
+const OptionTable<PlainOptions>& BitsPerByteTable() {
+  static const OptionTable<PlainOptions> table(
+      "bits_per_byte", "mean softmax cross-entropy in bits, where a label is a byte");
+  return table;
+}
+
 const OptionTable<PlainOptions>& MaeTable() {
   static const OptionTable<PlainOptions> table("mae", "mean absolute error");
   return table;
@@ -45,6 +59,11 @@ ir::Value* ToClassNumbers(ir::Builder& builder, ir::Value* x) {
 // Scores [batch, C] and class numbers [batch] of whatever forms output and target have.
 ir::Value* Hits(ir::Builder& builder, const std::string& what, int64_t k, ir::Value* output,
                 ir::Value* target) {
+  if (AreSequences(output, target)) {
+    const Positions all = AllPositions(builder, output, target);
+    ir::Value* hits = builder.Op("ingot.TopKHits", {all.scores, all.labels}, {{"k", k}});
+    return MeanOfPositions(builder, hits, target);
+  }
   const ir::Type& scores = output->type();
   const ir::Type& labels = target->type();
   const bool column = labels.rank() == 2 && labels.dim(1) == ir::Dimension(1);
@@ -78,6 +97,17 @@ ir::Value* BuildAccuracy(const PlainOptions&, ir::Builder& builder, ir::Value* o
 ir::Value* BuildTopK(const TopKOptions& options, ir::Builder& builder, ir::Value* output,
                      ir::Value* target) {
   return Hits(builder, "top_k", options.k, output, target);
+}
+
+ir::Value* BuildPerplexity(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+                           ir::Value* target) {
+  return SoftmaxCrossEntropy(builder, "perplexity", output, target, 0);
+}
+
+ir::Value* BuildBitsPerByte(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+                            ir::Value* target) {
+  ir::Value* nats = SoftmaxCrossEntropy(builder, "bits_per_byte", output, target, 0);
+  return builder.MulScalar(nats, 1 / std::numbers::ln2);
 }
 
 ir::Value* BuildMae(const PlainOptions&, ir::Builder& builder, ir::Value* output,
@@ -128,6 +158,8 @@ const std::vector<MetricKind>& Kinds() {
   static const std::vector<MetricKind> kinds = {
       Kind(AccuracyTable(), BuildAccuracy),
       Kind(TopKTable(), BuildTopK),
+      Kind(PerplexityTable(), BuildPerplexity),
+      Kind(BitsPerByteTable(), BuildBitsPerByte),
       Kind(MaeTable(), BuildMae),
       Kind(RmseTable(), BuildRmse),
   };

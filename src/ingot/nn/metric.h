@@ -1,10 +1,12 @@
 // Metrics: one value for each sample, summed over a data set and divided by the number of samples.
 //
 //   accuracy  1 where the class with the largest score is the label (two classes from one logit:
-//             where its sign is)
+//             where its sign is). Of sequences [batch, T] the share of positions, as in top_k
 //   top_k     1 where the label is among the k largest scores; called "top_5" in reports
-//   mae       absolute error, mean over the elements of a sample
-//   rmse      squared error, mean over the elements of a sample; the root is taken of the mean over
+//   perplexity  softmax cross-entropy (loss.h); exp is taken of the mean over all samples
+//   bits_per_byte  the same in bits: perplexity = 2 ^ bits_per_byte. Bits for a byte where a label
+//   is one mae       absolute error, mean over the elements of a sample rmse      squared error,
+//   mean over the elements of a sample; the root is taken of the mean over
 //             all samples
 #pragma once
 

@@ -113,8 +113,9 @@ class NetworkBuilder {
 
   void CheckClasses(const Loss& loss, const ir::Value* scores) {
     if (loss.name != "softmax_cross_entropy" || options_.y.classes == 0) return;
-    if (scores->type().rank() != 2 || !scores->type().dim(1).is_static()) return;
-    const int64_t outputs = scores->type().dim(1).value();
+    const int rank = scores->type().rank();
+    if (rank < 2 || rank > 3 || !scores->type().dim(-1).is_static()) return;
+    const int64_t outputs = scores->type().dim(-1).value();
     if (outputs >= options_.y.classes) return;
     throw AtNode(options_.loss, Error(ErrorCode::kInvalidInput,
                                       last_layer_ + " gives " + output_->type().ToString() +

@@ -178,9 +178,12 @@ TEST(NetworkTest, ShapesThatDoNotFitNameBothLayersAndShapes) {
   EXPECT_THAT(error.message(), HasSubstr("job.yaml:1"));
   error = Thrown({.layers = "[{dense: 3}]", .x = {DType::kF32, Shape{28, 28}}});
   EXPECT_THAT(error.message(),
-              HasSubstr("layer 0 (dense 3) after the data, which gives f32[batch, 28, 28]: dense "
-                        "takes [batch, features], got [batch, 28, 28]"));
-  EXPECT_EQ(error.hint(), "put '- flatten' before it");
+              HasSubstr("loss after layer 0 (dense 3), which gives f32[batch, 28, 3]: "
+                        "softmax_cross_entropy takes class numbers [batch, 28] for an output "
+                        "[batch, 28, 3], but the labels are i64[batch]"));
+  EXPECT_EQ(error.hint(), "put '- flatten' before the last dense layer");
+  error = Thrown({.layers = "[{dense: 3}]", .x = {DType::kF32, Shape{}}});
+  EXPECT_THAT(error.message(), HasSubstr("dense takes [batch, ..., features], got [batch]"));
 }
 
 TEST(NetworkTest, OutputsThatDoNotFitLossOrMetric) {

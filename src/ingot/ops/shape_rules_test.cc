@@ -88,7 +88,11 @@ TEST_F(ShapeRules, ReshapeKeepsTheBatch) {
   EXPECT_EQ(TypeOf("Reshape", {x, Ints({0, -1})}), "f32[batch, 784]");
   EXPECT_EQ(TypeOf("Reshape", {x, Ints({-1, 784})}), "f32[batch, 784]");
   EXPECT_EQ(TypeOf("Reshape", {x, Ints({0, 1, 784})}), "f32[batch, 1, 784]");
-  EXPECT_EQ(TypeOf("Reshape", {x, Ints({-1})}), "f32[?]");
+  EXPECT_EQ(TypeOf("Reshape", {x, Ints({-1})}), "f32[batch*784]");
+  EXPECT_EQ(TypeOf("Reshape", {x, Ints({-1, 28})}), "f32[batch*28, 28]");
+  EXPECT_EQ(TypeOf("Reshape", {Input({"batch*28", 28}), Ints({-1, 28, 28})}), "f32[batch, 28, 28]");
+  EXPECT_EQ(TypeOf("Reshape", {Input({"batch*28", 28}), Ints({-1, 14})}), "f32[batch*56, 14]");
+  EXPECT_EQ(TypeOf("Reshape", {Input({"batch*28"}), Ints({-1, 56})}), "f32[?, 56]");
   EXPECT_EQ(TypeOf("Reshape", {Input({6, 4}), Ints({3, -1, 2})}), "f32[3, 4, 2]");
   EXPECT_EQ(TypeOf("Reshape", {x, Input({2}, DType::kI64)}), "f32[?, ?]");
   EXPECT_EQ(TypeOf("Reshape", {x, Input({"n"}, DType::kI64)}), "f32[...]");

@@ -52,13 +52,17 @@ std::string_view WithoutPrefix(std::string_view metric) {
 
 bool LargerIsBetter(std::string_view metric) {
   const std::string_view name = WithoutPrefix(metric);
-  return name != "loss" && name != "mae" && name != "mse" && name != "rmse";
+  static constexpr std::string_view kErrors[] = {"loss", "mae",        "mse",
+                                                 "rmse", "perplexity", "bits_per_byte"};
+  return std::find(std::begin(kErrors), std::end(kErrors), name) == std::end(kErrors);
 }
 
 double MetricFromSum(std::string_view metric, double sum, double weight) {
   if (weight == 0) return kUndefined;
   const double mean = sum / weight;
-  return WithoutPrefix(metric) == "rmse" ? std::sqrt(mean) : mean;
+  const std::string_view name = WithoutPrefix(metric);
+  if (name == "rmse") return std::sqrt(mean);
+  return name == "perplexity" ? std::exp(mean) : mean;
 }
 
 ClassificationMetrics::ClassificationMetrics(int64_t classes, int64_t k)

@@ -16,11 +16,12 @@
 namespace ingot::train {
 
 // True where a larger value of the metric is better ("accuracy", "top_5", "auc"); false for losses
-// and errors ("loss", "mae", "rmse"). A prefix such as "validation_" does not matter.
+// and errors ("loss", "mae", "rmse", "perplexity"). A prefix such as "validation_" does not matter.
 bool LargerIsBetter(std::string_view metric);
 
 // The value of a metric over samples whose per-sample values add up to `sum`: sum / weight, and its
-// square root for "rmse" (whose per-sample value is the squared error). NaN where weight is 0.
+// square root for "rmse" (whose per-sample value is the squared error), its exp for "perplexity"
+// (whose per-sample value is the cross-entropy). NaN where weight is 0.
 double MetricFromSum(std::string_view metric, double sum, double weight);
 
 // The scores of one class. Precision, recall and F1 are 0 where they are 0/0, as scikit-learn

@@ -1,6 +1,7 @@
-// dense: a fully connected layer.
+// dense: a fully connected layer, over the last axis.
 #include "ingot/base/error.h"
 #include "ingot/nn/layers/layers.h"
+#include "ingot/nn/layers/product.h"
 
 namespace ingot::nn {
 
@@ -16,7 +17,7 @@ struct DenseOptions {
 
 const OptionTable<DenseOptions>& DenseTable() {
   static const auto table =
-      OptionTable<DenseOptions>("dense", "fully connected: activation(x W + b)")
+      OptionTable<DenseOptions>("dense", "fully connected, over the last axis: activation(x W + b)")
           .Add("units", &DenseOptions::units, "width of the output", AtLeast(1))
           .AddChoice("activation", &DenseOptions::activation, "applied to the result",
                      ActivationNames())
@@ -35,22 +36,21 @@ std::string Describe(const DenseOptions& options) {
 }
 
 ir::Value* Build(const DenseOptions& options, LayerContext& context, ir::Value* x) {
-  if (x->type().rank() != 2 || !x->type().dim(1).is_static()) {
+  if (x->type().rank() < 2 || !x->type().dim(-1).is_static()) {
     throw Error(ErrorCode::kInvalidInput,
-                "dense takes [batch, features], got " + ir::ToString(x->type().dims()),
-                x->type().rank() > 2 ? "put '- flatten' before it" : "");
+                "dense takes [batch, ..., features], got " + ir::ToString(x->type().dims()));
   }
-  const int64_t in = x->type().dim(1).value();
+  const int64_t in = x->type().dim(-1).value();
   const Fans fans{in, options.units};
-  std::vector<ir::Value*> inputs = {
-      x, context.AddParameter("weight", Shape{in, options.units},
-                              ReadInitializer(options.kernel_initializer), fans)};
+  ir::Value* weight = context.AddParameter("weight", Shape{in, options.units},
+                                           ReadInitializer(options.kernel_initializer), fans);
+  ir::Value* bias = nullptr;
   if (options.bias) {
-    inputs.push_back(context.AddParameter("bias", Shape{options.units},
-                                          ReadInitializer(options.bias_initializer), fans));
+    bias = context.AddParameter("bias", Shape{options.units},
+                                ReadInitializer(options.bias_initializer), fans);
   }
-  ir::Value* y = context.builder().Op("Gemm", std::move(inputs));
-  return ApplyActivation(context.builder(), options.activation, y);
+  return ApplyActivation(context.builder(), options.activation,
+                         Product(context.builder(), x, weight, bias));
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ LayerKind RepeatLayer();
 LayerKind ResidualLayer();
 LayerKind BranchLayer();
 
-// x [batch, in] -> activation(x W + b) [batch, units]; W "weight" [in, units], b "bias" [units].
+// x [batch, ..., in] -> activation(x W + b) [batch, ..., units]; W "weight" [in, units], b "bias"
+// [units].
 LayerKind DenseLayer();
 // [batch, ...] -> [batch, n].
 LayerKind FlattenLayer();

@@ -1,8 +1,10 @@
 // Shapes: Reshape, Flatten, Squeeze, Unsqueeze, Shape, Size, Expand.
 //
 // Symbolic extents survive where it is sure what they become: Reshape of [batch, 28, 28] by [0, -1]
-// or [-1, 784], and Flatten, give [batch, 784].
+// or [-1, 784], and Flatten, give [batch, 784]. A multiple of a symbol is a symbol too: [batch, 16,
+// 64] by [-1, 64] gives [batch*16, 64], and that by [-1, 16, 64] gives [batch, 16, 64] again.
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <string>
 
@@ -65,6 +67,26 @@ std::string ToText(const std::vector<int64_t>& values) {
               "cannot reshape " + x.ToString() + " to " + ToText(target) + ": " + reason);
 }
 
+// "batch*16" as ("batch", 16), "batch" as ("batch", 1).
+struct Multiple {
+  std::string symbol;
+  int64_t factor = 1;
+
+  explicit Multiple(const std::string& text) : symbol(text) {
+    const size_t star = text.rfind('*');
+    if (star == std::string::npos) return;
+    int64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, fault] = std::from_chars(text.data() + star + 1, end, value);
+    if (fault != std::errc() || stop != end || value < 1) return;
+    symbol = text.substr(0, star);
+    factor = value;
+  }
+  std::string ToString() const {
+    return factor == 1 ? symbol : symbol + "*" + std::to_string(factor);
+  }
+};
+
 // The extent that -1 stands for: `rest` are the extents of x that no 0 copied, `known` the product
 // of the target's numbers.
 Dimension SolveMinusOne(const Type& x, const std::vector<int64_t>& target, const Dimensions& rest,
@@ -87,7 +109,14 @@ Dimension SolveMinusOne(const Type& x, const std::vector<int64_t>& target, const
     return product / known;
   }
   if (product == 0) return int64_t{0};
-  return symbols.size() == 1 && product == known ? symbols[0] : Dimension();
+  if (symbols.size() != 1) return Dimension();
+  if (product == known) return symbols[0];
+  if (!symbols[0].is_symbolic()) return Dimension();
+  Multiple multiple(symbols[0].symbol());
+  if (__builtin_mul_overflow(multiple.factor, product, &multiple.factor)) return Dimension();
+  if (multiple.factor % known != 0) return Dimension();
+  multiple.factor /= known;
+  return Dimension(multiple.ToString());
 }
 
 // Throws where the number of elements surely differs.
