@@ -258,23 +258,22 @@ OpDefinition LayerNormalization() {
   op.infer = InferForward;
   op.reference = ForwardReference<true>;
   op.gradient = Gradient<true>;
-  op.cases = {OpCase{.name = "by_hand",
-                     .inputs = {Floats({2, 2}, {1, 3, 7, 5}), Floats({2}, {2, 3}),
-                                Floats({2}, {10, 20})},
-                     .attributes = {{"epsilon", 3.0}},
-                     .expected = {{9, 21.5, 11, 18.5}, {2, 6}, {0.5, 0.5}},
-                     .outputs = 3},
-              Random("rows", {Uniform({3, 7}, -2, 3), Uniform({7}), Uniform({7})}, -1),
-              Random("no_bias", {Uniform({3, 5}), Uniform({5})}, -1),
-              Random("absent_bias", {Uniform({3, 5}), Uniform({5}), Absent()}, 1),
-              Random("two_axes", {Uniform({3, 2, 5}), Uniform({2, 5}), Uniform({2, 5})}, 1),
-              Random("tokens", {Uniform({2, 3, 9}), Uniform({9}), Uniform({9})}, 2),
-              Random("statistics", {Uniform({4, 6}), Uniform({6}), Uniform({6})}, -1, true, 3),
-              Random("no_rows", {Uniform({0, 4}), Uniform({4}), Uniform({4})}, -1),
-              Random("far_from_zero", {Uniform({5, 33}, 99, 101), Uniform({33}), Uniform({33})},
-                     -1, false, 3),
-              Random("wide", {Uniform({17, 384}, -3, 3), Uniform({384}), Uniform({384})}, -1, false,
-                     3)};
+  op.cases = {
+      OpCase{.name = "by_hand",
+             .inputs = {Floats({2, 2}, {1, 3, 7, 5}), Floats({2}, {2, 3}), Floats({2}, {10, 20})},
+             .attributes = {{"epsilon", 3.0}},
+             .expected = {{9, 21.5, 11, 18.5}, {2, 6}, {0.5, 0.5}},
+             .outputs = 3},
+      Random("rows", {Uniform({3, 7}, -2, 3), Uniform({7}), Uniform({7})}, -1),
+      Random("no_bias", {Uniform({3, 5}), Uniform({5})}, -1),
+      Random("absent_bias", {Uniform({3, 5}), Uniform({5}), Absent()}, 1),
+      Random("two_axes", {Uniform({3, 2, 5}), Uniform({2, 5}), Uniform({2, 5})}, 1),
+      Random("tokens", {Uniform({2, 3, 9}), Uniform({9}), Uniform({9})}, 2),
+      Random("statistics", {Uniform({4, 6}), Uniform({6}), Uniform({6})}, -1, true, 3),
+      Random("no_rows", {Uniform({0, 4}), Uniform({4}), Uniform({4})}, -1),
+      Random("far_from_zero", {Uniform({5, 33}, 99, 101), Uniform({33}), Uniform({33})}, -1, false,
+             3),
+      Random("wide", {Uniform({17, 384}, -3, 3), Uniform({384}), Uniform({384})}, -1, false, 3)};
   // Cancellation in X - mean: f32 holds 100 to 4e-6.
   op.cases[8].tolerance = 2e-5;
   return op;
