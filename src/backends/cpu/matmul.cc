@@ -199,6 +199,12 @@ void RunPanel(const MatMulArguments& arguments, size_t vectors, const float* pan
   RunRows<NV>(arguments, panel, stride, column, columns, entries);
 }
 
+bool HasManyZeroColumnsImpl(const MatMulArguments& arguments) {
+  return arguments.a_column_stride == 1 &&
+         HasZeroColumns(arguments.a, arguments.a_row_stride,
+                        std::min<size_t>(kTileRows, arguments.m), arguments.k);
+}
+
 void MatMulImpl(const MatMulArguments& arguments) {
   const size_t lanes = hn::Lanes(FloatTag());
   auto* entries = reinterpret_cast<uint32_t*>(arguments.scratch);
@@ -402,6 +408,7 @@ HWY_AFTER_NAMESPACE();
 namespace ingot::cpu {
 
 HWY_EXPORT(MatMulImpl);
+HWY_EXPORT(HasManyZeroColumnsImpl);
 HWY_EXPORT(ShardMatMulTileImpl);
 HWY_EXPORT(TreeSumImpl);
 
@@ -416,6 +423,10 @@ size_t MatMulScratchFloats(size_t n, size_t k, bool b_transposed) {
 
 void MatMul(const MatMulArguments& arguments) {
   HWY_DYNAMIC_DISPATCH(MatMulImpl)(arguments);
+}
+
+bool HasManyZeroColumns(const MatMulArguments& arguments) {
+  return HWY_DYNAMIC_DISPATCH(HasManyZeroColumnsImpl)(arguments);
 }
 
 void ShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n,

@@ -42,6 +42,9 @@ constexpr size_t ListWords(size_t count) { return (count + kMostLanes + 32 + 15)
 size_t MatMulScratchFloats(size_t n, size_t k, bool b_transposed);
 
 void MatMul(const MatMulArguments& arguments);
+// Whether so many columns of the left side are zero in its first rows that MatMul, which skips
+// those, is best whatever the shape.
+bool HasManyZeroColumns(const MatMulArguments& arguments);
 
 // One shard's part of a weight gradient: x [rows, m], d [rows, n].
 struct ShardProduct {

@@ -1,6 +1,10 @@
-// MatMul, Gemm and ingot.FusedMatMul of f32 matrices on the register-tiled products.
+// MatMul, Gemm and ingot.FusedMatMul of f32 on the register-tiled products: small ones in place,
+// large ones blocked. A MatMul of more than two axes is one product for each of the leading indices,
+// or one product of all rows where the right side is a matrix.
+#include <algorithm>
 #include <map>
 
+#include "backends/cpu/blocked_matmul.h"
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/matmul.h"
 #include "ingot/ir/op.h"
@@ -12,39 +16,118 @@ struct Plan {
   MatMulArguments arguments;  // without pointers
   bool has_bias = false;
   int gradient_input = -1;
+  // Where each of the products reads, in elements; the results are dense, one after the other.
+  std::vector<size_t> a_offsets = {0};
+  std::vector<size_t> b_offsets = {0};
 };
 
 class MatMulKernel : public runtime::Kernel {
  public:
-  MatMulKernel(Plan plan, size_t output) : plan_(plan), output_(output) {}
+  MatMulKernel(Plan plan, size_t output)
+      : plan_(std::move(plan)),
+        output_(output),
+        blocked_(IsBlockedProduct(plan_.arguments.m, plan_.arguments.n, plan_.arguments.k,
+                                  plan_.arguments.b_transposed)) {}
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
     MatMulArguments arguments = plan_.arguments;
-    arguments.a = static_cast<const float*>(operands[0]);
-    arguments.b = static_cast<const float*>(operands[1]);
+    const auto* a = static_cast<const float*>(operands[0]);
+    const auto* b = static_cast<const float*>(operands[1]);
+    auto* c = static_cast<float*>(operands[output_]);
     if (plan_.has_bias) arguments.bias = static_cast<const float*>(operands[2]);
     if (plan_.gradient_input >= 0) {
       arguments.gradient_of =
           static_cast<const float*>(operands[static_cast<size_t>(plan_.gradient_input)]);
     }
-    arguments.c = static_cast<float*>(operands[output_]);
     arguments.scratch = reinterpret_cast<float*>(scratch);
-    MatMul(arguments);
+    for (size_t i = 0; i < plan_.a_offsets.size(); ++i) {
+      arguments.a = a + plan_.a_offsets[i];
+      arguments.b = b + plan_.b_offsets[i];
+      arguments.c = c + i * arguments.m * arguments.n;
+      // Both give the same bits: what is skipped is zero.
+      if (blocked_ && !HasManyZeroColumns(arguments)) {
+        BlockedMatMul(arguments);
+      } else {
+        MatMul(arguments);
+      }
+    }
   }
   size_t scratch_bytes() const override {
     const MatMulArguments& a = plan_.arguments;
-    return MatMulScratchFloats(a.n, a.k, a.b_transposed) * sizeof(float);
+    size_t floats = MatMulScratchFloats(a.n, a.k, a.b_transposed);
+    if (blocked_) floats = std::max(floats, BlockedMatMulScratchFloats(a.m, a.n, a.k));
+    return floats * sizeof(float);
   }
-  std::string name() const override { return "matmul_f32"; }
+  std::string name() const override { return blocked_ ? "blocked_matmul_f32" : "matmul_f32"; }
 
  private:
   Plan plan_;
   size_t output_;
+  bool blocked_;
 };
 
-bool IsMatrix(const ir::Value* value) {
+bool IsStaticF32(const ir::Value* value) {
   return value != nullptr && value->type().is_static() && value->type().dtype() == DType::kF32 &&
-         value->type().rank() == 2;
+         value->type().rank() >= 2;
+}
+
+bool IsMatrix(const ir::Value* value) {
+  return IsStaticF32(value) && value->type().rank() == 2;
+}
+
+// Elements between neighbours of each leading axis of `shape`, aligned to `axes` of them on the
+// right; 0 where the axis is absent or has one element.
+std::vector<size_t> LeadingStrides(const Shape& shape, size_t axes) {
+  std::vector<size_t> strides(axes, 0);
+  const auto own = static_cast<size_t>(shape.rank() - 2);
+  auto stride = static_cast<size_t>(shape[shape.rank() - 1] * shape[shape.rank() - 2]);
+  for (size_t i = own; i-- > 0;) {
+    const auto extent = static_cast<size_t>(shape[static_cast<int>(i)]);
+    if (extent > 1) strides[axes - own + i] = stride;
+    stride *= extent;
+  }
+  return strides;
+}
+
+// A product for each index of the leading axes of `c`.
+void PlanBatch(const Shape& a, const Shape& b, const Shape& c, Plan& plan) {
+  const auto axes = static_cast<size_t>(c.rank() - 2);
+  const std::vector<size_t> a_strides = LeadingStrides(a, axes);
+  const std::vector<size_t> b_strides = LeadingStrides(b, axes);
+  for (size_t axis = 0; axis < axes; ++axis) {
+    std::vector<size_t> a_next, b_next;
+    for (size_t i = 0; i < plan.a_offsets.size(); ++i) {
+      for (size_t j = 0; j < static_cast<size_t>(c[static_cast<int>(axis)]); ++j) {
+        a_next.push_back(plan.a_offsets[i] + j * a_strides[axis]);
+        b_next.push_back(plan.b_offsets[i] + j * b_strides[axis]);
+      }
+    }
+    plan.a_offsets = std::move(a_next);
+    plan.b_offsets = std::move(b_next);
+  }
+}
+
+// MatMul with more than two axes on a side.
+KernelPointer MakeBatchedKernel(const ir::Node& node) {
+  if (node.op_type() != "MatMul" || !IsStaticF32(node.input(0)) || !IsStaticF32(node.input(1))) {
+    return nullptr;
+  }
+  const Shape a = node.input(0)->type().shape();
+  const Shape b = node.input(1)->type().shape();
+  Plan plan;
+  MatMulArguments& arguments = plan.arguments;
+  arguments.m = static_cast<size_t>(a[a.rank() - 2]);
+  arguments.k = static_cast<size_t>(a[a.rank() - 1]);
+  arguments.n = static_cast<size_t>(b[b.rank() - 1]);
+  if (b.rank() == 2) {
+    for (int axis = 0; axis + 2 < a.rank(); ++axis) arguments.m *= static_cast<size_t>(a[axis]);
+  } else {
+    PlanBatch(a, b, node.output()->type().shape(), plan);
+  }
+  arguments.a_row_stride = arguments.k;
+  arguments.b_stride = arguments.n;
+  arguments.c_stride = arguments.n;
+  return std::make_shared<MatMulKernel>(std::move(plan), node.inputs().size());
 }
 
 bool FindEpilogue(const ir::Node& node, Epilogue& epilogue) {
@@ -76,7 +159,7 @@ bool PlanBias(const ir::Node& node, int64_t n, Plan& plan) {
 }  // namespace
 
 KernelPointer MakeMatMulKernel(const ir::Node& node) {
-  if (!IsMatrix(node.input(0)) || !IsMatrix(node.input(1))) return nullptr;
+  if (!IsMatrix(node.input(0)) || !IsMatrix(node.input(1))) return MakeBatchedKernel(node);
   bool trans_a = false;
   bool trans_b = false;
   Plan plan;
