@@ -1,8 +1,10 @@
 // Networks from layer lists: graphs, shapes, names, and the messages for what does not fit.
 #include "ingot/nn/network.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numbers>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -153,6 +155,16 @@ TEST(NetworkTest, EveryActivationComputes) {
       {"sigmoid", [](double v) { return 1 / (1 + std::exp(-v)); }},
       {"tanh", [](double v) { return std::tanh(v); }},
       {"gelu", [](double v) { return v * 0.5 * std::erfc(-v / std::sqrt(2.0)); }},
+      {"gelu_tanh",
+       [](double v) {
+         return v * 0.5 *
+                (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (v + 0.044715 * v * v * v)));
+       }},
+      {"swish", [](double v) { return v / (1 + std::exp(-v)); }},
+      {"hard_swish", [](double v) { return v * std::clamp(v / 6 + 0.5, 0.0, 1.0); }},
+      {"mish", [](double v) { return v * std::tanh(std::log1p(std::exp(v))); }},
+      {"softplus", [](double v) { return std::log1p(std::exp(v)); }},
+      {"prelu: 0.3", [](double v) { return v > 0 ? v : 0.3 * v; }},
       {"leaky_relu: {alpha: 0.3}", [](double v) { return v > 0 ? v : 0.3 * v; }},
       {"elu: 2", [](double v) { return v > 0 ? v : 2 * std::expm1(v); }},
       {"softmax", [](double v) { return std::exp(v) / (std::exp(-0.5) + std::exp(2.0)); }},

@@ -55,6 +55,12 @@ const Table& GeluTable() {
   return table;
 }
 
+const Table& GeluTanhTable() {
+  static const Table table("gelu_tanh",
+                           "gelu by its usual approximation: gelu: {approximate: tanh}");
+  return table;
+}
+
 const Table& SoftmaxTable() {
   static const auto table = Table("softmax", "exp(x) / sum(exp(x)) along an axis")
                                 .Add("axis", &ActivationOptions::axis, "not 0, which is the batch");
@@ -67,7 +73,27 @@ const Table& LogSoftmaxTable() {
   return table;
 }
 
-// The ONNX op of an activation with its attributes.
+const Table& SwishTable() {
+  static const Table table("swish", "x / (1 + exp(-x)), also called SiLU");
+  return table;
+}
+
+const Table& HardSwishTable() {
+  static const Table table("hard_swish", "x times x / 6 + 1 / 2 cut to [0, 1]");
+  return table;
+}
+
+const Table& MishTable() {
+  static const Table table("mish", "x tanh(log(1 + exp(x)))");
+  return table;
+}
+
+const Table& SoftplusTable() {
+  static const Table table("softplus", "log(1 + exp(x))");
+  return table;
+}
+
+// The ONNX op of an activation with its attributes, or the ops that ONNX defines it by.
 ir::Value* Apply(ir::Builder& builder, const std::string& name, const ActivationOptions& options,
                  ir::Value* x) {
   if (name == "relu") return builder.Op("Relu", {x});
@@ -76,8 +102,17 @@ ir::Value* Apply(ir::Builder& builder, const std::string& name, const Activation
   if (name == "leaky_relu") return builder.Op("LeakyRelu", {x}, {{"alpha", options.leaky_alpha}});
   if (name == "elu") return builder.Op("Elu", {x}, {{"alpha", options.elu_alpha}});
   if (name == "gelu") return builder.Op("Gelu", {x}, {{"approximate", options.approximate}});
+  if (name == "gelu_tanh") return builder.Op("Gelu", {x}, {{"approximate", std::string("tanh")}});
   if (name == "softmax") return builder.Op("Softmax", {x}, {{"axis", options.axis}});
   if (name == "log_softmax") return builder.Op("LogSoftmax", {x}, {{"axis", options.axis}});
+  if (name == "swish") return builder.Mul(x, builder.Op("Sigmoid", {x}));
+  if (name == "hard_swish") {
+    return builder.Mul(x, builder.Op("HardSigmoid", {x}, {{"alpha", 1.0 / 6}, {"beta", 0.5}}));
+  }
+  if (name == "mish") {
+    return builder.Mul(x, builder.Op("Tanh", {builder.Op("Softplus", {x})}));
+  }
+  if (name == "softplus") return builder.Op("Softplus", {x});
   INGOT_ASSERT(name == "none", "unknown activation " + name);
   return x;
 }
@@ -112,8 +147,10 @@ LayerKind Activation(const Table& table) {
 
 std::vector<LayerKind> ActivationLayers() {
   std::vector<LayerKind> kinds;
-  for (const Table* table : {&ReluTable(), &SigmoidTable(), &TanhTable(), &GeluTable(),
-                             &LeakyReluTable(), &EluTable(), &SoftmaxTable(), &LogSoftmaxTable()}) {
+  for (const Table* table :
+       {&ReluTable(), &SigmoidTable(), &TanhTable(), &GeluTable(), &GeluTanhTable(), &SwishTable(),
+        &HardSwishTable(), &MishTable(), &SoftplusTable(), &LeakyReluTable(), &EluTable(),
+        &SoftmaxTable(), &LogSoftmaxTable()}) {
     kinds.push_back(Activation(*table));
   }
   return kinds;

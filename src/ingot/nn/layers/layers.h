@@ -25,7 +25,39 @@ LayerKind FlattenLayer();
 LayerKind ReshapeLayer();
 // Zeroes elements at random while training, scaling the others by 1 / (1 - ratio).
 LayerKind DropoutLayer();
-// relu, sigmoid, tanh, gelu, leaky_relu, elu, softmax, log_softmax.
+// A rectifier with trained slopes: "slope" [C, 1, 1] for pictures, [n] for vectors and sequences.
+LayerKind PReluLayer();
+
+// Tokens [batch, ...] -> vectors [batch, ..., width]; "weight" [vocabulary, width].
+LayerKind EmbeddingLayer();
+// x [batch, T, width] + "weight" [T, width].
+LayerKind PositionEmbeddingLayer();
+// x [batch, ..., width] -> [batch, ..., vocabulary] by the transposed table of an embedding.
+LayerKind TiedDenseLayer();
+// One place of an axis; sum, mean or largest along an axis: the axis is gone then.
+LayerKind SelectLayer();
+LayerKind ReduceLayer();
+// [batch, C, H, W] -> [batch, patches, C * size * size].
+LayerKind PatchifyLayer();
+// Zeros around the last axes.
+LayerKind PadLayer();
+// x [batch, ..., n] -> the same shape; "up.weight" [n, hidden], "down.weight" [hidden, n], their
+// biases; "gate.weight" [n, hidden] of swiglu.
+LayerKind FeedForwardLayer();
+LayerKind SwigluLayer();
+
+// x [batch, C, spatial...] -> [batch, filters, spatial'...]; "weight" [filters, C / groups,
+// kernel...], of conv_transpose [C, filters / groups, kernel...]; "bias" [filters].
+LayerKind ConvLayer();
+LayerKind ConvTransposeLayer();
+// max_pool, average_pool: [batch, C, spatial...] -> [batch, C, spatial'...];
+// global_average_pool: -> [batch, C].
+std::vector<LayerKind> PoolingLayers();
+// layer_norm, rms_norm: the same shape; "scale" and "bias" [n] of the last axis.
+std::vector<LayerKind> LastAxisNormLayers();
+
+// relu, sigmoid, tanh, gelu, gelu_tanh, swish, hard_swish, mish, softplus, leaky_relu, elu,
+// softmax, log_softmax.
 std::vector<LayerKind> ActivationLayers();
 
 // The activations by name with their default options, and "none", for the option `activation` of

@@ -15,6 +15,16 @@ const LayerRegistry& StandardLayers() {
     layers.Add(FlattenLayer());
     layers.Add(ReshapeLayer());
     layers.Add(DropoutLayer());
+    layers.Add(PReluLayer());
+    layers.Add(EmbeddingLayer());
+    layers.Add(PositionEmbeddingLayer());
+    layers.Add(TiedDenseLayer());
+    layers.Add(SelectLayer());
+    layers.Add(ReduceLayer());
+    layers.Add(PatchifyLayer());
+    layers.Add(PadLayer());
+    layers.Add(FeedForwardLayer());
+    layers.Add(SwigluLayer());
     for (LayerKind& kind : ActivationLayers()) layers.Add(std::move(kind));
     return layers;
   }();

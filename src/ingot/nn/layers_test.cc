@@ -1,0 +1,150 @@
+// The layers of sequences, pictures and tables: shapes, parameters, values and messages.
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ingot/nn/network_test_util.h"
+
+namespace ingot::nn {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Spec Tokens(const std::string& layers, int64_t length) {
+  return {.layers = layers, .loss = "", .x = {DType::kI64, Shape{length}}};
+}
+
+std::string OutputType(const Spec& spec) {
+  return Build(spec).output("output")->type().ToString();
+}
+
+std::vector<double> Values(const Spec& spec, const Tensor& x) {
+  return Evaluate(Build(spec), x, {}).at("output").ToDoubles();
+}
+
+std::vector<double> Parameter(const Network& network, size_t index) {
+  return InitialValue(network.parameters[index], 1).ToDoubles();
+}
+
+TEST(LayersTest, EmbeddingsAndPositions) {
+  const Network network = Build(
+      Tokens("[{embedding: {vocabulary: 5, width: 2}, name: tokens}, position_embedding]", 3));
+  EXPECT_EQ(network.output("output")->type().ToString(), "f32[batch, 3, 2]");
+  EXPECT_EQ(network.parameters[0].name, "tokens.weight");
+  const std::vector<double> table = Parameter(network, 0);
+  const std::vector<double> places = Parameter(network, 1);
+  const std::vector<double> out =
+      Evaluate(network, Tensor::Of<int64_t>({1, 3}, {4, 0, 4}), {}).at("output").ToDoubles();
+  const size_t tokens[] = {4, 0, 4};
+  for (size_t t = 0; t < 3; ++t) {
+    for (size_t c = 0; c < 2; ++c) {
+      EXPECT_NEAR(out[2 * t + c], table[2 * tokens[t] + c] + places[2 * t + c], 1e-6);
+    }
+  }
+}
+
+TEST(LayersTest, TiedDenseUsesTheTableOfTheEmbedding) {
+  const Network network = Build(
+      Tokens("[{embedding: {vocabulary: 5, width: 2}, name: tokens}, tied_dense: tokens]", 1));
+  ASSERT_EQ(network.parameters.size(), 1u);
+  const std::vector<double> w = Parameter(network, 0);
+  const std::vector<double> out =
+      Evaluate(network, Tensor::Of<int64_t>({1, 1}, {3}), {}).at("output").ToDoubles();
+  ASSERT_EQ(out.size(), 5u);
+  for (size_t v = 0; v < 5; ++v) {
+    EXPECT_NEAR(out[v], w[6] * w[2 * v] + w[7] * w[2 * v + 1], 1e-6);
+  }
+  const Error error = Thrown(Tokens("[{embedding: {vocabulary: 5, width: 2}}, tied_dense: t]", 1));
+  EXPECT_THAT(error.message(), HasSubstr("no layer before it has a parameter 't.weight'"));
+  EXPECT_THAT(error.hint(), HasSubstr("name: t"));
+  EXPECT_THAT(Thrown(Tokens("[{embedding: {vocabulary: 5, width: 2}, name: t}, {dense: 3}, "
+                            "tied_dense: t]",
+                            1))
+                  .message(),
+              HasSubstr("the input is f32[batch, 1, 3], but 't.weight' is f32[5, 2]"));
+}
+
+TEST(LayersTest, MatrixFactorisationIsExpressible) {
+  const Network network = Build(Tokens(
+      "[{branch: {branches: [[{select: 0}, {embedding: {vocabulary: 5, width: 3}}], [{select: 1}, "
+      "{embedding: {vocabulary: 7, width: 3}}]], join: multiply}}, reduce]",
+      2));
+  EXPECT_EQ(network.output("output")->type().ToString(), "f32[batch]");
+  const std::vector<double> users = Parameter(network, 0);
+  const std::vector<double> items = Parameter(network, 1);
+  double dot = 0;
+  for (size_t c = 0; c < 3; ++c) dot += users[3 * 4 + c] * items[3 * 6 + c];
+  EXPECT_NEAR(
+      Evaluate(network, Tensor::Of<int64_t>({1, 2}, {4, 6}), {}).at("output").ToDoubles()[0], dot,
+      1e-6);
+}
+
+TEST(LayersTest, SelectAndReduce) {
+  const Tensor x = Tensor::Of<float>({1, 2, 3}, {1, 2, 3, 4, 5, 9});
+  const auto values = [&](const std::string& layers) {
+    return Values({.layers = layers, .loss = "", .x = {DType::kF32, Shape{2, 3}}}, x);
+  };
+  EXPECT_THAT(values("[{select: -1}]"), ElementsAre(4, 5, 9));
+  EXPECT_THAT(values("[{select: {index: 1, axis: 2}}]"), ElementsAre(2, 5));
+  EXPECT_THAT(values("[reduce]"), ElementsAre(6, 18));
+  EXPECT_THAT(values("[{reduce: {by: mean, axis: 1}}]"), ElementsAre(2.5, 3.5, 6));
+  EXPECT_THAT(values("[{reduce: max}]"), ElementsAre(3, 9));
+  Spec spec{.layers = "[{select: 2}]", .loss = "", .x = {DType::kF32, Shape{2, 3}}};
+  EXPECT_THAT(Thrown(spec).message(), HasSubstr("there is no place 2 along axis 1"));
+  spec.layers = "[{reduce: {axis: 0}}]";
+  EXPECT_THAT(Thrown(spec).message(), HasSubstr("reduce along axis 0 of f32[batch, 2, 3]"));
+}
+
+TEST(LayersTest, PatchesAreRowsOfThePicture) {
+  const Tensor x = Tensor::Of<float>({1, 1, 2, 4}, {1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_THAT(
+      Values({.layers = "[{patchify: 2}]", .loss = "", .x = {DType::kF32, Shape{1, 2, 4}}}, x),
+      ElementsAre(1, 2, 5, 6, 3, 4, 7, 8));
+  EXPECT_EQ(
+      OutputType({.layers = "[{patchify: 2}]", .loss = "", .x = {DType::kF32, Shape{3, 4, 6}}}),
+      "f32[batch, 6, 12]");
+  EXPECT_THAT(Thrown({.layers = "[{patchify: 3}]", .loss = "", .x = {DType::kF32, Shape{1, 2, 4}}})
+                  .message(),
+              HasSubstr("whose sides divide by 3, got [batch, 1, 2, 4]"));
+}
+
+TEST(LayersTest, Padding) {
+  const Tensor x = Tensor::Of<float>({1, 1, 2}, {1, 2});
+  EXPECT_THAT(
+      Values({.layers = "[{pad: [1, 0, 0, 1]}]", .loss = "", .x = {DType::kF32, Shape{1, 2}}}, x),
+      ElementsAre(0, 0, 0, 1, 2, 0));
+  EXPECT_THAT(Thrown({.layers = "[{pad: [1, 0, 0]}]", .loss = "", .x = {DType::kF32, Shape{1, 2}}})
+                  .message(),
+              HasSubstr("pad takes two numbers for each of the last axes"));
+}
+
+TEST(LayersTest, FeedForwardAndSwiglu) {
+  Spec spec{.layers = "[feed_forward]", .loss = "", .x = {DType::kF32, Shape{3, 6}}};
+  Network network = Build(spec);
+  EXPECT_EQ(network.parameters[0].shape, (Shape{6, 24}));
+  EXPECT_EQ(network.parameters[2].name, "layers.0.down.weight");
+  EXPECT_EQ(network.output("output")->type().ToString(), "f32[batch, 3, 6]");
+  spec.layers = "[swiglu]";
+  network = Build(spec);
+  EXPECT_EQ(network.parameters[0].shape, (Shape{6, 16}));
+  spec = {.layers = "[{swiglu: 1}]", .loss = "", .x = {DType::kF32, Shape{1}}};
+  network = Build(spec);
+  const double g = Parameter(network, 0)[0], u = Parameter(network, 1)[0],
+               d = Parameter(network, 2)[0];
+  EXPECT_NEAR(Evaluate(network, Tensor::Of<float>({1, 1}, {2}), {}).at("output").ToDoubles()[0],
+              2 * g / (1 + std::exp(-2 * g)) * 2 * u * d, 1e-6);
+}
+
+TEST(LayersTest, PReluHasASlopeForEachChannel) {
+  const Network network =
+      Build({.layers = "[prelu]", .loss = "", .x = {DType::kF32, Shape{3, 2, 2}}});
+  EXPECT_EQ(network.parameters[0].shape, (Shape{3, 1, 1}));
+  EXPECT_EQ(Build({.layers = "[prelu]", .loss = ""}).parameters[0].shape, (Shape{4}));
+  EXPECT_EQ(Build({.layers = "[{prelu: {shared: true}}]", .loss = ""}).parameters[0].shape,
+            (Shape{1}));
+}
+
+}  // namespace
+}  // namespace ingot::nn
