@@ -137,6 +137,84 @@ TEST(LayersTest, FeedForwardAndSwiglu) {
               2 * g / (1 + std::exp(-2 * g)) * 2 * u * d, 1e-6);
 }
 
+TEST(LayersTest, Norms) {
+  const Tensor x = Tensor::Of<float>({1, 4}, {1, 2, 3, 6});
+  const std::vector<double> layer = Values({.layers = "[layer_norm]", .loss = ""}, x);
+  EXPECT_NEAR(layer[3], 3 / std::sqrt(3.5 + 1e-5), 1e-5);
+  const std::vector<double> rms = Values({.layers = "[{rms_norm: {epsilon: 0}}]", .loss = ""}, x);
+  EXPECT_NEAR(rms[3], 6 / std::sqrt(12.5), 1e-5);
+  EXPECT_EQ(Build({.layers = "[{layer_norm: {bias: false}}]", .loss = ""}).parameters.size(), 1u);
+}
+
+TEST(LayersTest, CausalAttentionSeesWhatCameBefore) {
+  Spec spec{.layers = "[{attention: {heads: 2, causal: true, rotary: true}}]",
+            .loss = "",
+            .x = {DType::kF32, Shape{3, 4}}};
+  const std::vector<double> a =
+      Values(spec, Tensor::Of<float>({1, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3}));
+  const std::vector<double> b =
+      Values(spec, Tensor::Of<float>({1, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 5, 5}));
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(a[i], b[i]);
+  EXPECT_NE(a[8], b[8]);
+  spec.layers = "[{attention: 2}]";
+  const std::vector<double> c =
+      Values(spec, Tensor::Of<float>({1, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 5, 5}));
+  const std::vector<double> d =
+      Values(spec, Tensor::Of<float>({1, 3, 4}, {0, 0, 5, 5, 5, 6, 7, 8, 1, 2, 3, 4}));
+  // Without places the order of the others does not count.
+  for (size_t i = 4; i < 8; ++i) EXPECT_NEAR(c[i], d[i], 1e-6);
+}
+
+TEST(LayersTest, AttentionOfFewerKeysAndItsMessages) {
+  Spec spec{.layers = "[{attention: {heads: 4, kv_heads: 2, bias: false}}]",
+            .loss = "",
+            .x = {DType::kF32, Shape{3, 8}}};
+  const Network network = Build(spec);
+  EXPECT_EQ(network.parameters[0].name, "layers.0.qkv.weight");
+  EXPECT_EQ(network.parameters[0].shape, (Shape{8, 16}));
+  EXPECT_EQ(network.output("output")->type().ToString(), "f32[batch, 3, 8]");
+  spec.layers = "[{attention: 3}]";
+  EXPECT_THAT(Thrown(spec).message(),
+              HasSubstr("a width of 8 in f32[batch, 3, 8] does not divide into 3 heads"));
+  spec.layers = "[{attention: {heads: 4, kv_heads: 3}}]";
+  EXPECT_THAT(Thrown(spec).message(), HasSubstr("4 heads are no multiple of 3"));
+}
+
+TEST(LayersTest, TransformerBlockIsItsParts) {
+  Spec spec{.layers =
+                "[{transformer_block: {heads: 2, causal: true, dropout: 0.1, hidden: 10}, "
+                "name: block}]",
+            .loss = "",
+            .x = {DType::kF32, Shape{3, 4}}};
+  const Network network = Build(spec);
+  std::vector<std::string> names;
+  for (const ParameterSpec& parameter : network.parameters) names.push_back(parameter.name);
+  EXPECT_THAT(names,
+              ElementsAre("block.norm_1.scale", "block.norm_1.bias", "block.attention.qkv.weight",
+                          "block.attention.qkv.bias", "block.attention.output.weight",
+                          "block.attention.output.bias", "block.norm_2.scale", "block.norm_2.bias",
+                          "block.feed_forward.up.weight", "block.feed_forward.up.bias",
+                          "block.feed_forward.down.weight", "block.feed_forward.down.bias"));
+  const Tensor x = Tensor::Of<float>({1, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3});
+  // The same by residuals, under the same names.
+  Spec parts = spec;
+  parts.layers =
+      "[{sequence: [{residual: [layer_norm, {attention: {heads: 2, causal: true}}]}, {residual: "
+      "[layer_norm, {feed_forward: 10}]}]}]";
+  const Network by_hand = Build(parts);
+  ASSERT_EQ(by_hand.parameters.size(), network.parameters.size());
+  std::map<std::string, Tensor> inputs = {{"x", x}};
+  for (size_t i = 0; i < by_hand.parameters.size(); ++i) {
+    inputs[by_hand.parameters[i].name] = InitialValue(network.parameters[i], 1);
+  }
+  EXPECT_EQ(ops::Interpret(*by_hand.graph, inputs).at("output").ToDoubles(),
+            Evaluate(network, x, {}).at("output").ToDoubles());
+  spec.layers =
+      "[{transformer_block: {heads: 2, activation: swiglu, norm: rms_norm, norm_place: "
+      "after, bias: false}}]";
+  EXPECT_EQ(Build(spec).parameters.size(), 2 + 2 + 3u);
+}
+
 TEST(LayersTest, PReluHasASlopeForEachChannel) {
   const Network network =
       Build({.layers = "[prelu]", .loss = "", .x = {DType::kF32, Shape{3, 2, 2}}});

@@ -53,6 +53,11 @@ LayerKind ConvTransposeLayer();
 // max_pool, average_pool: [batch, C, spatial...] -> [batch, C, spatial'...];
 // global_average_pool: -> [batch, C].
 std::vector<LayerKind> PoolingLayers();
+// x [batch, T, width] -> the same shape; "qkv.weight" [width, width + 2 * kv_heads * width / heads]
+// (queries, keys, values; in each the heads one after another), "output.weight" [width, width].
+LayerKind AttentionLayer();
+// The same shape; "norm_1.scale", "attention.qkv.weight", "feed_forward.up.weight", ...
+LayerKind TransformerBlockLayer();
 // layer_norm, rms_norm: the same shape; "scale" and "bias" [n] of the last axis.
 std::vector<LayerKind> LastAxisNormLayers();
 

@@ -25,6 +25,9 @@ const LayerRegistry& StandardLayers() {
     layers.Add(PadLayer());
     layers.Add(FeedForwardLayer());
     layers.Add(SwigluLayer());
+    layers.Add(AttentionLayer());
+    layers.Add(TransformerBlockLayer());
+    for (LayerKind& kind : LastAxisNormLayers()) layers.Add(std::move(kind));
     for (LayerKind& kind : ActivationLayers()) layers.Add(std::move(kind));
     return layers;
   }();
