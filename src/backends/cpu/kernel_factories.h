@@ -15,5 +15,6 @@ KernelPointer MakeElementwiseKernel(const ir::Node& node);  // and ingot.FusedEl
 KernelPointer MakeReductionKernel(const ir::Node& node);    // ReduceSum, ReduceMean
 KernelPointer MakeLossKernel(const ir::Node& node);         // softmax cross-entropy, its gradient
 KernelPointer MakeSoftmaxKernel(const ir::Node& node);      // Softmax, LogSoftmax over the last axis
+KernelPointer MakeAttentionKernel(const ir::Node& node);     // Attention, its gradient
 
 }  // namespace ingot::cpu

@@ -64,6 +64,8 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"Softmax", {MakeSoftmaxKernel}},
       {"LogSoftmax", {MakeSoftmaxKernel}},
       {"ingot.FusedElementwise", {MakeElementwiseKernel}},
+      {"Attention", {MakeAttentionKernel}},
+      {"ingot.AttentionGradient", {MakeAttentionKernel}},
   };
   return table;
 }
