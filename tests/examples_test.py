@@ -3,6 +3,7 @@
 usage: examples_test.py (INGOT_BINARY_DIR names the build folder)
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -49,6 +50,32 @@ class JobsTest(unittest.TestCase):
 
     def test_tabular_beats_the_most_frequent_class(self):
         self.assertGreater(train("tabular/tabular.yaml")["test_accuracy"], 0.8)
+
+
+def weights_after_two_steps(job, threads):
+    """SHA-256 of the weights of a job after two small steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "run"
+        run(BUILD / "ingot", "train", job, "--out", out, "--threads", str(threads), "--set", "steps=2",
+            "--set", "data.batch=4", "--set", "data.source.synthetic.samples=8", "--set",
+            "data.source.synthetic.test_samples=3")
+        return hashlib.sha256((out / "checkpoints" / "final" / "model.safetensors").read_bytes()).hexdigest()
+
+
+class ZooTest(unittest.TestCase):
+    def test_two_steps_have_the_same_bits_on_any_number_of_threads(self):
+        jobs = sorted((ROOT / "examples" / "zoo").glob("*.yaml"))
+        self.assertGreater(len(jobs), 5)
+        for job in jobs:
+            with self.subTest(job=job.name):
+                self.assertEqual(weights_after_two_steps(job, 1), weights_after_two_steps(job, 3))
+
+    def test_networks_of_the_benchmarks(self):
+        parameters = {"gpt": 10942464, "mlp": 1863690, "mlp4096": 33562624}
+        for name, count in parameters.items():
+            with self.subTest(job=name):
+                said = run(BUILD / "ingot", "train", "--explain", "--json", ROOT / "bench" / "jobs" / f"{name}.yaml")
+                self.assertEqual(json.loads(said)["parameters"], count)
 
 
 class CustomOpTest(unittest.TestCase):
