@@ -215,6 +215,41 @@ TEST(LayersTest, TransformerBlockIsItsParts) {
   EXPECT_EQ(Build(spec).parameters.size(), 2 + 2 + 3u);
 }
 
+TEST(LayersTest, RecurrentLayers) {
+  for (const std::string kind : {"lstm", "gru"}) {
+    Spec spec{.layers = "[{" + kind + ": 5}]", .loss = "", .x = {DType::kF32, Shape{3, 4}}};
+    EXPECT_EQ(OutputType(spec), "f32[batch, 5]");
+    const Network last = Build(spec);
+    EXPECT_EQ(last.parameters[0].shape, (Shape{1, kind == "lstm" ? 20 : 15, 4}));
+    spec.layers = "[{" + kind + ": {units: 5, return: sequence}}]";
+    const Network all = Build(spec);
+    EXPECT_EQ(all.output("output")->type().ToString(), "f32[batch, 3, 5]");
+    const Tensor x = Tensor::Of<float>({1, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3});
+    const std::vector<double> states = Evaluate(all, x, {}).at("output").ToDoubles();
+    EXPECT_THAT(Evaluate(last, x, {}).at("output").ToDoubles(),
+                testing::ElementsAreArray(states.begin() + 10, states.end()));
+    spec.layers = "[{" + kind + ": {units: 5, return: sequence, bidirectional: true}}]";
+    EXPECT_EQ(OutputType(spec), "f32[batch, 3, 10]");
+    spec.training = true;
+    EXPECT_EQ(OutputType(spec), "f32[batch, 3, 10]");
+    spec.x.shape = Shape{4};
+    EXPECT_THAT(Thrown(spec).message(),
+                HasSubstr(kind + " takes [batch, length, features], got [batch, 4]"));
+  }
+}
+
+TEST(LayersTest, OneStepOfAnLstmIsItsFormula) {
+  const Network network =
+      Build({.layers = "[{lstm: 1}]", .loss = "", .x = {DType::kF32, Shape{1, 1}}});
+  const std::vector<double> w = Parameter(network, 0), b = Parameter(network, 2);
+  const auto gate = [&](size_t g) { return 0.5 * w[g] + b[g] + b[4 + g]; };
+  const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+  const double c = sigmoid(gate(0)) * std::tanh(gate(3));
+  EXPECT_NEAR(
+      Evaluate(network, Tensor::Of<float>({1, 1, 1}, {0.5}), {}).at("output").ToDoubles()[0],
+      sigmoid(gate(1)) * std::tanh(c), 1e-6);
+}
+
 TEST(LayersTest, PReluHasASlopeForEachChannel) {
   const Network network =
       Build({.layers = "[prelu]", .loss = "", .x = {DType::kF32, Shape{3, 2, 2}}});

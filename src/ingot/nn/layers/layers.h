@@ -58,6 +58,11 @@ std::vector<LayerKind> PoolingLayers();
 LayerKind AttentionLayer();
 // The same shape; "norm_1.scale", "attention.qkv.weight", "feed_forward.up.weight", ...
 LayerKind TransformerBlockLayer();
+// lstm, gru: x [batch, T, n] -> [batch, D * units] or [batch, T, D * units], with D directions;
+// "input_weight" [D, G * units, n], "state_weight" [D, G * units, units], "bias" [D, 2 * G * units]
+// as ONNX has them: gates i, o, f, c of an LSTM, z, r, h of a GRU, whose reset gate is applied
+// after the product.
+std::vector<LayerKind> RecurrentLayers();
 // layer_norm, rms_norm: the same shape; "scale" and "bias" [n] of the last axis.
 std::vector<LayerKind> LastAxisNormLayers();
 

@@ -27,6 +27,7 @@ const LayerRegistry& StandardLayers() {
     layers.Add(SwigluLayer());
     layers.Add(AttentionLayer());
     layers.Add(TransformerBlockLayer());
+    for (LayerKind& kind : RecurrentLayers()) layers.Add(std::move(kind));
     for (LayerKind& kind : LastAxisNormLayers()) layers.Add(std::move(kind));
     for (LayerKind& kind : ActivationLayers()) layers.Add(std::move(kind));
     return layers;
