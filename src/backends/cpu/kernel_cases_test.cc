@@ -279,6 +279,10 @@ TEST(InstructionSetTest, AnUnknownOneIsAnErrorAndChangesNothing) {
 
 // ---- updates ----
 
+constexpr const char* kUpdates[] = {"ingot.Adadelta", "ingot.Adagrad", "ingot.Adam",
+                                    "ingot.Adamax",   "ingot.Lion",    "ingot.Nadam",
+                                    "ingot.Radam",    "ingot.RmsProp", "ingot.Sgd"};
+
 class UpdateCases : public testing::TestWithParam<std::string> {};
 
 // All cases of an optimizer's op by its update kernel, whole and element by element.
@@ -321,7 +325,7 @@ void CheckUpdates(const std::string& name, DType dtype) {
 
 TEST_P(UpdateCases, AgreeWithTheReference) {
   const InstructionSetScope scope(GetParam());
-  for (const char* name : {"ingot.Adam", "ingot.Sgd"}) {
+  for (const char* name : kUpdates) {
     CheckUpdates(name, DType::kF32);
     CheckUpdates(name, DType::kF64);
   }
@@ -336,7 +340,7 @@ TEST(KernelTableTest, OnlyOptimizersHaveUpdateKernels) {
     const std::vector<Tensor> inputs = ops::CaseInputs(*op, op_case, DType::kF32);
     const ops::CaseGraph built = ops::BuildCase(Ops(), *op, op_case, inputs);
     if (built.node->inputs().empty()) continue;
-    const bool optimizer = op->FullName() == "ingot.Adam" || op->FullName() == "ingot.Sgd";
+    const bool optimizer = std::count(std::begin(kUpdates), std::end(kUpdates), op->FullName()) > 0;
     EXPECT_EQ(MakeUpdateKernel(*built.node) != nullptr, optimizer) << op->FullName();
   }
 }

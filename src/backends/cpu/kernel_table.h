@@ -32,7 +32,7 @@ struct ReduceRequest {
 };
 std::shared_ptr<const runtime::ReduceKernel> MakeReduceKernel(const ReduceRequest& request);
 
-// ingot.Sgd, ingot.Adam; null for another op.
+// Of an optimizer (updates/update.h); null for another op.
 std::shared_ptr<const runtime::UpdateKernel> MakeUpdateKernel(const ir::Node& node);
 
 // The instruction sets that this build has code for and this machine runs, best first.

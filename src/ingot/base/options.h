@@ -95,6 +95,11 @@ class OptionTable {
   template <typename U>
   OptionTable& AddList(std::string name, std::vector<U> T::*member, const OptionTable<U>& table,
                        std::string help);
+  // A nested section that functions read, write (null: absent) and document.
+  OptionTable& AddSection(std::string name, std::string help,
+                          std::function<void(const ConfigNode&, T&)> read,
+                          std::function<ConfigNode(const T&)> write,
+                          std::function<std::vector<OptionHelp>(const std::string&)> nested);
   // YAML that something else reads.
   OptionTable& AddNode(std::string name, ConfigNode T::*member, std::string help);
   // The member may be given as a bare scalar in place of the whole map: `dense: 64` for

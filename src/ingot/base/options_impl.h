@@ -206,6 +206,21 @@ OptionTable<T>& OptionTable<T>::AddList(std::string name, std::vector<U> T::*mem
 }
 
 template <typename T>
+OptionTable<T>& OptionTable<T>::AddSection(
+    std::string name, std::string help, std::function<void(const ConfigNode&, T&)> read,
+    std::function<ConfigNode(const T&)> write,
+    std::function<std::vector<OptionHelp>(const std::string&)> nested) {
+  Option option;
+  option.name = std::move(name);
+  option.type = "map";
+  option.help = std::move(help);
+  option.read = std::move(read);
+  option.write = std::move(write);
+  option.nested = std::move(nested);
+  return Declare(std::move(option));
+}
+
+template <typename T>
 OptionTable<T>& OptionTable<T>::AddNode(std::string name, ConfigNode T::*member, std::string help) {
   Option option;
   option.name = std::move(name);

@@ -1,146 +1,142 @@
-// The optimizers' options and update ops.
+// Reading the optimizer section, and the update op of a parameter.
 #include "ingot/nn/optimizer.h"
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/nn/optimizer_kind.h"
+#include "ingot/nn/optimizers/optimizers.h"
+#include "ingot/nn/parameter_pattern.h"
 
 namespace ingot::nn {
 
 namespace {
 
-// A decay of 1 would never forget, and divides by zero in Adam's bias correction.
-constexpr double kLargestDecay = 1 - 1e-12;
-
-const OptionTable<SgdOptions>& SgdTable() {
-  static const auto table =
-      OptionTable<SgdOptions>("sgd", "stochastic gradient descent")
-          .Add("learning_rate", &SgdOptions::learning_rate, "step size", AtLeast(0))
-          .Add("momentum", &SgdOptions::momentum, "share of the last step that is kept",
-               Between(0, 1))
-          .Add("nesterov", &SgdOptions::nesterov, "look ahead (needs a momentum)")
-          .Add("weight_decay", &SgdOptions::weight_decay, "times w is added to the gradient",
-               AtLeast(0));
-  return table;
+const OptimizerKind* FindKind(const std::string& name) {
+  for (const OptimizerKind& kind : OptimizerKinds()) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
 }
 
-template <typename Options>
-OptionTable<Options> MakeAdamTable(const std::string& name, const std::string& summary,
-                                   const std::string& decay) {
-  return OptionTable<Options>(name, summary)
-      .Add("learning_rate", static_cast<double Options::*>(&Options::learning_rate), "step size",
-           AtLeast(0))
-      .Add("beta1", static_cast<double Options::*>(&Options::beta1), "decay of the first moment",
-           Between(0, kLargestDecay))
-      .Add("beta2", static_cast<double Options::*>(&Options::beta2), "decay of the second moment",
-           Between(0, kLargestDecay))
-      .Add("epsilon", static_cast<double Options::*>(&Options::epsilon),
-           "added to the root of the second moment", AtLeast(0))
-      .Add("weight_decay", static_cast<double Options::*>(&Options::weight_decay), decay,
-           AtLeast(0));
+std::vector<std::string> KindNames() {
+  std::vector<std::string> names;
+  for (const OptimizerKind& kind : OptimizerKinds()) names.push_back(kind.name);
+  return names;
 }
 
-const OptionTable<AdamOptions>& AdamTable() {
-  static const auto table = MakeAdamTable<AdamOptions>("adam", "Adam (Kingma & Ba 2015)",
-                                                       "times w is added to the gradient");
-  return table;
+const ParameterGroup* GroupOf(const OptimizerOptions& options, const std::string& parameter) {
+  for (const ParameterGroup& group : options.common.groups) {
+    if (MatchesPattern(group.match, parameter)) return &group;
+  }
+  return nullptr;
 }
 
-const OptionTable<AdamWOptions>& AdamWTable() {
-  static const auto table = MakeAdamTable<AdamWOptions>(
-      "adamw", "Adam with decoupled weight decay (Loshchilov & Hutter 2019)",
-      "w shrinks by learning_rate times this in every step");
-  return table;
-}
-
-ir::Attributes AdamAttributes(const AdamOptions& options, bool decoupled) {
-  return {{"beta1", options.beta1},
-          {"beta2", options.beta2},
-          {"epsilon", options.epsilon},
-          {"weight_decay", options.weight_decay},
-          {"decoupled", int64_t{decoupled}}};
+double WeightDecayOf(const OptimizerOptions& options, const ParameterSpec& parameter) {
+  const ParameterGroup* group = GroupOf(options, parameter.name);
+  if (group != nullptr && group->weight_decay) return *group->weight_decay;
+  const bool decays = options.common.decay != "matrices" || parameter.shape.rank() >= 2;
+  return decays ? options.common.weight_decay : 0;
 }
 
 }  // namespace
 
-std::string OptimizerOptions::name() const {
-  return sgd ? "sgd" : adamw ? "adamw" : "adam";
+const OptionTable<ParameterGroup>& ParameterGroupTable() {
+  static const auto table =
+      OptionTable<ParameterGroup>("group", "parameters with values of their own")
+          .Add("match", &ParameterGroup::match,
+               "a pattern of parameters' names, in which * is any text and ? any character: "
+               "\"*.bias\"")
+          .Add("weight_decay", &ParameterGroup::weight_decay,
+               "in place of the optimizer's; by default the same", AtLeast(0))
+          .Add("learning_rate_factor", &ParameterGroup::learning_rate_factor,
+               "times the learning rate", AtLeast(0))
+          .Required("match");
+  return table;
 }
 
-double OptimizerOptions::learning_rate() const {
-  if (sgd) return sgd->learning_rate;
-  if (adamw) return adamw->learning_rate;
-  return adam ? adam->learning_rate : AdamOptions{}.learning_rate;
+const std::vector<OptimizerKind>& OptimizerKinds() {
+  static const std::vector<OptimizerKind> kinds = {
+      SgdOptimizer(),     AdamOptimizer(),     AdamWOptimizer(), RmsPropOptimizer(),
+      AdagradOptimizer(), AdadeltaOptimizer(), AdamaxOptimizer(), NadamOptimizer(),
+      RadamOptimizer(),   LionOptimizer()};
+  return kinds;
 }
 
 const OptionTable<OptimizerOptions>& OptimizerTable() {
-  static const auto table =
-      OptionTable<OptimizerOptions>("optimizer", "what changes the parameters")
-          .AddTable("sgd", &OptimizerOptions::sgd, SgdTable(), SgdTable().summary())
-          .AddTable("adam", &OptimizerOptions::adam, AdamTable(), AdamTable().summary())
-          .AddTable("adamw", &OptimizerOptions::adamw, AdamWTable(), AdamWTable().summary());
+  static const auto table = [] {
+    OptionTable<OptimizerOptions> all("optimizer", "what changes the parameters");
+    for (const OptimizerKind& kind : OptimizerKinds()) {
+      all.AddSection(
+          kind.name, kind.summary,
+          [&kind](const ConfigNode& node, OptimizerOptions& options) { options = kind.read(node); },
+          [&kind](const OptimizerOptions& options) {
+            return options.kind == kind.name ? options.resolved : ConfigNode();
+          },
+          kind.help);
+    }
+    return all;
+  }();
   return table;
 }
 
 OptimizerOptions ReadOptimizer(const ConfigNode& node) {
-  OptimizerOptions options;
-  const std::vector<std::string> names = {"sgd", "adam", "adamw"};
   if (node.is_scalar()) {
-    if (node.scalar() == "sgd") {
-      options.sgd.emplace();
-    } else if (node.scalar() == "adam") {
-      options.adam.emplace();
-    } else if (node.scalar() == "adamw") {
-      options.adamw.emplace();
-    } else {
-      node.Fail("unknown optimizer '" + node.scalar() + "'", DidYouMean(node.scalar(), names));
+    const OptimizerKind* kind = FindKind(node.scalar());
+    if (kind == nullptr) {
+      node.Fail("unknown optimizer '" + node.scalar() + "'",
+                DidYouMean(node.scalar(), KindNames()));
     }
-    return options;
+    return kind->read(ConfigNode());
   }
-  options = OptimizerTable().Read(node);
-  const int given =
-      int{options.sgd.has_value()} + int{options.adam.has_value()} + int{options.adamw.has_value()};
-  if (given > 1) {
-    node.Fail("expected one optimizer, got " + std::to_string(given),
-              "keep one of sgd, adam, adamw");
+  if (node.is_map() && node.entries().size() > 1) {
+    size_t known = 0;
+    for (const auto& entry : node.entries()) known += FindKind(entry.first) != nullptr ? 1 : 0;
+    if (known == node.entries().size()) {
+      node.Fail("expected one optimizer, got " + std::to_string(known),
+                "keep one of " + Join(KindNames(), ", "));
+    }
   }
-  if (given == 0) options.adam.emplace();
-  if (options.sgd && options.sgd->nesterov && options.sgd->momentum == 0) {
-    const ConfigNode* sgd = node.Find("sgd");
-    (sgd != nullptr ? *sgd : node)
-        .Fail("nesterov needs a momentum above 0", "set momentum: 0.9, or nesterov: false");
-  }
-  return options;
+  OptimizerOptions options = OptimizerTable().Read(node);
+  return options.kind.empty() ? FindKind("adam")->read(ConfigNode()) : options;
 }
 
 std::vector<StateSpec> StateOf(const OptimizerOptions& options, const ParameterSpec& parameter) {
-  const auto state = [&](const char* suffix) {
-    return StateSpec{parameter.name + suffix, parameter.shape, parameter.dtype};
-  };
-  if (!options.sgd) return {state(".m"), state(".v")};
-  if (options.sgd->momentum == 0) return {};
-  return {state(".momentum")};
+  std::vector<StateSpec> specs;
+  for (const StateKind& state : options.states) {
+    specs.push_back(
+        {parameter.name + "." + state.name, parameter.shape, parameter.dtype, state.initial, {}});
+  }
+  if (options.average_decay > 0) {
+    specs.push_back({parameter.name + kAverageSuffix, parameter.shape, parameter.dtype, 0,
+                     parameter.name});
+  }
+  return specs;
+}
+
+void CheckGroups(const OptimizerOptions& options, const std::vector<ParameterSpec>& parameters) {
+  for (const ParameterGroup& group : options.common.groups) {
+    CheckPattern(group.match, parameters, "optimizer group");
+  }
 }
 
 UpdateOutputs AddUpdate(const OptimizerOptions& options, ir::Builder& builder,
                         const UpdateInputs& inputs) {
   std::vector<ir::Value*> all = {inputs.parameter, inputs.gradient, inputs.learning_rate};
-  std::vector<ir::Value*> results;
-  if (options.sgd) {
-    const SgdOptions& sgd = *options.sgd;
-    all.insert(all.end(), inputs.state.begin(), inputs.state.end());
-    results = builder.Ops("ingot.Sgd", std::move(all), 1 + inputs.state.size(),
-                          {{"momentum", sgd.momentum},
-                           {"nesterov", int64_t{sgd.nesterov}},
-                           {"weight_decay", sgd.weight_decay}});
-  } else {
-    all.push_back(inputs.step);
-    all.insert(all.end(), inputs.state.begin(), inputs.state.end());
-    const bool decoupled = options.adamw.has_value();
-    const AdamOptions adam = decoupled      ? static_cast<const AdamOptions&>(*options.adamw)
-                             : options.adam ? *options.adam
-                                            : AdamOptions{};
-    results = builder.Ops("ingot.Adam", std::move(all), 3, AdamAttributes(adam, decoupled));
+  if (options.counts_steps) all.push_back(inputs.step);
+  all.insert(all.end(), inputs.state.begin(), inputs.state.end());
+  ir::Attributes attributes = options.attributes;
+  double decay = options.common.weight_decay;
+  if (inputs.spec != nullptr) {
+    decay = WeightDecayOf(options, *inputs.spec);
+    const ParameterGroup* group = GroupOf(options, inputs.spec->name);
+    if (group != nullptr) attributes["rate_factor"] = group->learning_rate_factor;
   }
+  attributes["weight_decay"] = decay;
+  attributes["decoupled"] = int64_t{options.decoupled};
+  attributes["clip"] = options.clip;
+  attributes["average_decay"] = options.average_decay;
+  const std::vector<ir::Value*> results =
+      builder.Ops(options.op, std::move(all), 1 + inputs.state.size(), std::move(attributes));
   return {results[0], {results.begin() + 1, results.end()}};
 }
 

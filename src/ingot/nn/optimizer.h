@@ -1,15 +1,17 @@
 // Optimizers: what updates each parameter from its gradient, as ops of the step's graph.
 //
-//   sgd    v = momentum v + g; w -= lr v (nesterov: w -= lr (g + momentum v)); weight_decay adds
-//          weight_decay w to g
-//   adam   Kingma & Ba 2015; weight_decay adds weight_decay w to g
-//   adamw  Loshchilov & Hutter 2019: w is scaled by 1 - lr weight_decay instead
-// The formulas are PyTorch's. State tensors have the parameter's shape and type, begin as zeros and
-// are named "layers.0.weight.m".
+// Each kind is a file in optimizers/ with its options, its option table and the op that it comes
+// to, and a line in OptimizerKinds(). The formulas are PyTorch's; they stand at the ops
+// (ops/families/update_NAME.cc). State tensors have the parameter's shape and type and are named
+// "layers.0.weight.m".
+//
+// All kinds have: learning_rate; weight_decay; `decay`, which parameters it is for (all, or those
+// of two and more dimensions: no biases and norms); and `groups`, whose first group that matches a
+// parameter's name sets its weight decay and a factor of its learning rate.
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,34 +23,53 @@
 
 namespace ingot::nn {
 
-struct SgdOptions {
-  double learning_rate = 0.01;
-  double momentum = 0;
-  bool nesterov = false;
-  double weight_decay = 0;
+// Parameters that are treated in a way of their own.
+struct ParameterGroup {
+  std::string match;  // a pattern of names: "*.bias"
+  std::optional<double> weight_decay;
+  double learning_rate_factor = 1;
 };
 
-struct AdamOptions {
+// The options that all optimizers have.
+struct CommonOptimizerOptions {
   double learning_rate = 0.001;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
   double weight_decay = 0;
+  std::string decay = "all";
+  std::vector<ParameterGroup> groups;
 };
 
-struct AdamWOptions : AdamOptions {
-  AdamWOptions() { weight_decay = 0.01; }
+// An optimizer's state tensor: "m", and what its elements are at first.
+struct StateKind {
+  std::string name;
+  double initial = 0;
 };
 
-// The `optimizer:` section of a job: exactly one of them.
+// The `optimizer:` section of a job, as ReadOptimizer reads it.
 struct OptimizerOptions {
-  std::optional<SgdOptions> sgd;
-  std::optional<AdamOptions> adam;
-  std::optional<AdamWOptions> adamw;
+  std::string kind;     // "adam"
+  ConfigNode resolved;  // the kind's options, written out
+  CommonOptimizerOptions common;
+  std::string op;  // "ingot.Adam"
+  bool counts_steps = false;
+  bool decoupled = false;  // weight decay is taken from the weights, not added to gradients
+  ir::Attributes attributes;
+  std::vector<StateKind> states;
+  // Not of the section, but of the job.
+  double clip = 0;           // of the gradients' elements; 0: none
+  double average_decay = 0;  // of the weights' moving average; 0: none
 
-  std::string name() const;  // "adam"
-  double learning_rate() const;
+  const std::string& name() const { return kind; }
+  double learning_rate() const { return common.learning_rate; }
 };
+
+// A kind of optimizer, for reading and documentation.
+struct OptimizerKind {
+  std::string name;
+  std::string summary;
+  std::function<std::vector<OptionHelp>(const std::string& path)> help;
+  std::function<OptimizerOptions(const ConfigNode& options)> read;
+};
+const std::vector<OptimizerKind>& OptimizerKinds();
 
 const OptionTable<OptimizerOptions>& OptimizerTable();
 // Reads `adam`, `adam: {learning_rate: 0.001}`; null is Adam with its defaults. Throws
@@ -61,13 +82,22 @@ struct StateSpec {
   std::string name;  // "layers.0.weight.m"
   Shape shape;
   DType dtype = DType::kF32;
+  double initial = 0;          // of every element
+  std::string average_of = {};  // a moving average: begins as this parameter
 };
+
+// The suffix of a moving average's name: "layers.0.weight.average".
+inline constexpr const char* kAverageSuffix = ".average";
 
 // The state of one parameter, in the order of its update's inputs; empty for plain SGD.
 std::vector<StateSpec> StateOf(const OptimizerOptions& options, const ParameterSpec& parameter);
 
+// Throws Error(kInvalidInput) naming the group that matches none of the parameters.
+void CheckGroups(const OptimizerOptions& options, const std::vector<ParameterSpec>& parameters);
+
 // What the update of one parameter takes and gives.
 struct UpdateInputs {
+  const ParameterSpec* spec = nullptr;  // decides its group; null: no group, and all decays
   ir::Value* parameter = nullptr;
   ir::Value* gradient = nullptr;       // of the parameter's type
   ir::Value* learning_rate = nullptr;  // []

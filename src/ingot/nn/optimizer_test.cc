@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "ingot/base/error.h"
+#include "ingot/nn/parameter_pattern.h"
 #include "ingot/nn/schedule.h"
+#include "ingot/ops/standard_ops.h"
 
 namespace ingot::nn {
 namespace {
@@ -35,8 +37,9 @@ TEST(OptimizerTest, ReadsTheSection) {
   EXPECT_EQ(Read("adam").name(), "adam");
   EXPECT_EQ(Read("adam: {learning_rate: 0.01}").learning_rate(), 0.01);
   EXPECT_EQ(ReadOptimizer(ConfigNode()).name(), "adam");
-  EXPECT_EQ(Read("adamw").adamw->weight_decay, 0.01);
-  EXPECT_EQ(Read("sgd: {learning_rate: 1, momentum: 0.9, nesterov: true}").sgd->momentum, 0.9);
+  EXPECT_EQ(Read("adamw").common.weight_decay, 0.01);
+  EXPECT_TRUE(Read("adamw").decoupled);
+  EXPECT_EQ(std::get<double>(Read("sgd: {momentum: 0.9}").attributes.at("momentum")), 0.9);
 }
 
 TEST(OptimizerTest, NamesItsState) {
@@ -50,6 +53,81 @@ TEST(OptimizerTest, NamesItsState) {
   EXPECT_EQ(adam[0].name, "layers.0.weight.m");
   EXPECT_EQ(adam[1].name, "layers.0.weight.v");
   EXPECT_EQ(adam[1].shape, parameter.shape);
+}
+
+TEST(OptimizerTest, EveryKindReadsItsOwnDefaults) {
+  for (const OptimizerKind& kind : OptimizerKinds()) {
+    const OptimizerOptions options = Read(kind.name);
+    EXPECT_EQ(options.name(), kind.name);
+    EXPECT_GT(options.learning_rate(), 0);
+    const ConfigNode written = OptimizerTable().Write(options);
+    EXPECT_EQ(OptimizerTable().Write(ReadOptimizer(written)).ToYaml(), written.ToYaml());
+  }
+  EXPECT_EQ(Read("adagrad: {initial: 0.5}").states[0].initial, 0.5);
+}
+
+// The attributes of the update of a parameter.
+ir::Attributes UpdateOf(const std::string& yaml, const std::string& name, const Shape& shape) {
+  static const ir::OpRegistry registry = ops::StandardOps();
+  const OptimizerOptions options = Read(yaml);
+  ParameterSpec spec;
+  spec.name = name;
+  spec.shape = shape;
+  ir::Graph graph;
+  ir::Builder builder(graph, registry);
+  const auto input = [&](const std::string& of, DType dtype, const Shape& s) {
+    return graph.AddInput(of, ir::Type::Tensor(dtype, s));
+  };
+  UpdateInputs inputs;
+  inputs.spec = &spec;
+  inputs.parameter = input("w", DType::kF32, shape);
+  inputs.gradient = input("g", DType::kF32, shape);
+  inputs.learning_rate = input("rate", DType::kF32, {});
+  inputs.step = input("step", DType::kI64, {});
+  for (const StateSpec& state : StateOf(options, spec)) {
+    inputs.state.push_back(input(state.name, DType::kF32, shape));
+  }
+  return AddUpdate(options, builder, inputs).parameter->producer()->attributes();
+}
+
+double Decay(const std::string& yaml, const std::string& name, const Shape& shape) {
+  return std::get<double>(UpdateOf(yaml, name, shape).at("weight_decay"));
+}
+
+TEST(OptimizerTest, WeightDecayIsForWhatThePolicyAndTheGroupsSay) {
+  const std::string all = "adamw: {weight_decay: 0.1}";
+  EXPECT_EQ(Decay(all, "layers.0.bias", Shape{3}), 0.1);
+  const std::string matrices = "adamw: {weight_decay: 0.1, decay: matrices}";
+  EXPECT_EQ(Decay(matrices, "layers.0.bias", Shape{3}), 0);
+  EXPECT_EQ(Decay(matrices, "layers.0.weight", Shape{3, 2}), 0.1);
+  const std::string groups =
+      "adamw: {weight_decay: 0.1, decay: matrices, groups: [{match: '*.0.*', weight_decay: 0.5}, "
+      "{match: '*.bias', weight_decay: 0, learning_rate_factor: 3}]}";
+  EXPECT_EQ(Decay(groups, "layers.0.bias", Shape{3}), 0.5);
+  EXPECT_EQ(Decay(groups, "layers.1.weight", Shape{3, 3}), 0.1);
+  const ir::Attributes bias = UpdateOf(groups, "layers.1.bias", Shape{3});
+  EXPECT_EQ(std::get<double>(bias.at("weight_decay")), 0);
+  EXPECT_EQ(std::get<double>(bias.at("rate_factor")), 3);
+}
+
+TEST(OptimizerTest, AGroupMustMatchAParameter) {
+  ParameterSpec spec;
+  spec.name = "layers.0.bias";
+  const OptimizerOptions options = Read("sgd: {groups: [{match: 'layers.0.bia'}]}");
+  const Error error = Thrown([&] { CheckGroups(options, {spec}); });
+  EXPECT_THAT(error.message(), HasSubstr("'layers.0.bia' matches no parameter"));
+  EXPECT_THAT(error.hint(), HasSubstr("layers.0.bias"));
+}
+
+TEST(ParameterPatternTest, StarsAndQuestionMarks) {
+  EXPECT_TRUE(MatchesPattern("*", ""));
+  EXPECT_TRUE(MatchesPattern("*.bias", "layers.10.bias"));
+  EXPECT_FALSE(MatchesPattern("*.bias", "layers.10.biases"));
+  EXPECT_TRUE(MatchesPattern("layers.?.*", "layers.3.weight"));
+  EXPECT_FALSE(MatchesPattern("layers.?.*", "layers.13.weight"));
+  EXPECT_TRUE(MatchesPattern("*a*b*c", "xaybzbc"));
+  EXPECT_FALSE(MatchesPattern("", "x"));
+  EXPECT_FALSE(MatchesPattern("abc", "ab"));
 }
 
 TEST(OptimizerTest, SaysWhatIsWrong) {

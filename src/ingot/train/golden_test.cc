@@ -224,49 +224,62 @@ TEST(GoldenTest, MlpAdamFollowsTheTraceInF32) {
 }
 
 // The path of an optimizer that minimises 0.5 * sum(a * (w - b)^2) from w0.
-class OptimizerPath : public testing::TestWithParam<std::pair<const char*, const char*>> {};
-
-TEST_P(OptimizerPath, IsPyTorchs) {
-  const formats::SafetensorsFile golden = Golden("optimizers");
-  const nn::OptimizerOptions options = Optimizer(GetParam().second);
-  const Tensor start = golden.Get("w0");
-  nn::ParameterSpec spec;
-  spec.name = "w";
-  spec.shape = start.shape();
-  spec.dtype = DType::kF64;
-  ir::Graph graph;
-  ir::Builder builder(graph, Ops());
-  const ir::Type type = ir::Type::Tensor(DType::kF64, start.shape());
-  nn::UpdateInputs inputs;
-  inputs.parameter = graph.AddInput("w", type, ir::Role::kParameter);
-  inputs.gradient = builder.Mul(builder.Constant(golden.Get("a")),
-                                builder.Sub(inputs.parameter, builder.Constant(golden.Get("b"))));
-  inputs.learning_rate =
-      graph.AddInput("learning_rate", ir::Type::Tensor(DType::kF64, Shape{}), ir::Role::kScalar);
-  inputs.step = graph.AddInput("step", ir::Type::Tensor(DType::kI64, Shape{}), ir::Role::kScalar);
-  std::map<std::string, Tensor> values = {
-      {"w", start}, {"learning_rate", Tensor::Scalar(options.learning_rate())}};
-  for (const nn::StateSpec& state : nn::StateOf(options, spec)) {
-    inputs.state.push_back(graph.AddInput(state.name, type, ir::Role::kState));
-    values[state.name] = Tensor(DType::kF64, start.shape());
-  }
-  const nn::UpdateOutputs outputs = nn::AddUpdate(options, builder, inputs);
-  graph.AddOutput(outputs.parameter, "w");
-  for (size_t i = 0; i < outputs.state.size(); ++i) {
-    graph.AddOutput(outputs.state[i], inputs.state[i]->name());
-  }
-  const std::vector<double> path = golden.Get(std::string("path.") + GetParam().first).ToDoubles();
-  const size_t size = static_cast<size_t>(start.size());
-  ASSERT_EQ(path.size(), 30 * size);
-  for (size_t s = 0; s < 30; ++s) {
-    values["step"] = Tensor::Scalar<int64_t>(static_cast<int64_t>(s) + 1);
-    for (auto& entry : ops::Interpret(graph, values)) values[entry.first] = entry.second;
-    const std::vector<double> w = values["w"].ToDoubles();
-    for (size_t i = 0; i < size; ++i) {
-      ASSERT_NEAR(w[i], path[s * size + i], 1e-9 * std::max(1.0, std::abs(path[s * size + i])))
-          << "step " << s << ", element " << i;
+class OptimizerPath : public testing::TestWithParam<std::pair<const char*, const char*>> {
+ protected:
+  void Follow(DType dtype, double tolerance) const {
+    const formats::SafetensorsFile golden = Golden("optimizers");
+    const nn::OptimizerOptions options = Optimizer(GetParam().second);
+    nn::ParameterSpec spec;
+    spec.name = "w";
+    spec.shape = golden.Get("w0").shape();
+    spec.dtype = dtype;
+    ir::Graph graph;
+    ir::Builder builder(graph, Ops());
+    const ir::Type type = ir::Type::Tensor(dtype, spec.shape);
+    nn::UpdateInputs inputs;
+    inputs.spec = &spec;
+    inputs.parameter = graph.AddInput("w", type, ir::Role::kParameter);
+    inputs.gradient = builder.Mul(
+        builder.Constant(golden.Get("a").Cast(dtype)),
+        builder.Sub(inputs.parameter, builder.Constant(golden.Get("b").Cast(dtype))));
+    inputs.learning_rate =
+        graph.AddInput("learning_rate", ir::Type::Tensor(dtype, Shape{}), ir::Role::kScalar);
+    inputs.step = graph.AddInput("step", ir::Type::Tensor(DType::kI64, Shape{}), ir::Role::kScalar);
+    std::map<std::string, Tensor> values = {
+        {"w", golden.Get("w0").Cast(dtype)},
+        {"learning_rate", Tensor::Scalar(options.learning_rate()).Cast(dtype)}};
+    for (const nn::StateSpec& state : nn::StateOf(options, spec)) {
+      inputs.state.push_back(graph.AddInput(state.name, type, ir::Role::kState));
+      values[state.name] = Tensor(dtype, spec.shape);
+    }
+    const nn::UpdateOutputs outputs = nn::AddUpdate(options, builder, inputs);
+    graph.AddOutput(outputs.parameter, "w");
+    for (size_t i = 0; i < outputs.state.size(); ++i) {
+      graph.AddOutput(outputs.state[i], inputs.state[i]->name());
+    }
+    const std::vector<double> path =
+        golden.Get(std::string("path.") + GetParam().first).ToDoubles();
+    const auto size = static_cast<size_t>(spec.shape.size());
+    ASSERT_EQ(path.size(), 30 * size);
+    for (size_t s = 0; s < 30; ++s) {
+      values["step"] = Tensor::Scalar<int64_t>(static_cast<int64_t>(s) + 1);
+      for (auto& entry : ops::Interpret(graph, values)) values[entry.first] = entry.second;
+      const std::vector<double> w = values["w"].ToDoubles();
+      for (size_t i = 0; i < size; ++i) {
+        const double expected = path[s * size + i];
+        ASSERT_NEAR(w[i], expected, tolerance * std::max(1.0, std::abs(expected)))
+            << "step " << s << ", element " << i;
+      }
     }
   }
+};
+
+TEST_P(OptimizerPath, IsPyTorchsInF64) {
+  Follow(DType::kF64, 1e-9);
+}
+
+TEST_P(OptimizerPath, IsPyTorchsInF32) {
+  Follow(DType::kF32, 2e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -276,7 +289,16 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair{"nesterov",
                               "sgd: {learning_rate: 0.02, momentum: 0.9, nesterov: true}"},
                     std::pair{"adam", "adam: {learning_rate: 0.1}"},
-                    std::pair{"adamw", "adamw: {learning_rate: 0.1, weight_decay: 0.1}"}),
+                    std::pair{"adam_amsgrad", "adam: {learning_rate: 0.1, amsgrad: true}"},
+                    std::pair{"adamw", "adamw: {learning_rate: 0.1, weight_decay: 0.1}"},
+                    std::pair{"nadam", "nadam: {learning_rate: 0.1}"},
+                    std::pair{"radam", "radam: {learning_rate: 0.1}"},
+                    std::pair{"adamax", "adamax: {learning_rate: 0.1}"},
+                    std::pair{"rmsprop", "rmsprop: {learning_rate: 0.05, alpha: 0.9}"},
+                    std::pair{"rmsprop_centered",
+                              "rmsprop: {learning_rate: 0.05, alpha: 0.9, centered: true}"},
+                    std::pair{"adagrad", "adagrad: {learning_rate: 0.5}"},
+                    std::pair{"adadelta", "adadelta: {learning_rate: 1, rho: 0.9}"}),
     [](const auto& info) { return std::string(info.param.first); });
 
 }  // namespace

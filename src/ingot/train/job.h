@@ -63,7 +63,7 @@ struct Job {
   nn::ModelOptions model;
   ConfigNode loss;     // null: by the data's target
   ConfigNode metrics;  // null: by the loss
-  nn::OptimizerOptions optimizer;
+  nn::OptimizerOptions optimizer = nn::ReadOptimizer(ConfigNode());
   nn::ScheduleOptions schedule;
   ValidationOptions validation;
   std::optional<EarlyStoppingOptions> early_stopping;

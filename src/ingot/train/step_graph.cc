@@ -134,12 +134,13 @@ class Step {
     }
     inputs.learning_rate = graph.AddInput(
         "learning_rate", ir::Type::Tensor(network_.precision, Shape{}), ir::Role::kScalar);
-    if (!optimizer.sgd) {
+    if (optimizer.counts_steps) {
       inputs.step =
           graph.AddInput("step", ir::Type::Tensor(DType::kI64, Shape{}), ir::Role::kScalar);
     }
     for (size_t i = 0; i < state.size(); ++i) {
       const nn::ParameterSpec& parameter = network_.parameters[i];
+      inputs.spec = &parameter;
       inputs.gradient = Joined(parameter.name + ".gradient");
       inputs.parameter = graph.FindInput(parameter.name);
       inputs.state = state[i];

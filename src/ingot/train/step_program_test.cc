@@ -59,7 +59,15 @@ const std::vector<OptimizerCase>& Optimizers() {
       {"momentum", "sgd: {momentum: 0.9, weight_decay: 0.01}"},
       {"nesterov", "sgd: {momentum: 0.9, nesterov: true}"},
       {"adam", "adam: {weight_decay: 0.01}"},
-      {"adamw", "adamw: {weight_decay: 0.05}"},
+      {"adamw", "adamw: {weight_decay: 0.05, decay: matrices}"},
+      {"amsgrad", "adam: {amsgrad: true, groups: [{match: '*', learning_rate_factor: 0.5}]}"},
+      {"rmsprop", "rmsprop: {momentum: 0.5, centered: true}"},
+      {"adagrad", "adagrad: {weight_decay: 0.01}"},
+      {"adadelta", "adadelta"},
+      {"adamax", "adamax"},
+      {"nadam", "nadam"},
+      {"radam", "radam: {beta2: 0.5}"},
+      {"lion", "lion: {weight_decay: 0.1}"},
   };
   return optimizers;
 }

@@ -99,10 +99,12 @@ TEST_F(OptimizersTest, RefuseWhatDoesNotBelongToTheParameter) {
             "ingot.Sgd node: input 2 (learning_rate) is f64[3], expected a scalar: f32[] or the "
             "parameter's own type");
   EXPECT_EQ(Refusal("ingot.Sgd", {w, g, rate}, 1, {{"momentum", 0.9}}),
-            "ingot.Sgd node: attribute 'momentum' is not 0, but input 3 (momentum), the state "
-            "that it needs, is absent");
+            "ingot.Sgd node: it has 0 state tensors and gives 0, but its attributes call for 1: "
+            "momentum");
   EXPECT_EQ(Refusal("ingot.Sgd", {w, g, rate, Input("momentum", {3})}, 1),
-            "ingot.Sgd node: it has 1 outputs, expected the new parameter and the new momentum");
+            "ingot.Sgd node: it has 1 state tensors and gives 0, but its attributes call for 0");
+  EXPECT_EQ(Refusal("ingot.Sgd", {w, g, rate, Input("velocity", {2})}, 2, {{"momentum", 0.9}}),
+            "ingot.Sgd node: input 3 (momentum) is f64[2], but the parameter is f64[3]");
   EXPECT_EQ(Refusal("ingot.Adam", {w, g, rate, Input("step", {}), g, g}, 3),
             "ingot.Adam node: input 3 (step) is f64[], expected a scalar: i64[], counted from 1");
 }
