@@ -214,6 +214,30 @@ TEST(TrainUsageTest, WhatExcludesWhat) {
               HasSubstr("the run directory 'no/such/run' does not exist"));
 }
 
+// A run of a given number of steps measures the machine where it is not remembered yet.
+TEST(TrainRatesTest, SummaryComparesTheStepWithTheMachinesProducts) {
+  const TestFolder folder;
+  ASSERT_EQ(::setenv("INGOT_CACHE", (folder / "cache").c_str(), 1), 0);
+  const std::string run = folder / "run";
+  const Outcome outcome = RunProgram(
+      {"train", kJob, "--data", kMnist, "--out", run, "--set", "steps=20", "--threads", "1"});
+  const Outcome info = RunProgram({"info", "--peak", "--threads", "1", "--json"});
+  ::unsetenv("INGOT_CACHE");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("GFLOP/s, "));
+  const auto summary = nlohmann::json::parse(ReadFile(run + "/summary.json"));
+  EXPECT_GT(summary["gemm_peak_gflops"].get<double>(), 0);
+  EXPECT_FALSE(summary.contains("gemm_peak_reason"));
+  // The median step's microseconds times its rate are the products of 128 samples: forward, and
+  // twice as much backward but for the gradient of the pictures.
+  const double flops = 128 * 2.0 * (784 * 64 * 2 + 64 * 10 * 3);
+  EXPECT_NEAR(summary["gflops"].get<double>() * 1e3 *
+                  summary["step_microseconds_median"].get<double>() / flops,
+              1, 1e-6);
+  // Remembered, so that it is the same number.
+  EXPECT_EQ(nlohmann::json::parse(info.out)["gemm_peak_gflops"], summary["gemm_peak_gflops"]);
+}
+
 struct Fault {
   std::string yaml;
   std::string message;

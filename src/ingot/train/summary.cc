@@ -29,6 +29,9 @@ std::string ToJson(const Summary& summary) {
   json["step_microseconds_median"] = Number(summary.step_microseconds_median);
   json["logical_shards"] = summary.logical_shards;
   json["parameters"] = summary.parameters;
+  json["gflops"] = Number(summary.gflops);
+  json["gemm_peak_gflops"] = Number(summary.gemm_peak_gflops);
+  if (!summary.gemm_peak_reason.empty()) json["gemm_peak_reason"] = summary.gemm_peak_reason;
   json["peak_memory_bytes"] = summary.peak_memory_bytes;
   json["resumed_from_step"] = summary.resumed_from_step;
   json["seed"] = summary.seed;

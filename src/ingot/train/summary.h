@@ -20,8 +20,11 @@ struct Summary {
   double step_microseconds_median = 0;  // over this process's steps; batch assembly included
   int64_t logical_shards = 0;
   int64_t parameters = 0;
-  uint64_t peak_memory_bytes = 0;  // largest resident set of the process
-  int64_t resumed_from_step = 0;   // 0 where the run was not resumed
+  std::optional<double> gflops;  // of the median step; products and convolutions, 2 a multiply-add
+  std::optional<double> gemm_peak_gflops;  // what the machine reaches on as many threads
+  std::string gemm_peak_reason;            // why that is not known; else ""
+  uint64_t peak_memory_bytes = 0;          // largest resident set of the process
+  int64_t resumed_from_step = 0;           // 0 where the run was not resumed
   uint64_t seed = 0;
   int64_t threads = 0;
   double process_start_to_first_step_seconds = 0;  // to the end of the first step

@@ -30,6 +30,9 @@ struct TrainRequest {
   // The first Ctrl-C or SIGTERM ends the run after the step at hand; false where the program has
   // an InterruptGuard of its own, which is looked at too.
   bool handle_interrupts = true;
+  // Whether the end of a run measures the machine's rate of products where it is not remembered yet
+  // (gemm_peak.h): some tens of milliseconds, once a machine.
+  bool measure_gemm_peak = false;
   Logger* logger = nullptr;  // not owned; null: silence
   // What is shown while it runs; by default nothing.
   ProgressSettings progress = {.out = nullptr};

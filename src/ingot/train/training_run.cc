@@ -11,11 +11,15 @@
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/compiler/compile.h"
+#include "ingot/train/gemm_peak.h"
 #include "ingot/train/model_metadata.h"
 
 namespace ingot::train {
 namespace {
 
+// A run whose steps took less is not asked to wait for a measurement of the machine, unless the job
+// says how many steps it wants, as benchmarks do.
+constexpr double kWorthMeasuringSeconds = 0.5;
 constexpr std::string_view kValidation = "validation_";
 
 // Takes a logger's lines over for a progress line while it lives, and its file.
@@ -333,6 +337,17 @@ void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
     summary.best_step = best_.state().best_step;
   }
   summary.kernel_digest = setup_.kernel_digest;
+  FillRates(summary);
+}
+
+void TrainingRun::FillRates(Summary& summary) const {
+  const double flops = compiler::PlanOf(*setup_.programs[0]).flops;
+  if (flops > 0 && timer_.Median() > 0) summary.gflops = 1e-9 * flops / timer_.Median();
+  const bool is_worth_it = timer_.total_seconds() >= kWorthMeasuringSeconds || setup_.job.steps > 0;
+  const GemmPeak peak =
+      FindGemmPeak(file_system_, threads_, request_.measure_gemm_peak && is_worth_it);
+  summary.gemm_peak_gflops = peak.gflops;
+  summary.gemm_peak_reason = peak.reason;
 }
 
 void TrainingRun::Log(LogLevel level, const std::string& message) const {

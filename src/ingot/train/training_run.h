@@ -43,6 +43,7 @@ class TrainingRun {
   TrainResult Finish(RunEnd end);
   bool EvaluateTest(Summary& summary);  // false: interrupted
   void FillSummary(Summary& summary, RunEnd end) const;
+  void FillRates(Summary& summary) const;
   Checkpoint Snapshot() const;
   void Save(bool as_step, bool as_best, bool as_final);
   std::string DataDigest();

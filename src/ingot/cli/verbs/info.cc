@@ -8,9 +8,11 @@
 #include "backends/cpu/kernel_table.h"
 #include "ingot/base/environment.h"
 #include "ingot/base/error.h"
+#include "ingot/base/file.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/cli/program.h"
+#include "ingot/train/gemm_peak.h"
 
 namespace ingot::cli {
 namespace {
@@ -44,15 +46,24 @@ std::string Cache() {
 
 class Info : public Verb {
  public:
-  void Declare(Options& options) override { options.Flag("--json", &json_, "prints JSON"); }
+  void Declare(Options& options) override {
+    options.Flag("--peak", &peak_,
+                 "also the rate of matrix products, measured now where it is not remembered");
+    options.Number("--threads", &threads_, "N",
+                   "the threads of --peak (default: the CPUs that this process may use)", 1);
+    options.Flag("--json", &json_, "prints JSON");
+  }
 
   int Run(const Streams& streams) override {
-    streams.Out(json_ ? Json() : Text());
+    std::optional<double> peak;
+    const auto threads = static_cast<int>(threads_.value_or(AvailableCpus()));
+    if (peak_) peak = train::FindGemmPeak(RealFileSystem(), threads, true).gflops;
+    streams.Out(json_ ? Json(peak) : Text(peak, threads));
     return kOk;
   }
 
  private:
-  static std::string Text() {
+  static std::string Text(std::optional<double> peak, int threads) {
     const auto row = [](const char* name, const std::string& value) {
       return fmt::format("{:<18} {}\n", name, value);
     };
@@ -61,16 +72,20 @@ class Info : public Verb {
       libraries += (libraries.empty() ? "" : ", ") + library.name + " " + library.version;
     }
     const std::string cache = Cache();
+    const std::string rate =
+        peak ? row("products", fmt::format("{:.1f} GFLOP/s in f32 on {} thread{}", *peak, threads,
+                                           threads == 1 ? "" : "s"))
+             : "";
     return row("ingot", kVersion) + row("compiler", CompilerName()) + row("CPU", CpuModelName()) +
            row("instruction sets", Join(ingot::InstructionSets(), " ")) +
            row("kernels for", Join(cpu::InstructionSets(), ", ") + " (the first is used)") +
            row("threads", fmt::format("{} (the CPUs that this process may use)", AvailableCpus())) +
-           row("memory", HumanBytes(AvailableMemory())) + row("libraries", libraries) +
+           row("memory", HumanBytes(AvailableMemory())) + rate + row("libraries", libraries) +
            row("cache folder", cache.empty() ? "none: set INGOT_CACHE or HOME" : cache) +
            row("data folder", DataFolder().value_or("none: INGOT_DATA is not set"));
   }
 
-  static std::string Json() {
+  static std::string Json(std::optional<double> peak) {
     nlohmann::ordered_json json;
     json["version"] = kVersion;
     json["compiler"] = CompilerName();
@@ -79,6 +94,7 @@ class Info : public Verb {
     json["kernel_instruction_sets"] = cpu::InstructionSets();
     json["threads"] = AvailableCpus();
     json["memory_bytes"] = AvailableMemory();
+    if (peak) json["gemm_peak_gflops"] = *peak;
     for (const Library& library : Libraries()) json["libraries"][library.name] = library.version;
     json["cache_folder"] = Cache();
     json["data_folder"] = DataFolder().value_or("");
@@ -93,6 +109,8 @@ class Info : public Verb {
 #endif
   }
 
+  bool peak_ = false;
+  std::optional<int64_t> threads_;
   bool json_ = false;
 };
 
@@ -102,7 +120,8 @@ void AddInfo(Program& program) {
   program.Add<Info>({.name = "info",
                      .summary = "show version, CPU, instruction sets, libraries and folders",
                      .details = "",
-                     .example = "ingot info"});
+                     .example = "ingot info\n"
+                                "ingot info --peak"});
 }
 
 }  // namespace ingot::cli

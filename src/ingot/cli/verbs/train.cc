@@ -63,6 +63,15 @@ std::string ResultText(const train::Summary& summary, const std::string& out) {
   }
   if (summary.status != "finished") steps += " (" + summary.status + ")";
   text += Row("steps", steps);
+  if (summary.gflops) {
+    std::string rate = fmt::format("{:.1f} GFLOP/s", *summary.gflops);
+    if (summary.gemm_peak_gflops) {
+      rate +=
+          fmt::format(", {:.0f}% of the {:.1f} that this machine's products reach",
+                      100 * *summary.gflops / *summary.gemm_peak_gflops, *summary.gemm_peak_gflops);
+    }
+    text += Row("arithmetic", rate);
+  }
   text += Row("time", fmt::format("{} from the start of the process, {} of memory",
                                   HumanSeconds(summary.wall_seconds),
                                   HumanBytes(summary.peak_memory_bytes)));
@@ -100,6 +109,7 @@ class Train : public Verb {
 
     Logger logger(quiet_ ? LogLevel::kWarning : LogLevel::kInfo, streams.err);
     request.logger = &logger;
+    request.measure_gemm_peak = true;
     request.progress.out = quiet_ ? nullptr : streams.err;
     ChooseFolder(resumed, request);
     if (out_.empty() && resumed.empty()) logger.Info("run directory: " + request.out);
