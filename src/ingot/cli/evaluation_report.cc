@@ -13,6 +13,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/interrupt.h"
 #include "ingot/base/text.h"
+#include "ingot/cli/worst_samples.h"
 #include "ingot/nn/layer.h"
 #include "ingot/train/evaluation.h"
 #include "ingot/train/setup.h"
@@ -94,10 +95,6 @@ Tensor TargetRows(Targets& targets, int64_t first, const TensorView& output) {
   return rows;
 }
 
-std::string NameOf(const EvaluationReport& report, size_t c) {
-  return c < report.class_names.size() ? report.class_names[c] : std::to_string(c);
-}
-
 // NaN: not defined for these data.
 std::string Score(double value) {
   return std::isnan(value) ? "-" : fmt::format("{:.4f}", value);
@@ -110,7 +107,7 @@ std::string ClassTable(const EvaluationReport& report) {
   const std::vector<train::ClassScores>& classes = report.classification->per_class;
   size_t width = 5;
   for (size_t c = 0; c < classes.size(); ++c) {
-    width = std::max(width, DisplayWidth(NameOf(report, c)));
+    width = std::max(width, DisplayWidth(ClassName(report, static_cast<int64_t>(c))));
   }
   const auto line = [width](const std::string& name, const std::string& samples,
                             const std::string& precision, const std::string& recall,
@@ -121,8 +118,9 @@ std::string ClassTable(const EvaluationReport& report) {
   std::string text = line("class", "samples", "precision", "recall", "F1", "AUC");
   for (size_t c = 0; c < std::min(classes.size(), kMostClassRows); ++c) {
     const train::ClassScores& scores = classes[c];
-    text += line(NameOf(report, c), WithThousands(scores.support), Score(scores.precision),
-                 Score(scores.recall), Score(scores.f1), Score(scores.auc));
+    text +=
+        line(ClassName(report, static_cast<int64_t>(c)), WithThousands(scores.support),
+             Score(scores.precision), Score(scores.recall), Score(scores.f1), Score(scores.auc));
   }
   if (classes.size() > kMostClassRows) {
     text += fmt::format("... and {} more (--json has all)\n", classes.size() - kMostClassRows);
@@ -162,7 +160,7 @@ Json ClassificationJson(const EvaluationReport& report) {
   json["classes"] = Json::array();
   for (size_t c = 0; c < all.per_class.size(); ++c) {
     const train::ClassScores& scores = all.per_class[c];
-    json["classes"].push_back({{"name", NameOf(report, c)},
+    json["classes"].push_back({{"name", ClassName(report, static_cast<int64_t>(c))},
                                {"samples", scores.support},
                                {"predicted", scores.predicted},
                                {"precision", Number(scores.precision)},
@@ -178,7 +176,45 @@ Json ClassificationJson(const EvaluationReport& report) {
   return json;
 }
 
+std::string WorstText(const EvaluationReport& report) {
+  std::string text = fmt::format("\nworst classified\n{:>8}  {:>6}  {:<16} {:<24} {}\n", "index",
+                                 "p", "label", "predicted", "where");
+  for (const JudgedSample& sample : report.worst) {
+    text += fmt::format(
+        "{:>8}  {:>6.4f}  {:<16} {:<24} {}\n", sample.index, sample.probability,
+        ClassName(report, sample.label),
+        fmt::format("{} ({:.4f})", ClassName(report, sample.predicted), sample.of_predicted),
+        sample.where);
+  }
+  return text;
+}
+
+Json WorstJson(const EvaluationReport& report) {
+  Json json = Json::array();
+  for (const JudgedSample& sample : report.worst) {
+    json.push_back({{"index", sample.index},
+                    {"label", ClassName(report, sample.label)},
+                    {"predicted", ClassName(report, sample.predicted)},
+                    {"probability", Number(sample.probability)},
+                    {"probability_of_predicted", Number(sample.of_predicted)},
+                    {"where", sample.where}});
+  }
+  return json;
+}
+
+// The outputs [n, T, C] of a model that answers for each position of a sequence: its loss is the
+// mean over positions, so that exp(loss) is the perplexity.
+bool IsSequence(const nn::Network& network, const data::DataSets& data) {
+  return network.output_kind != nn::OutputKind::kValues && IsInteger(data.y().dtype) &&
+         data.y().shape.rank() > 0;
+}
+
 }  // namespace
+
+std::string ClassName(const EvaluationReport& report, int64_t c) {
+  const auto at = static_cast<size_t>(c);
+  return at < report.class_names.size() ? report.class_names[at] : std::to_string(c);
+}
 
 EvaluationReport EvaluateRun(const EvaluationRequest& request) {
   infer::Predictor predictor = infer::Predictor::Load(request.run, request.predictor);
@@ -199,6 +235,14 @@ EvaluationReport EvaluateRun(const EvaluationRequest& request) {
   Targets targets(data);
   std::optional<train::ClassificationMetrics> classification;
   train::RegressionMetrics regression;
+  WorstSamples worst(request.worst);
+  if (IsSequence(evaluator.network(), data)) {
+    report.means = evaluator.Evaluate(predictor.parameters(), Interrupted);
+    if (!report.means.contains("perplexity")) {
+      report.means["perplexity"] = std::exp(report.means.at("loss"));
+    }
+    return report;
+  }
   const auto on_rows = [&](int64_t first, const TensorView& output) {
     if (kind == nn::OutputKind::kValues) {
       regression.Add(output, TargetRows(targets, first, output).view());
@@ -209,10 +253,13 @@ EvaluationReport EvaluateRun(const EvaluationRequest& request) {
     std::vector<int64_t> labels;
     for (int64_t i = 0; i < output.dim(0); ++i) labels.push_back(targets.ClassAt(first + i));
     classification->Add(scores.view(), labels);
+    worst.Add(first, output, kind, labels);
   };
   report.means = evaluator.Evaluate(predictor.parameters(), on_rows, Interrupted);
   if (classification) {
     report.classification = classification->Report();
+    report.worst = worst.Take();
+    for (JudgedSample& sample : report.worst) Locate(data, request.pictures, sample);
   } else {
     report.regression = regression.Report();
   }
@@ -221,7 +268,15 @@ EvaluationReport EvaluateRun(const EvaluationRequest& request) {
 
 std::string ReportText(const EvaluationReport& report) {
   std::string text = "model     " + report.checkpoint + "\n";
-  if (report.classification) return text + ClassificationText(report);
+  if (report.classification) {
+    text += ClassificationText(report);
+    return report.worst.empty() ? text : text + WorstText(report);
+  }
+  if (!report.regression) {
+    for (const auto& [name, value] : report.means)
+      text += fmt::format("{:<9} {:.6g}\n", name, value);
+    return text;
+  }
   const train::RegressionReport& regression = *report.regression;
   text += fmt::format("samples   {}\n", WithThousands(regression.samples));
   text += fmt::format("MAE       {:.6g}\nRMSE      {:.6g}\nR2        {}\n", regression.mae,
@@ -239,7 +294,8 @@ std::string ReportJson(const EvaluationReport& report) {
   for (const auto& [name, value] : report.means) json[name] = Number(value);
   if (report.classification) {
     json.update(ClassificationJson(report));
-  } else {
+    if (!report.worst.empty()) json["worst"] = WorstJson(report);
+  } else if (report.regression) {
     json["samples"] = report.regression->samples;
     json["mae"] = Number(report.regression->mae);
     json["rmse"] = Number(report.regression->rmse);

@@ -1,4 +1,6 @@
 // train, eval, predict and graph, run inside this process on the slice of MNIST and small tables.
+#include <algorithm>
+#include <cmath>
 #include <fstream>
 
 #include <gmock/gmock.h>
@@ -93,6 +95,65 @@ TEST_F(RunTest, EvalAgreesWithTheEndOfTraining) {
   int64_t right = 0;
   for (size_t c = 0; c < 10; ++c) right += json["confusion"][c][c].get<int64_t>();
   EXPECT_DOUBLE_EQ(static_cast<double>(right) / 500, json["accuracy"].get<double>());
+}
+
+TEST_F(RunTest, EvalFindsTheWorstSamples) {
+  const std::string sheet = *folder_ / "worst.png";
+  const Outcome outcome = RunProgram({"eval", Run(), "--worst", "500", "--sheet", sheet, "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const auto json = nlohmann::json::parse(outcome.out);
+  ASSERT_EQ(json["worst"].size(), 500u);
+  // All of them: the mean of -log p of the labels is the loss, and those whose label is not what
+  // was predicted are the errors.
+  double loss = 0;
+  int errors = 0;
+  double last = 0;
+  std::vector<bool> seen(500);
+  for (const auto& sample : json["worst"]) {
+    const auto p = sample["probability"].get<double>();
+    EXPECT_GE(p, last);
+    last = p;
+    loss -= std::log(p) / 500;
+    errors += sample["label"] != sample["predicted"] ? 1 : 0;
+    seen[sample["index"].get<size_t>()] = true;
+    EXPECT_GE(sample["probability_of_predicted"].get<double>(), p);
+  }
+  EXPECT_NEAR(loss, json["loss"].get<double>(), 1e-4);
+  EXPECT_NEAR(1 - errors / 500.0, json["accuracy"].get<double>(), 1e-9);
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), true), 500);
+  EXPECT_EQ(formats::ReadPng(sheet).shape()[2], 3);
+  const Outcome three = RunProgram({"eval", Run(), "--worst", "3"});
+  EXPECT_THAT(three.out, HasSubstr("worst classified"));
+  const auto worst = json["worst"][0];
+  EXPECT_THAT(three.out, HasSubstr("t10k-images"));
+  // What predict says about the worst of them is what eval says.
+  const auto predicted =
+      nlohmann::json::parse(RunProgram({"predict", Run(), kTestImages, "--index",
+                                        std::to_string(worst["index"].get<int>()), "--json"})
+                                .out);
+  EXPECT_EQ(predicted["prediction"], worst["predicted"]);
+  EXPECT_NEAR(predicted["probabilities"][worst["label"].get<std::string>()].get<double>(),
+              worst["probability"].get<double>(), 1e-5);
+}
+
+TEST_F(RunTest, EvalDrawsTheConfusionMatrix) {
+  const std::string svg = *folder_ / "confusion.svg";
+  const Outcome outcome = RunProgram({"eval", Run(), "--confusion", svg, "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const auto confusion = nlohmann::json::parse(outcome.out)["confusion"];
+  const std::string text = ReadFile(svg);
+  EXPECT_THAT(text,
+              AllOf(HasSubstr(">predicted<"), HasSubstr(">label<"), HasSubstr("500 samples")));
+  for (const auto& row : confusion) {
+    for (const auto& count : row) {
+      if (count != 0) EXPECT_THAT(text, HasSubstr(">" + count.dump() + "</text>"));
+    }
+  }
+  EXPECT_EQ(RunProgram({"eval", Run(), "--confusion", *folder_ / "c.png"}).status, 0);
+  EXPECT_GT(formats::ReadPng(*folder_ / "c.png").shape()[0], 600);
+  EXPECT_THAT(RunProgram({"eval", Run(), "--confusion", "c.gif"}).err,
+              HasSubstr("--confusion: 'c.gif' is neither an .svg nor a .png"));
+  EXPECT_THAT(RunProgram({"eval", Run(), "--sheet", "c.svg"}).err, HasSubstr("is not a .png"));
 }
 
 TEST_F(RunTest, EvalNamesWhatIsNotThere) {
