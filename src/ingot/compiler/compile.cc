@@ -13,6 +13,7 @@
 #include "ingot/passes/eliminate_dead_code.h"
 #include "ingot/passes/hoist_weight_gradients.h"
 #include "ingot/passes/merge_common_subexpressions.h"
+#include "ingot/runtime/telemetry.h"
 
 namespace ingot::compiler {
 namespace {
@@ -129,6 +130,7 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
   plan.shards = program->shards();
   plan.arena_bytes = program->arena_bytes;
   Describe(*program);
+  if (options.telemetry) runtime::Instrument(*program, options.telemetry);
   return program;
 }
 

@@ -5,7 +5,8 @@
 //            Role::kParameter, Role::kState
 //            Role::kScalar     "learning_rate" f32[], "step" i64[] (counted from 1),
 //                              "random_key" i64[3] = seed, step (from 0), first sample of the shard
-//   nodes    ingot.ShardMap (what is computed for each shard), ingot.TreeReduce (where shards meet),
+//   nodes    ingot.ShardMap (what is computed for each shard), ingot.TreeReduce (where shards
+//   meet),
 //            the optimizer's update for each parameter
 //   outputs  new parameters and state, aliased to their inputs; f32[] sums ("loss_sum",
 //            "weight_sum", metric sums); [B, ...] rows ("output": predictions), by name
@@ -23,13 +24,16 @@
 
 namespace ingot::runtime {
 class StepProgram;
-}
+class Telemetry;
+}  // namespace ingot::runtime
 
 namespace ingot::compiler {
 
 struct CompileOptions {
   // Passes that are switched off by name ("fuse_elementwise"); unknown names are errors.
   std::vector<std::string> disabled_passes;
+  // Measures every kernel of the program (runtime/telemetry.h); null: none.
+  std::shared_ptr<runtime::Telemetry> telemetry;
   std::string dump_directory;  // graphs before and after every pass; INGOT_DUMP in the environment
 };
 
@@ -40,11 +44,11 @@ struct StepPlan {
   std::vector<std::string> rows;         // names in the order of on_rows
   int64_t batch = 0;
   int64_t shards = 0;
-  double flops = 0;                      // of one step, a multiply-add counted as two
-  uint64_t arena_bytes = 0;              // for each thread
-  uint64_t state_bytes = 0;              // parameters and optimizer state
-  std::string digest;                    // of the choice of kernels; equal digests, equal bits
-  std::string description;               // stages, tasks and kernels as text
+  double flops = 0;          // of one step, a multiply-add counted as two
+  uint64_t arena_bytes = 0;  // for each thread
+  uint64_t state_bytes = 0;  // parameters and optimizer state
+  std::string digest;        // of the choice of kernels; equal digests, equal bits
+  std::string description;   // stages, tasks and kernels as text
 };
 
 // Throws Error(kUnsupported) naming an op without a kernel, kInvalidInput for a graph that is not a

@@ -110,7 +110,8 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps)) {
     setup.steps.push_back(BuildStepGraph(setup.network, job.optimizer, size, setup.logical_shards,
                                          *setup.registry, PrecisionOf(job)));
-    setup.programs.push_back(compiler::CompileStep(*setup.steps.back().graph, *setup.registry));
+    setup.programs.push_back(compiler::CompileStep(*setup.steps.back().graph, *setup.registry,
+                                                   {.telemetry = options.telemetry}));
     digests += compiler::PlanOf(*setup.programs.back()).digest + "\n";
   }
   // Of the full batch alone: whether a run reaches the short one does not change its kernels.

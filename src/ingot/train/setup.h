@@ -13,6 +13,7 @@
 #include "ingot/ir/op.h"
 #include "ingot/nn/network.h"
 #include "ingot/runtime/step_engine.h"
+#include "ingot/runtime/telemetry.h"
 #include "ingot/train/job.h"
 #include "ingot/train/step_graph.h"
 
@@ -23,6 +24,7 @@ struct SetupOptions {
   std::optional<data::DataSets> data;              // instead of opening job.data
   std::function<std::string()> find_mnist;         // data/data_options.h
   std::shared_ptr<const ir::OpRegistry> registry;  // with ops of the program's own
+  std::shared_ptr<runtime::Telemetry> telemetry;   // measures the kernels of the steps
   const nn::LayerRegistry* layers = nullptr;       // the same for layers; must outlive the setup
 };
 

@@ -41,11 +41,19 @@ double StepTimer::Median() const {
   return static_cast<double>(*middle);
 }
 
+TimedSource::TimedSource(const runtime::BatchSource& source, runtime::Telemetry* telemetry)
+    : source_(source), telemetry_(telemetry) {
+  if (telemetry_ != nullptr) item_ = telemetry_->Register({"batch", "", "data"});
+}
+
 void TimedSource::Fill(int64_t step, int64_t first_sample, int64_t count,
                        std::span<void* const> inputs) const {
-  if (step % kEvery != 0) return source_.Fill(step, first_sample, count, inputs);
-  const int64_t begin = MonotonicNanoseconds();
+  const uint64_t begin_tick = telemetry_ != nullptr ? runtime::Telemetry::Now() : 0;
+  const bool is_sampled = step % kEvery == 0;
+  const int64_t begin = is_sampled ? MonotonicNanoseconds() : 0;
   source_.Fill(step, first_sample, count, inputs);
+  if (telemetry_ != nullptr) telemetry_->Add(item_, begin_tick, runtime::Telemetry::Now());
+  if (!is_sampled) return;
   nanoseconds_.fetch_add(MonotonicNanoseconds() - begin, std::memory_order_relaxed);
 }
 

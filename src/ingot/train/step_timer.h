@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ingot/runtime/step_engine.h"
+#include "ingot/runtime/telemetry.h"
 
 namespace ingot::train {
 
@@ -33,7 +34,8 @@ class StepTimer {
 class TimedSource : public runtime::BatchSource {
  public:
   // `source` must outlive it.
-  explicit TimedSource(const runtime::BatchSource& source) : source_(source) {}
+  // With `telemetry`, which must outlive it too, every batch is measured there as well.
+  explicit TimedSource(const runtime::BatchSource& source, runtime::Telemetry* telemetry = nullptr);
   void Fill(int64_t step, int64_t first_sample, int64_t count,
             std::span<void* const> inputs) const override;
   // Seconds of all threads together, estimated for steps [first, next) from those that were
@@ -42,6 +44,8 @@ class TimedSource : public runtime::BatchSource {
 
  private:
   const runtime::BatchSource& source_;
+  runtime::Telemetry* telemetry_;
+  int item_ = 0;
   mutable std::atomic<int64_t> nanoseconds_ = 0;
 };
 

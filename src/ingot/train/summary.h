@@ -5,8 +5,15 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ingot::train {
+
+// A part of a run's time: see time_table.h.
+struct TimeRow {
+  std::string name;  // "products", "start-up", "data"
+  double seconds = 0;
+};
 
 struct Summary {
   // "finished", "stopped early" (early stopping) or "interrupted" (Ctrl-C).
@@ -36,6 +43,7 @@ struct Summary {
   std::string best_metric;
   int64_t best_step = 0;
   std::string kernel_digest;
+  std::vector<TimeRow> time;  // where wall_seconds went; empty where it was not measured
 };
 
 // JSON, one member to a line. Numbers that are not finite are written as null.

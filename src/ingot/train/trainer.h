@@ -33,6 +33,10 @@ struct TrainRequest {
   // Whether the end of a run measures the machine's rate of products where it is not remembered yet
   // (gemm_peak.h): some tens of milliseconds, once a machine.
   bool measure_gemm_peak = false;
+  // Measures where the time goes, for Summary::time: a fraction of a per cent of a step.
+  bool measure_time = false;
+  // Where a trace of a few steps is written (trace_file.h); "": none. Measures the time, too.
+  std::string profile;
   Logger* logger = nullptr;  // not owned; null: silence
   // What is shown while it runs; by default nothing.
   ProgressSettings progress = {.out = nullptr};

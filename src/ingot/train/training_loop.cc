@@ -26,6 +26,7 @@ bool IsMultiple(int64_t step, int64_t every) {
 }  // namespace
 
 RunEnd TrainingRun::Loop() {
+  clock_.Switch(Phase::kOther);
   begun_at_ = recorded_at_ = saved_at_ = MonotonicSeconds();
   // A checkpoint may stand at the end of an epoch whose validation was interrupted.
   const bool epoch_is_open = step_ > 0 && IsMultiple(step_, setup_.steps_per_epoch());
@@ -74,9 +75,12 @@ runtime::StepResult TrainingRun::RunSteps(int64_t count) {
     interval_sums_->Add(sums);
     if (step == first_step_) first_step_seconds_ = SecondsSinceProcessStart();
     step_ = step + 1;
+    ChooseTracing();
   };
   request.should_stop = [this] { return ShouldStop(); };
   timer_.Start();
+  ChooseTracing();
+  const PhaseScope phase(clock_, Phase::kSteps);
   return engine_->Run(request);
 }
 
@@ -129,7 +133,18 @@ void TrainingRun::ShowProgress() {
   progress_->Update(step_, fields);
 }
 
+// Some steps near the beginning of the run go into the trace, when everything has been used once.
+void TrainingRun::ChooseTracing() {
+  if (request_.profile.empty()) return;
+  constexpr int64_t kWarmUp = 3;
+  constexpr int64_t kTraced = 5;
+  const int64_t begin =
+      std::min(first_step_ + kWarmUp, std::max(first_step_, setup_.total_steps - 1));
+  telemetry_->SetTracing(step_ >= begin && step_ < begin + kTraced);
+}
+
 void TrainingRun::RecordInterval() {
+  const PhaseScope phase(clock_, Phase::kRecords);
   MetricsRecord record{"train", step_, Epoch(), SecondsSinceProcessStart(),
                        interval_sums_->Means()};
   record.values.emplace_back("learning_rate", schedule_->LearningRate(step_ - 1));
@@ -143,6 +158,7 @@ bool TrainingRun::EndEpoch() {
   Values validation;
   bool is_best = false;
   if (!Validate(epoch, validation, is_best)) return false;
+  const PhaseScope phase(clock_, Phase::kRecords);
   const double seconds = SecondsSinceProcessStart();
   const Values training = epoch_sums_->Means();
   recorder_->Add({"epoch", step_, epoch, seconds, training});
@@ -161,6 +177,7 @@ bool TrainingRun::EndEpoch() {
 bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
   const int64_t every = setup_.job.validation.every_epochs;
   const bool is_last = step_ >= setup_.total_steps;
+  const PhaseScope phase(clock_, Phase::kValidation);
   if (every == 0 || (epoch % every != 0 && !is_last)) return true;
   if (validation_ == nullptr) {
     const auto batches = setup_.data.ValidationBatches(EvaluationBatch(setup_.batches->batch()));

@@ -13,6 +13,7 @@
 #include "ingot/compiler/compile.h"
 #include "ingot/train/gemm_peak.h"
 #include "ingot/train/model_metadata.h"
+#include "ingot/train/trace_file.h"
 
 namespace ingot::train {
 namespace {
@@ -20,6 +21,8 @@ namespace {
 // A run whose steps took less is not asked to wait for a measurement of the machine, unless the job
 // says how many steps it wants, as benchmarks do.
 constexpr double kWorthMeasuringSeconds = 0.5;
+// Of each thread, in a trace: some megabytes of JSON.
+constexpr int64_t kMostEvents = 20'000;
 constexpr std::string_view kValidation = "validation_";
 
 // Takes a logger's lines over for a progress line while it lives, and its file.
@@ -72,10 +75,15 @@ TrainResult TrainingRun::Run() {
 }
 
 void TrainingRun::Prepare() {
-  setup_ = PrepareTraining(request_.job, request_.setup);
+  SetupOptions options = request_.setup;
+  if (request_.measure_time || !request_.profile.empty()) {
+    telemetry_ = std::make_shared<runtime::Telemetry>(request_.profile.empty() ? 0 : kMostEvents);
+    options.telemetry = telemetry_;
+  }
+  setup_ = PrepareTraining(request_.job, options);
   engine_ = std::make_unique<runtime::StepEngine>(setup_.programs, threads_);
   source_ = data::WithPrefetch(setup_.batches, setup_.data.options);
-  timed_source_.emplace(*source_);
+  timed_source_.emplace(*source_, telemetry_.get());
   schedule_.emplace(setup_.job.schedule, setup_.job.optimizer.learning_rate(), setup_.total_steps);
   const std::vector<std::string>& sums = compiler::PlanOf(*setup_.programs[0]).sums;
   epoch_sums_.emplace(sums);
@@ -233,6 +241,7 @@ Checkpoint TrainingRun::Snapshot() const {
 
 void TrainingRun::Save(bool as_step, bool as_best, bool as_final) {
   if (!writer_) return;
+  const PhaseScope phase(clock_, Phase::kCheckpoint);
   const double begin = MonotonicSeconds();
   CheckpointRequest request;
   request.as_step = as_step;
@@ -262,8 +271,20 @@ TrainResult TrainingRun::Finish(RunEnd end) {
     result.parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
   }
   recorder_->Flush();
-  if (writer_) writer_->Wait();
+  {
+    const PhaseScope phase(clock_, Phase::kCheckpoint);
+    if (writer_) writer_->Wait();
+  }
+  {
+    const PhaseScope phase(clock_, Phase::kMachine);
+    FillRates(result.summary);
+  }
+  if (!request_.profile.empty()) {
+    const PhaseScope phase(clock_, Phase::kRecords);
+    WriteFileAtomically(file_system_, request_.profile, TraceJson(*telemetry_));
+  }
   FillSummary(result.summary, result.end);
+  FillTimes(result.summary);
   if (directory_) directory_->WriteSummary(result.summary);
   progress_->Finish();
   if (result.end == RunEnd::kInterrupted) {
@@ -278,6 +299,7 @@ TrainResult TrainingRun::Finish(RunEnd end) {
 
 bool TrainingRun::EvaluateTest(Summary& summary) {
   if (!setup_.job.evaluate) return true;
+  const PhaseScope phase(clock_, Phase::kTest);
   const std::shared_ptr<const data::Batches> batches =
       setup_.data.TestBatches(EvaluationBatch(setup_.batches->batch()));
   if (batches == nullptr) return true;
@@ -337,7 +359,11 @@ void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
     summary.best_step = best_.state().best_step;
   }
   summary.kernel_digest = setup_.kernel_digest;
-  FillRates(summary);
+}
+
+void TrainingRun::FillTimes(Summary& summary) const {
+  if (!telemetry_) return;
+  summary.time = TimeTable(clock_.Seconds(), telemetry_->Totals(), threads_);
 }
 
 void TrainingRun::FillRates(Summary& summary) const {

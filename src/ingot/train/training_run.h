@@ -20,6 +20,7 @@
 #include "ingot/train/recorder.h"
 #include "ingot/train/running_sums.h"
 #include "ingot/train/step_timer.h"
+#include "ingot/train/time_table.h"
 #include "ingot/train/trainer.h"
 
 namespace ingot::train {
@@ -44,6 +45,7 @@ class TrainingRun {
   bool EvaluateTest(Summary& summary);  // false: interrupted
   void FillSummary(Summary& summary, RunEnd end) const;
   void FillRates(Summary& summary) const;
+  void FillTimes(Summary& summary) const;
   Checkpoint Snapshot() const;
   void Save(bool as_step, bool as_best, bool as_final);
   std::string DataDigest();
@@ -63,6 +65,8 @@ class TrainingRun {
   bool CheckpointIsDue() const;
   int64_t Epoch() const { return step_ / setup_.steps_per_epoch(); }
 
+  void ChooseTracing();
+
   // training_fault.cc
   [[noreturn]] void ReportNotFinite(bool state_touched);
   std::map<std::string, Tensor> StepInputs(bool with_state) const;
@@ -71,6 +75,8 @@ class TrainingRun {
   FileSystem& file_system_;
   int threads_;
   std::unique_ptr<InterruptGuard> interrupts_;
+  PhaseClock clock_;
+  std::shared_ptr<runtime::Telemetry> telemetry_;  // null where nothing is measured
   TrainingSetup setup_;
   std::optional<RunDirectory> directory_;
   std::optional<CheckpointStore> store_;

@@ -14,10 +14,13 @@
 #include "ingot/cli/job_arguments.h"
 #include "ingot/cli/mnist.h"
 #include "ingot/cli/program.h"
+#include "ingot/train/time_table.h"
 #include "ingot/train/trainer.h"
 
 namespace ingot::cli {
 namespace {
+
+constexpr const char* kProfile = "profile.json";
 
 // "runs/mnist-20261121-130501", with a number behind it where that is taken.
 std::string DefaultFolder(const std::string& job) {
@@ -75,7 +78,8 @@ std::string ResultText(const train::Summary& summary, const std::string& out) {
   text += Row("time", fmt::format("{} from the start of the process, {} of memory",
                                   HumanSeconds(summary.wall_seconds),
                                   HumanBytes(summary.peak_memory_bytes)));
-  return text + Row("run", out);
+  text += Row("run", out);
+  return summary.time.empty() ? text : text + "\n" + train::TimeTableText(summary.time);
 }
 
 class Train : public Verb {
@@ -91,6 +95,10 @@ class Train : public Verb {
                    "threads (default: the CPUs that this process may use); the result does not "
                    "depend on them",
                    1);
+    options.Flag("--profile", &profile_,
+                 "writes profile.json into the run directory: a few steps as a trace for Perfetto "
+                 "(ui.perfetto.dev) or chrome://tracing");
+    options.Text("--profile-file", &profile_file_, "FILE", "the same, to FILE");
     options.Flag("--explain", &explain_,
                  "prints the resolved job, layers, work, memory and kernels, and does not train");
     options.Flag("--json", &json_, "prints the summary (or the explanation) as JSON");
@@ -110,9 +118,13 @@ class Train : public Verb {
     Logger logger(quiet_ ? LogLevel::kWarning : LogLevel::kInfo, streams.err);
     request.logger = &logger;
     request.measure_gemm_peak = true;
+    request.measure_time = true;
     request.progress.out = quiet_ ? nullptr : streams.err;
     ChooseFolder(resumed, request);
     if (out_.empty() && resumed.empty()) logger.Info("run directory: " + request.out);
+    request.profile = !profile_file_.empty() ? profile_file_
+                      : profile_             ? request.out + "/" + kProfile
+                                             : "";
     const train::TrainResult result = train::Train(request);
     streams.Out(json_ ? train::ToJson(result.summary) : ResultText(result.summary, request.out));
     if (result.end != train::RunEnd::kInterrupted) return kOk;
@@ -160,6 +172,8 @@ class Train : public Verb {
   std::string out_;
   std::string resume_;
   std::optional<int64_t> threads_;
+  std::string profile_file_;
+  bool profile_ = false;
   bool overwrite_ = false;
   bool explain_ = false;
   bool json_ = false;
