@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -146,7 +147,9 @@ TEST_F(RunTest, EvalDrawsTheConfusionMatrix) {
               AllOf(HasSubstr(">predicted<"), HasSubstr(">label<"), HasSubstr("500 samples")));
   for (const auto& row : confusion) {
     for (const auto& count : row) {
-      if (count != 0) EXPECT_THAT(text, HasSubstr(">" + count.dump() + "</text>"));
+      if (count != 0) {
+        EXPECT_THAT(text, HasSubstr(">" + count.dump() + "</text>"));
+      }
     }
   }
   EXPECT_EQ(RunProgram({"eval", Run(), "--confusion", *folder_ / "c.png"}).status, 0);
@@ -297,6 +300,30 @@ TEST(TrainRatesTest, SummaryComparesTheStepWithTheMachinesProducts) {
               1, 1e-6);
   // Remembered, so that it is the same number.
   EXPECT_EQ(nlohmann::json::parse(info.out)["gemm_peak_gflops"], summary["gemm_peak_gflops"]);
+}
+
+// The phases follow one another: together they are the time of the process.
+TEST(TrainTimesTest, TheTimeOfARunIsAccountedFor) {
+  const TestFolder folder;
+  const std::string run = folder / "run";
+  const Outcome outcome =
+      RunProgram({"train", kJob, "--data", kMnist, "--out", run, "--epochs", "3", "--profile"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("where the time went"));
+  const auto summary = nlohmann::json::parse(ReadFile(run + "/summary.json"));
+  double sum = 0;
+  for (const auto& [name, seconds] : summary["time"].items()) sum += seconds.get<double>();
+  EXPECT_NEAR(sum / summary["wall_seconds"].get<double>(), 1, 0.01);
+  for (const char* name : {"products", "data", "update", "start-up", "checkpoints", "test"}) {
+    EXPECT_GT(summary["time"][name].get<double>(), 0) << name;
+  }
+  const auto trace = nlohmann::json::parse(ReadFile(run + "/profile.json"));
+  std::set<std::string> categories;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] == "X") categories.insert(event["cat"].get<std::string>());
+  }
+  EXPECT_THAT(categories, ::testing::IsSupersetOf({"task", "products", "data", "update"}));
+  EXPECT_LT(ReadFile(run + "/profile.json").size(), 2'000'000u);
 }
 
 struct Fault {

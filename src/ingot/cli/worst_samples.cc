@@ -102,10 +102,10 @@ std::string WorstSheet(const EvaluationReport& report) {
     if (!sample.picture) continue;
     pictures.push_back(
         {*sample.picture,
-         {fmt::format("{} {:.4f}", ClassName(report, sample.label), sample.probability),
-          fmt::format("not {} {:.2f}", ClassName(report, sample.predicted), sample.of_predicted),
+         {fmt::format("is {} {:.4f}", ClassName(report, sample.label), sample.probability),
+          fmt::format("said {} {:.2f}", ClassName(report, sample.predicted), sample.of_predicted),
           fmt::format("#{}", sample.index)}});
-    if (sample.label == sample.predicted) pictures.back().captions[1] = "(right)";
+    if (sample.label == sample.predicted) pictures.back().captions[1] = "said so";
   }
   if (pictures.empty()) {
     throw Error(ErrorCode::kInvalidInput,

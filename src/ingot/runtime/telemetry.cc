@@ -93,15 +93,17 @@ void Telemetry::Add(int item, uint64_t begin, uint64_t end) {
   record.used.store(used + 1, std::memory_order_release);
 }
 
-double Telemetry::SecondsOf(uint64_t ticks) const {
+// The clocks are compared over the life of the telemetry: the longer, the more exactly.
+double Telemetry::SecondsOfTick() const {
   const auto ticks_passed = static_cast<double>(Now() - first_tick_);
   const auto passed = static_cast<double>(MonotonicNanoseconds() - first_nanosecond_);
   if (ticks_passed <= 0) return 0;
-  return 1e-9 * static_cast<double>(ticks) * passed / ticks_passed;
+  return 1e-9 * passed / ticks_passed;
 }
 
 std::vector<TelemetryTotal> Telemetry::Totals() const {
   const std::lock_guard lock(mutex_);
+  const double tick = SecondsOfTick();
   std::vector<TelemetryTotal> totals;
   for (size_t i = 0; i < items_.size(); ++i) {
     uint64_t ticks = 0;
@@ -110,7 +112,7 @@ std::vector<TelemetryTotal> Telemetry::Totals() const {
       ticks += record->totals[i].ticks.load(std::memory_order_relaxed);
       total.calls += record->totals[i].calls.load(std::memory_order_relaxed);
     }
-    total.seconds = SecondsOf(ticks);
+    total.seconds = tick * static_cast<double>(ticks);
     if (total.calls > 0) totals.push_back(std::move(total));
   }
   return totals;
@@ -118,7 +120,7 @@ std::vector<TelemetryTotal> Telemetry::Totals() const {
 
 std::vector<TelemetryEvent> Telemetry::Events() const {
   const std::lock_guard lock(mutex_);
-  const double tick = SecondsOf(uint64_t{1} << 32) / 4294967296.0;
+  const double tick = SecondsOfTick();
   std::vector<TelemetryEvent> events;
   for (const auto& record : records_) {
     const size_t used = record->used.load(std::memory_order_acquire);

@@ -65,7 +65,7 @@ class Telemetry {
  private:
   struct ThreadRecord;
   ThreadRecord& Record();
-  double SecondsOf(uint64_t ticks) const;  // a duration
+  double SecondsOfTick() const;
 
   const uint64_t serial_;  // no two of the process are the same
   const int64_t most_events_;

@@ -25,7 +25,7 @@ constexpr std::string_view kEvents = "events.out.tfevents.";
 
 bool BelongsToARun(const std::string& name) {
   return name == kJobFile || name == kMetricsFile || name == kSummaryFile || name == kLogFile ||
-         name == kCheckpointsFolder || name.starts_with(kEvents);
+         name == kCheckpointsFolder || name == kProfileFile || name.starts_with(kEvents);
 }
 
 // What stands in the folder, the lock aside.

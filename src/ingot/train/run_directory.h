@@ -21,6 +21,7 @@ namespace ingot::train {
 inline constexpr const char* kJobFile = "job.yaml";
 inline constexpr const char* kMetricsFile = "metrics.jsonl";
 inline constexpr const char* kSummaryFile = "summary.json";
+inline constexpr const char* kProfileFile = "profile.json";  // of --profile: trace_file.h
 inline constexpr const char* kLogFile = "log.txt";
 inline constexpr const char* kCheckpointsFolder = "checkpoints";
 

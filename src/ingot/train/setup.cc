@@ -106,12 +106,14 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
       ResolvedJob(setup.job, {&setup.network, setup.logical_shards, setup.total_steps});
   setup.job_digest = JobDigest(setup.resolved);
 
+  compiler::CompileOptions compile;
+  compile.telemetry = options.telemetry;
   std::string digests;
   for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps)) {
     setup.steps.push_back(BuildStepGraph(setup.network, job.optimizer, size, setup.logical_shards,
                                          *setup.registry, PrecisionOf(job)));
-    setup.programs.push_back(compiler::CompileStep(*setup.steps.back().graph, *setup.registry,
-                                                   {.telemetry = options.telemetry}));
+    setup.programs.push_back(
+        compiler::CompileStep(*setup.steps.back().graph, *setup.registry, compile));
     digests += compiler::PlanOf(*setup.programs.back()).digest + "\n";
   }
   // Of the full batch alone: whether a run reaches the short one does not change its kernels.

@@ -89,6 +89,7 @@ std::string FamilyOf(const runtime::TelemetryItem& item) {
     const bool product = name.find("matmul") != std::string::npos;
     return product ? "products" : "gradients over shards";
   }
+  if (item.layer.starts_with("metric (")) return "metrics";
   for (const FamilyWord& word : kWords) {
     if (name.find(word.word) != std::string::npos) return word.family;
   }

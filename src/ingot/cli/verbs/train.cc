@@ -20,8 +20,6 @@
 namespace ingot::cli {
 namespace {
 
-constexpr const char* kProfile = "profile.json";
-
 // "runs/mnist-20261121-130501", with a number behind it where that is taken.
 std::string DefaultFolder(const std::string& job) {
   std::string stem = std::filesystem::path(job).stem().string();
@@ -123,7 +121,7 @@ class Train : public Verb {
     ChooseFolder(resumed, request);
     if (out_.empty() && resumed.empty()) logger.Info("run directory: " + request.out);
     request.profile = !profile_file_.empty() ? profile_file_
-                      : profile_             ? request.out + "/" + kProfile
+                      : profile_             ? request.out + "/" + train::kProfileFile
                                              : "";
     const train::TrainResult result = train::Train(request);
     streams.Out(json_ ? train::ToJson(result.summary) : ResultText(result.summary, request.out));
