@@ -16,5 +16,7 @@ KernelPointer MakeReductionKernel(const ir::Node& node);    // ReduceSum, Reduce
 KernelPointer MakeLossKernel(const ir::Node& node);         // softmax cross-entropy, its gradient
 KernelPointer MakeSoftmaxKernel(const ir::Node& node);      // Softmax, LogSoftmax over the last axis
 KernelPointer MakeAttentionKernel(const ir::Node& node);     // Attention, its gradient
+KernelPointer MakeLayerNormalizationKernel(const ir::Node& node);  // RMSNormalization, gradients
+KernelPointer MakeGatherKernel(const ir::Node& node);        // Gather of rows, its gradient
 
 }  // namespace ingot::cpu

@@ -64,6 +64,12 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"Softmax", {MakeSoftmaxKernel}},
       {"LogSoftmax", {MakeSoftmaxKernel}},
       {"ingot.FusedElementwise", {MakeElementwiseKernel}},
+      {"LayerNormalization", {MakeLayerNormalizationKernel}},
+      {"ingot.LayerNormalizationGradient", {MakeLayerNormalizationKernel}},
+      {"RMSNormalization", {MakeLayerNormalizationKernel}},
+      {"ingot.RMSNormalizationGradient", {MakeLayerNormalizationKernel}},
+      {"Gather", {MakeGatherKernel}},
+      {"ingot.GatherGradient", {MakeGatherKernel}},
       {"Attention", {MakeAttentionKernel}},
       {"ingot.AttentionGradient", {MakeAttentionKernel}},
   };
