@@ -18,5 +18,6 @@ KernelPointer MakeSoftmaxKernel(const ir::Node& node);      // Softmax, LogSoftm
 KernelPointer MakeAttentionKernel(const ir::Node& node);     // Attention, its gradient
 KernelPointer MakeLayerNormalizationKernel(const ir::Node& node);  // RMSNormalization, gradients
 KernelPointer MakeGatherKernel(const ir::Node& node);        // Gather of rows, its gradient
+KernelPointer MakeRecurrentKernel(const ir::Node& node);     // LSTM, GRU, their gradient
 
 }  // namespace ingot::cpu

@@ -70,6 +70,9 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.RMSNormalizationGradient", {MakeLayerNormalizationKernel}},
       {"Gather", {MakeGatherKernel}},
       {"ingot.GatherGradient", {MakeGatherKernel}},
+      {"LSTM", {MakeRecurrentKernel}},
+      {"GRU", {MakeRecurrentKernel}},
+      {"ingot.RecurrentGradient", {MakeRecurrentKernel}},
       {"Attention", {MakeAttentionKernel}},
       {"ingot.AttentionGradient", {MakeAttentionKernel}},
   };

@@ -11,24 +11,10 @@
 // foreach_target.h must come first.
 #include "hwy/highway.h"
 
-#include "backends/cpu/matmul.h"
+#include "backends/cpu/row_parts-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-using RowTag = hn::CappedTag<float, kMostLanes>;
-using OneTag = hn::CappedTag<float, 1>;
-
-// f(tag, j) for whole vectors of a row, then for what is left one by one.
-template <typename F>
-HWY_INLINE void ForEachPart(size_t length, F f) {
-  const RowTag d;
-  const size_t lanes = hn::Lanes(d);
-  size_t j = 0;
-  for (; j + lanes <= length; j += lanes) f(d, j);
-  for (; j < length; ++j) f(OneTag(), j);
-}
 
 // A sum over the parts of a row.
 struct RowSum {

@@ -24,7 +24,8 @@ void Multiply(const PanelProduct& x) {
   for (size_t column = 0; column < x.n; column += tiles.width()) {
     call.columns = std::min(tiles.width(), x.n - column);
     const size_t vectors = (call.columns + tiles.lanes - 1) / tiles.lanes;
-    call.b = x.b + column;
+    call.b = x.b + (x.packed ? column * x.k : column);
+    if (x.packed) call.b_row = vectors * tiles.lanes;
     for (size_t row = 0; row < x.m; row += kMostTileRows) {
       const size_t rows = std::min(kMostTileRows, x.m - row);
       for (size_t i = 0; i < rows; ++i) {
@@ -44,6 +45,24 @@ void CopyPadded(const float* from, size_t stride, size_t rows, size_t columns, s
 void CopyTransposed(const float* from, size_t stride, size_t rows, size_t columns, size_t width,
                     float* to) {
   Tiles().pack_transposed(from, stride, columns, rows, width, to);
+}
+
+void PackPanels(const float* from, size_t stride, size_t k, size_t n, float* to) {
+  const TileSet& tiles = Tiles();
+  for (size_t column = 0; column < n; column += tiles.width()) {
+    const size_t columns = std::min(tiles.width(), n - column);
+    const size_t wide = (columns + tiles.lanes - 1) / tiles.lanes * tiles.lanes;
+    PackRows(from + column, stride, k, columns, wide, to + column * k);
+  }
+}
+
+void PackTransposedPanels(const float* from, size_t stride, size_t k, size_t n, float* to) {
+  const TileSet& tiles = Tiles();
+  for (size_t column = 0; column < n; column += tiles.width()) {
+    const size_t columns = std::min(tiles.width(), n - column);
+    const size_t wide = (columns + tiles.lanes - 1) / tiles.lanes * tiles.lanes;
+    tiles.pack_transposed(from + column * stride, stride, k, columns, wide, to + column * k);
+  }
 }
 
 }  // namespace ingot::cpu

@@ -26,6 +26,7 @@ struct PanelProduct {
   size_t c_row = 0;
   size_t m = 0, n = 0, k = 0;
   bool continues = false;
+  bool packed = false;  // b was written by PackPanels or PackTransposedPanels; b_row is not used
 };
 
 void Multiply(const PanelProduct& product);
@@ -37,5 +38,13 @@ void CopyPadded(const float* from, size_t stride, size_t rows, size_t columns, s
 // which is a multiple of kPanelAlignment.
 void CopyTransposed(const float* from, size_t stride, size_t rows, size_t columns, size_t width,
                     float* to);
+
+// The right side [k, n] as panels for the instruction set in use, in PanelFloats(k, n) floats:
+// worth it for one that many products read. Transposed: from [n, k].
+constexpr size_t PanelFloats(size_t k, size_t n) {
+  return k * PanelWidth(n) + kPanelAlignment;
+}
+void PackPanels(const float* from, size_t stride, size_t k, size_t n, float* to);
+void PackTransposedPanels(const float* from, size_t stride, size_t k, size_t n, float* to);
 
 }  // namespace ingot::cpu
