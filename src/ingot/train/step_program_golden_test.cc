@@ -8,9 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "ingot/data/batches.h"
-#include "ingot/data/idx_source.h"
-#include "ingot/formats/safetensors.h"
+#include "ingot/train/golden_trace_test_util.h"
 #include "ingot/train/step_program_test_util.h"
 
 namespace ingot::train {
@@ -18,46 +16,13 @@ namespace {
 
 constexpr int64_t kBatch = 128;
 
-// PyTorch keeps a Linear's weight as [out, in].
-Tensor Transposed(const Tensor& w) {
-  const int64_t rows = w.shape()[0];
-  const int64_t columns = w.shape()[1];
-  const std::vector<double> from = w.ToDoubles();
-  std::vector<double> to(from.size());
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) {
-      to[static_cast<size_t>(c * rows + r)] = from[static_cast<size_t>(r * columns + c)];
-    }
-  }
-  return Tensor::Of<double>(Shape{columns, rows}, std::span<const double>(to));
-}
-
-// The samples of the trace, batch by batch: in the order of the file, again and again.
-std::unique_ptr<data::Batches> TraceBatches(DType precision) {
-  const data::IdxFiles files = data::FindIdxFiles(INGOT_SOURCE_DIR "/tests/data/mnist", "train");
-  auto source = std::make_shared<data::IdxSource>(files.images, files.labels, 10);
-  data::Conversion x(source->fields()[0]);
-  x.Normalise(255, {}, {});
-  x.Flatten();
-  x.Cast(precision);
-  data::Conversion y(source->fields()[1]);
-  y.Cast(DType::kI64);
-  data::BatchOptions options;
-  options.batch = kBatch;
-  options.shuffle = false;
-  options.wrap = true;
-  return std::make_unique<data::Batches>(source, data::Selection::All(source->size()),
-                                         std::vector<data::Conversion>{x, y}, options);
-}
-
 struct Trace {
   std::vector<double> losses;
   StepTestOutcome outcome;
 };
 
 Trace TrainMlp(DType precision, int64_t shards, int threads, int64_t steps) {
-  const formats::SafetensorsFile golden =
-      formats::SafetensorsFile::Open(INGOT_SOURCE_DIR "/tests/data/golden/mlp_adam.safetensors");
+  const formats::SafetensorsFile golden = Golden("mlp_adam");
   const StepTestNetwork network = {
       "mlp", "[{dense: 64}, relu, {dense: 10}]", "softmax_cross_entropy", "[]", Shape{784}, Shape{},
       10};
@@ -74,7 +39,7 @@ Trace TrainMlp(DType precision, int64_t shards, int threads, int64_t steps) {
     engine.WriteState(to + ".weight", Transposed(golden.Get(from + ".weight")).Cast(precision));
     engine.WriteState(to + ".bias", golden.Get(from + ".bias").Cast(precision));
   }
-  const auto batches = TraceBatches(precision);
+  const auto batches = MnistTraceBatches(precision, kBatch);
   Trace trace;
   engine.Run(
       StepTestRequest(step, compiler::PlanOf(*program), *batches, steps, 0.001f, trace.outcome));
@@ -87,10 +52,7 @@ Trace TrainMlp(DType precision, int64_t shards, int threads, int64_t steps) {
 
 class MlpAdam : public testing::TestWithParam<int64_t /*shards*/> {
  protected:
-  MlpAdam()
-      : golden_(formats::SafetensorsFile::Open(INGOT_SOURCE_DIR
-                                               "/tests/data/golden/mlp_adam.safetensors")),
-        expected_(golden_.Get("loss").ToDoubles()) {}
+  MlpAdam() : golden_(Golden("mlp_adam")), expected_(golden_.Get("loss").ToDoubles()) {}
 
   const formats::SafetensorsFile golden_;
   const std::vector<double> expected_;
