@@ -111,7 +111,7 @@ TEST(ProgramTest, UnknownVerbsGetTheNearest) {
             "error: unknown verb 'trian'\nhint: did you mean 'train'?\n");
   EXPECT_THAT(
       RunProgram({"frobnicate"}).err,
-      HasSubstr("hint: expected one of: help, data, eval, graph, info, job, plot, predict, train"));
+      HasSubstr("hint: expected one of: help, data, eval, generate, graph, info, job, plot, predict, train"));
   EXPECT_THAT(RunProgram({"help", "evla"}).err, HasSubstr("did you mean 'eval'?"));
   EXPECT_THAT(RunProgram({"--verison"}).err, HasSubstr("did you mean '--version'?"));
   EXPECT_THAT(RunProgram({"--threads", "2"}).err, HasSubstr("options come after the verb"));

@@ -44,6 +44,7 @@ constexpr FamilyWord kWords[] = {
     {"dropout", "random numbers"},
     {"random", "random numbers"},
     {"reduce", "reductions"},
+    {"sum_", "reductions"},
     {"argmax", "reductions"},
     {"topk", "reductions"},
     {"transpose", "copies and layout"},

@@ -1,0 +1,106 @@
+// ingot generate: a text continued by a trained language model.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "ingot/base/error.h"
+#include "ingot/base/interrupt.h"
+#include "ingot/base/machine.h"
+#include "ingot/cli/job_arguments.h"
+#include "ingot/cli/program.h"
+#include "ingot/infer/generator.h"
+
+namespace ingot::cli {
+namespace {
+
+constexpr int64_t kBytes = 256;
+constexpr int64_t kTokens = 200;
+
+class Generate : public Verb {
+ public:
+  void Declare(Options& options) override {
+    options.Positional("RUN", &run_,
+                       "the run directory of a language model whose tokens are bytes");
+    options.Text("--prompt", &prompt_, "TEXT", "the text to be continued (default: a new line)");
+    options.Number("--tokens", &tokens_, "N", "so many tokens are written (default: 200)", 1);
+    options.Real("--temperature", &temperature_, "T",
+                 "above 1 more daring, below 1 less; 0 always takes the likeliest (default: 1)", 0,
+                 100);
+    options.Number("--top-k", &top_k_, "K", "draws from the K likeliest tokens only", 1);
+    options.Real("--top-p", &top_p_, "P",
+                 "draws from the fewest tokens whose probabilities reach P (default: 1)", 1e-9, 1);
+    options.Number("--seed", &seed_, "N", "of the draws: the same seed, the same text (default: 0)",
+                   0);
+    options.Text(
+        "--checkpoint", &checkpoint_, "NAME",
+        "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
+    options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
+    options.Flag("--json", &json_, "prints JSON at the end, in place of the text as it comes");
+  }
+
+  int Run(const Streams& streams) override {
+    infer::PredictorOptions options;
+    options.checkpoint = checkpoint_;
+    options.threads = static_cast<int>(threads_.value_or(AvailableCpus()));
+    infer::Predictor predictor = infer::Predictor::Load(RunFolder(run_), options);
+    infer::SamplingOptions sampling;
+    sampling.temperature = temperature_.value_or(1);
+    sampling.top_k = top_k_.value_or(0);
+    sampling.top_p = top_p_.value_or(1);
+    sampling.seed = static_cast<uint64_t>(seed_.value_or(0));
+    infer::Generator generator(predictor, sampling);
+    if (generator.vocabulary() > kBytes) {
+      throw Error(
+          ErrorCode::kUnsupported,
+          fmt::format("the model has a vocabulary of {} tokens, and only bytes (at most {}) "
+                      "can be written as text",
+                      generator.vocabulary(), kBytes));
+    }
+    std::vector<int64_t> tokens;
+    for (const char c : prompt_) tokens.push_back(static_cast<unsigned char>(c));
+    const InterruptGuard guard;
+    std::string text;
+    if (!json_) streams.Out(prompt_);
+    generator.Continue(tokens, tokens_.value_or(kTokens), [&](int64_t token) {
+      text += static_cast<char>(token);
+      if (!json_) {
+        streams.Out(text.substr(text.size() - 1));
+        std::fflush(streams.out);
+      }
+      return !Interrupted();
+    });
+    if (json_) {
+      const nlohmann::ordered_json json = {
+          {"prompt", prompt_}, {"text", text}, {"tokens", tokens.size() - prompt_.size()}};
+      streams.Out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    }
+    streams.Out("\n");
+    return Interrupted() ? kInterrupted : kOk;
+  }
+
+ private:
+  std::string run_;
+  std::string prompt_ = "\n";
+  std::optional<int64_t> tokens_;
+  std::optional<double> temperature_;
+  std::optional<int64_t> top_k_;
+  std::optional<double> top_p_;
+  std::optional<int64_t> seed_;
+  std::string checkpoint_;
+  std::optional<int64_t> threads_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+void AddGenerate(Program& program) {
+  program.Add<Generate>(
+      {.name = "generate",
+       .summary = "continue a text with a trained language model",
+       .details =
+           "Writes each token as soon as it is drawn. The model's tokens are bytes. Of a text "
+           "that is\nlonger than its context the model sees the end.",
+       .example = "ingot generate runs/gpt --prompt \"The sea \" --tokens 500\n"
+                  "ingot generate runs/gpt --prompt \"The sea \" --temperature 0.8 --top-k 40"});
+}
+
+}  // namespace ingot::cli
