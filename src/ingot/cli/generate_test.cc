@@ -74,6 +74,7 @@ TEST_F(GenerateTest, JsonHoldsTheText) {
 TEST_F(GenerateTest, FaultsAreNamed) {
   EXPECT_THAT(RunProgram({"generate", Run(), "--temperature", "-1"}).err,
               HasSubstr("--temperature: expected a number from 0"));
+  EXPECT_EQ(RunProgram({"generate", Run(), "--tokenizer", *folder_ / "gpt.yaml"}).status, 2);
   const std::string image = *folder_ / "image";
   std::ofstream(*folder_ / "image.yaml")
       << "epochs: 0\nsteps: 1\nevaluate: false\ndata: {source: {synthetic: {shape: [4], samples: "

@@ -171,11 +171,17 @@ void Predictor::State::MakeConversion() {
                              Tensor(DType::kU8, Shape{1})});
   if (metadata.classes > 0) source.SetClasses("y", metadata.classes);
   std::vector<data::Conversion> conversions;
-  for (const data::Field& field : source.fields()) conversions.emplace_back(field);
+  for (data::Field field : source.fields()) {
+    if (field.name == "x") field.classes = metadata.input_classes;
+    conversions.emplace_back(field);
+  }
   data::ApplyTransforms(
       job.data.transforms.is_null() ? data::DefaultTransforms(source) : job.data.transforms,
       {conversions, source, data::Selection::All(1)});
-  conversions[0].Cast(ParseDType(job.precision));
+  // Tokens stay whole, as in training.
+  const data::Field& x = conversions[0].output();
+  const bool whole = IsInteger(x.dtype) && x.classes > 0;
+  conversions[0].Cast(whole ? DType::kI64 : ParseDType(job.precision));
   conversion = conversions[0];
 }
 
@@ -247,7 +253,8 @@ const data::DataSets& Predictor::data() {
 nn::OutputKind Predictor::output_kind() const {
   const nn::OutputKind kind = state_->network.output_kind;
   if (kind != nn::OutputKind::kValues || classes() == 0) return kind;
-  // The network is built without a loss, which would say that a classifier's last values are scores.
+  // The network is built without a loss, which would say that a classifier's last values are
+  // scores.
   const ir::Node* last = state_->network.output("output")->producer();
   const bool normalised = last != nullptr && last->domain().empty() &&
                           (last->op_type() == "Softmax" || last->op_type() == "Sigmoid");

@@ -39,12 +39,13 @@ std::map<std::string, std::string> ModelMetadata::Write() const {
     metadata["class_names"] =
         nlohmann::json(class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
+  if (input_classes > 0) metadata["input_classes"] = std::to_string(input_classes);
   return metadata;
 }
 
 ModelMetadata MetadataOf(const data::DataSets& data) {
   const data::Field& raw = data.conversions[0].input();
-  return {raw.dtype, raw.shape, data.y().classes, data.class_names};
+  return {raw.dtype, raw.shape, data.y().classes, data.class_names, raw.classes};
 }
 
 ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metadata,
@@ -64,6 +65,9 @@ ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metada
   }
   read.input_shape = Shape(dims);
   read.classes = Number(Find(metadata, "classes", path), path);
+  if (const auto tokens = metadata.find("input_classes"); tokens != metadata.end()) {
+    read.input_classes = Number(tokens->second, path);
+  }
   if (const auto names = metadata.find("class_names"); names != metadata.end()) {
     const nlohmann::json json = nlohmann::json::parse(names->second, nullptr, false);
     if (!json.is_array()) throw Error(ErrorCode::kCorrupt, path + " has damaged class_names");

@@ -3,23 +3,23 @@
 #include <nlohmann/json.hpp>
 
 #include "ingot/base/error.h"
+#include "ingot/base/file.h"
 #include "ingot/base/interrupt.h"
 #include "ingot/base/machine.h"
 #include "ingot/cli/job_arguments.h"
 #include "ingot/cli/program.h"
+#include "ingot/formats/tokenizer.h"
 #include "ingot/infer/generator.h"
 
 namespace ingot::cli {
 namespace {
 
-constexpr int64_t kBytes = 256;
 constexpr int64_t kTokens = 200;
 
 class Generate : public Verb {
  public:
   void Declare(Options& options) override {
-    options.Positional("RUN", &run_,
-                       "the run directory of a language model whose tokens are bytes");
+    options.Positional("RUN", &run_, "the run directory of a language model");
     options.Text("--prompt", &prompt_, "TEXT", "the text to be continued (default: a new line)");
     options.Number("--tokens", &tokens_, "N", "so many tokens are written (default: 200)", 1);
     options.Real("--temperature", &temperature_, "T",
@@ -33,6 +33,8 @@ class Generate : public Verb {
     options.Text(
         "--checkpoint", &checkpoint_, "NAME",
         "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
+    options.Text("--tokenizer", &tokenizer_, "FILE",
+                 "a Hugging Face tokenizer.json (default: RUN/tokenizer.json, else bytes)");
     options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
     options.Flag("--json", &json_, "prints JSON at the end, in place of the text as it comes");
   }
@@ -48,29 +50,26 @@ class Generate : public Verb {
     sampling.top_p = top_p_.value_or(1);
     sampling.seed = static_cast<uint64_t>(seed_.value_or(0));
     infer::Generator generator(predictor, sampling);
-    if (generator.vocabulary() > kBytes) {
-      throw Error(
-          ErrorCode::kUnsupported,
-          fmt::format("the model has a vocabulary of {} tokens, and only bytes (at most {}) "
-                      "can be written as text",
-                      generator.vocabulary(), kBytes));
-    }
+    const formats::Tokenizer tokenizer = ReadTokenizer(generator.vocabulary());
     std::vector<int64_t> tokens;
-    for (const char c : prompt_) tokens.push_back(static_cast<unsigned char>(c));
+    for (const uint32_t token : tokenizer.Encode(prompt_)) tokens.push_back(token);
+    const size_t given = tokens.size();
     const InterruptGuard guard;
     std::string text;
     if (!json_) streams.Out(prompt_);
     generator.Continue(tokens, tokens_.value_or(kTokens), [&](int64_t token) {
-      text += static_cast<char>(token);
+      const auto number = static_cast<uint32_t>(token);
+      const std::string piece = tokenizer.Decode({&number, 1});
+      text += piece;
       if (!json_) {
-        streams.Out(text.substr(text.size() - 1));
+        streams.Out(piece);
         std::fflush(streams.out);
       }
       return !Interrupted();
     });
     if (json_) {
       const nlohmann::ordered_json json = {
-          {"prompt", prompt_}, {"text", text}, {"tokens", tokens.size() - prompt_.size()}};
+          {"prompt", prompt_}, {"text", text}, {"tokens", tokens.size() - given}};
       streams.Out(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     }
     streams.Out("\n");
@@ -78,6 +77,22 @@ class Generate : public Verb {
   }
 
  private:
+  // It must know every token of the model: what is drawn is to be written.
+  formats::Tokenizer ReadTokenizer(int64_t vocabulary) const {
+    std::string path = tokenizer_;
+    const std::string own = RunFolder(run_) + "/tokenizer.json";
+    if (path.empty() && RealFileSystem().Exists(own)) path = own;
+    formats::Tokenizer tokenizer =
+        path.empty() ? formats::Tokenizer::Bytes() : formats::Tokenizer::ReadJson(path);
+    if (vocabulary <= tokenizer.vocabulary()) return tokenizer;
+    throw Error(
+        ErrorCode::kInvalidInput,
+        fmt::format("the model has a vocabulary of {} tokens, {} of {}", vocabulary,
+                    path.empty() ? "bytes one" : "'" + path + "' one", tokenizer.vocabulary()),
+        "give the tokenizer that its training data were made with: --tokenizer FILE");
+  }
+
+  std::string tokenizer_;
   std::string run_;
   std::string prompt_ = "\n";
   std::optional<int64_t> tokens_;
@@ -96,9 +111,8 @@ void AddGenerate(Program& program) {
   program.Add<Generate>(
       {.name = "generate",
        .summary = "continue a text with a trained language model",
-       .details =
-           "Writes each token as soon as it is drawn. The model's tokens are bytes. Of a text "
-           "that is\nlonger than its context the model sees the end.",
+       .details = "Writes each token as soon as it is drawn. Of a text that is longer than its "
+                  "context the model\nsees the end.",
        .example = "ingot generate runs/gpt --prompt \"The sea \" --tokens 500\n"
                   "ingot generate runs/gpt --prompt \"The sea \" --temperature 0.8 --top-k 40"});
 }
