@@ -12,7 +12,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(ModelMetadata, RoundTrip) {
-  const ModelMetadata metadata{DType::kU8, Shape{28, 28}, 3, {"cat", "d\"o\"g", "bird\n"}};
+  const ModelMetadata metadata{DType::kU8, Shape{28, 28}, 3, {"cat", "d\"o\"g", "bird\n"}, 0};
   const auto text = metadata.Write();
   EXPECT_EQ(text.at("input"), "u8[28, 28]");
   const ModelMetadata read = ReadModelMetadata(text, "m");
@@ -20,7 +20,10 @@ TEST(ModelMetadata, RoundTrip) {
   EXPECT_EQ(read.input_shape, (Shape{28, 28}));
   EXPECT_EQ(read.classes, 3);
   EXPECT_EQ(read.class_names, metadata.class_names);
-  const ModelMetadata scalar{DType::kF32, Shape{}, 0, {}};
+  EXPECT_EQ(read.input_classes, 0);
+  const ModelMetadata tokens{DType::kU16, Shape{64}, 0, {}, 300};
+  EXPECT_EQ(ReadModelMetadata(tokens.Write(), "m").input_classes, 300);
+  const ModelMetadata scalar{DType::kF32, Shape{}, 0, {}, 0};
   EXPECT_EQ(ReadModelMetadata(scalar.Write(), "m").input_shape, Shape{});
 }
 

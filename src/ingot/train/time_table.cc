@@ -56,6 +56,11 @@ constexpr FamilyWord kWords[] = {
     {"elementwise", "elementwise"},
     {"relu", "elementwise"},
     {"fused", "elementwise"},
+    {"gelu", "elementwise"},
+    {"swish", "elementwise"},
+    {"softplus", "elementwise"},
+    {"mish", "elementwise"},
+    {"expand", "copies and layout"},
 };
 
 std::string Lower(std::string text) {

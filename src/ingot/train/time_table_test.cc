@@ -80,6 +80,7 @@ TEST(FamilyTest, NamesOfKernels) {
   EXPECT_EQ(family("reference LSTM"), "recurrence");
   EXPECT_EQ(family("softmax_cross_entropy_f32"), "softmax and loss");
   EXPECT_EQ(family("elementwise: relu"), "elementwise");
+  EXPECT_EQ(family("reference ingot.GeluGradient"), "elementwise");
   EXPECT_EQ(family("something new"), "other kernels");
   EXPECT_EQ(family("adam_f32", "update"), "update");
   EXPECT_EQ(family("shard_matmul_f32", "reduce"), "products");
