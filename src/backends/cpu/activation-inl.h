@@ -58,6 +58,31 @@ HWY_INLINE V GeluTanhOf(D d, V x) {
   return hn::MulAdd(half, TanhOf(d, inner), half);
 }
 
+// Derivatives of the two. Beyond 20 they are 0 or 1 to the last bit, and x^3 could overflow.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V GeluSlopeOf(D d, V x) {
+  const V bounded = hn::Min(hn::Max(x, hn::Set(d, -20.0f)), hn::Set(d, 20.0f));
+  const V half = hn::Set(d, 0.5f);
+  const V exponent = hn::Min(hn::Mul(half, hn::Mul(bounded, bounded)), hn::Set(d, 87.0f));
+  const V density = hn::Mul(hn::Set(d, 0.39894228f), hn::Exp(d, hn::Neg(exponent)));
+  const V below = hn::MulAdd(half, ErfOf(d, hn::Mul(bounded, hn::Set(d, 0.70710678f))), half);
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::MulAdd(bounded, density, below));
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V GeluTanhSlopeOf(D d, V x) {
+  const V bounded = hn::Min(hn::Max(x, hn::Set(d, -20.0f)), hn::Set(d, 20.0f));
+  const V one = hn::Set(d, 1.0f);
+  const V half = hn::Set(d, 0.5f);
+  const V factor = hn::Set(d, 0.79788456f);
+  const V square = hn::Mul(bounded, bounded);
+  const V inner = hn::MulAdd(hn::Set(d, 0.044715f), square, one);
+  const V t = hn::Tanh(d, hn::Mul(factor, hn::Mul(bounded, inner)));
+  const V slope = hn::Mul(factor, hn::MulAdd(hn::Set(d, 0.134145f), square, one));
+  const V rest = hn::Mul(hn::Mul(half, bounded), hn::Mul(hn::NegMulAdd(t, t, one), slope));
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Add(hn::MulAdd(half, t, half), rest));
+}
+
 // epilogue(x); `y` is looked at by kReluGradient alone.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Activate(D d, const Epilogue& epilogue, V x, V y) {

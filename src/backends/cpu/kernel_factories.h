@@ -19,5 +19,6 @@ KernelPointer MakeAttentionKernel(const ir::Node& node);     // Attention, its g
 KernelPointer MakeLayerNormalizationKernel(const ir::Node& node);  // RMSNormalization, gradients
 KernelPointer MakeGatherKernel(const ir::Node& node);        // Gather of rows, its gradient
 KernelPointer MakeRecurrentKernel(const ir::Node& node);     // LSTM, GRU, their gradient
+KernelPointer MakeConcatKernel(const ir::Node& node);        // Concat, Split
 
 }  // namespace ingot::cpu

@@ -70,6 +70,8 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.RMSNormalizationGradient", {MakeLayerNormalizationKernel}},
       {"Gather", {MakeGatherKernel}},
       {"ingot.GatherGradient", {MakeGatherKernel}},
+      {"Concat", {MakeConcatKernel}},
+      {"Split", {MakeConcatKernel}},
       {"LSTM", {MakeRecurrentKernel}},
       {"GRU", {MakeRecurrentKernel}},
       {"ingot.RecurrentGradient", {MakeRecurrentKernel}},

@@ -65,6 +65,8 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
       return hn::IfThenElse(hn::Lt(b, zero), hn::Mul(a, hn::Add(b, alpha)), a);
     case VectorOp::kSigmoidGradient: return hn::Mul(a, hn::Mul(b, hn::Sub(one, b)));
     case VectorOp::kTanhGradient: return hn::Mul(a, hn::NegMulAdd(b, b, one));
+    case VectorOp::kGeluGradient: return hn::Mul(a, GeluSlopeOf(d, b));
+    case VectorOp::kGeluTanhGradient: return hn::Mul(a, GeluTanhSlopeOf(d, b));
   }
   return a;
 }
@@ -120,6 +122,8 @@ void ApplyVectorOpImpl(VectorOp op, float alpha, const float* a, const float* b,
     INGOT_CASE(kEluGradient);
     INGOT_CASE(kSigmoidGradient);
     INGOT_CASE(kTanhGradient);
+    INGOT_CASE(kGeluGradient);
+    INGOT_CASE(kGeluTanhGradient);
 #undef INGOT_CASE
   }
 }

@@ -11,6 +11,7 @@ enum class VectorOp : uint8_t {
   kNeg, kAbs, kExp, kLog, kSqrt, kReciprocal, kIdentity,
   kRelu, kLeakyRelu, kElu, kSigmoid, kTanh, kGelu, kGeluTanh,
   kReluGradient, kLeakyReluGradient, kEluGradient, kSigmoidGradient, kTanhGradient,
+  kGeluGradient, kGeluTanhGradient,
 };
 
 // out[i] = op(a[i], b[i]) for i < count; `b` is not read by unary ops; out may be a or b.

@@ -143,6 +143,7 @@ const Entry* FindVectorOp(const ir::Node& node) {
       {"ingot.EluGradient", {VectorOp::kEluGradient, 2}},
       {"ingot.SigmoidGradient", {VectorOp::kSigmoidGradient, 2}},
       {"ingot.TanhGradient", {VectorOp::kTanhGradient, 2}},
+      {"ingot.GeluGradient", {VectorOp::kGeluGradient, 2}},
   };
   const auto entry = table.find(node.op().FullName());
   if (entry == table.end()) return nullptr;
@@ -212,6 +213,9 @@ class ChainBuilder {
     }
     if (node.op_type() == "Gelu" && node.GetString("approximate") == "tanh") {
       link.op = VectorOp::kGeluTanh;
+    }
+    if (node.op_type() == "GeluGradient" && node.GetString("approximate") == "tanh") {
+      link.op = VectorOp::kGeluTanhGradient;
     }
     link.a = Slot(node.input(0));
     link.b = entry->inputs == 2 ? Slot(node.input(1)) : link.a;

@@ -119,10 +119,11 @@ ir::Value* Build(const AttentionOptions& options, LayerContext& context, ir::Val
     parts[0] = b.Op("RotaryEmbedding", {parts[0], cosines, sines}, {{"num_heads", s.heads}});
     parts[1] = b.Op("RotaryEmbedding", {parts[1], cosines, sines}, {{"num_heads", s.kv_heads}});
   }
-  ir::Value* mixed = b.Op("Attention", parts,
-                          {{"is_causal", int64_t{options.causal}},
-                           {"q_num_heads", s.heads},
-                           {"kv_num_heads", s.kv_heads}});
+  // The second output is kept for the gradient.
+  ir::Value* mixed = b.Ops("Attention", parts, 2,
+                           {{"is_causal", int64_t{options.causal}},
+                            {"q_num_heads", s.heads},
+                            {"kv_num_heads", s.kv_heads}})[0];
   ir::Value* y = Projection(options, "output", s.width, s.width, context, mixed);
   if (!context.training() || options.dropout == 0) return y;
   return b.Op("ingot.Dropout", {y, context.RandomKey()},
