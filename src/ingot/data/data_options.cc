@@ -76,6 +76,12 @@ const OptionTable<DataOptions>& DataTable() {
   return table;
 }
 
+void CastForNetwork(Conversion& conversion, DType precision) {
+  const Field& field = conversion.output();
+  const bool whole = IsInteger(field.dtype) && (field.name == "y" || field.classes > 0);
+  conversion.Cast(whole ? DType::kI64 : precision);
+}
+
 DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
                   const std::function<std::string()>& find_mnist) {
   OpenedSource opened = OpenNamedSource(options.source, {BaseFolder(options), find_mnist});
@@ -84,6 +90,7 @@ DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
   sets.train = opened.train;
   sets.test = opened.test;
   sets.class_names = opened.class_names;
+  sets.stored = opened.stored;
   sets.train_selection = Selection::All(sets.train->size());
   if (options.limit) sets.train_selection = sets.train_selection.First(*options.limit);
   if (options.validation) {
@@ -102,10 +109,7 @@ DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
       options.transforms.is_null() ? DefaultTransforms(*sets.train) : options.transforms,
       {sets.conversions, *sets.train, sets.train_selection});
   for (Conversion& conversion : sets.conversions) {
-    const Field& field = conversion.output();
-    // Class numbers and tokens stay whole.
-    const bool whole = IsInteger(field.dtype) && (field.name == "y" || field.classes > 0);
-    conversion.Cast(whole ? DType::kI64 : precision);
+    CastForNetwork(conversion, precision);
   }
   return sets;
 }

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,6 +60,7 @@ struct DataSets {
   // One for each field, "x" then "y", for every half of the data alike.
   std::vector<Conversion> conversions;
   std::vector<std::string> class_names;
+  std::map<std::string, std::string> stored;  // OpenedSource
 
   // What the network gets for x and y.
   const Field& x() const { return conversions[0].output(); }
@@ -72,6 +74,10 @@ struct DataSets {
   std::shared_ptr<const Batches> ValidationBatches(int64_t batch) const;
   std::shared_ptr<const Batches> TestBatches(int64_t batch) const;
 };
+
+// The last step of every conversion: numbers to `precision`; class numbers and tokens, which stay
+// whole, to i64.
+void CastForNetwork(Conversion& conversion, DType precision);
 
 // Opens the sources, applies limit, split (by `seed`) and transforms, then casts: numbers to
 // `precision`, class numbers and tokens to i64. Throws Error at the place of the fault in the job.

@@ -111,15 +111,16 @@ std::string MemorySource::Where(int64_t record) const {
 void MemorySource::SetClasses(std::string_view name, int64_t classes) {
   const int index = FieldIndex(name);
   Field& field = fields_[static_cast<size_t>(index)];
-  if (!IsInteger(field.dtype) || field.shape.rank() != 0) {
+  if (!IsInteger(field.dtype)) {
     throw Error(ErrorCode::kInvalidInput,
                 "field " + field.Describe() + " cannot hold class numbers",
-                "class numbers are one integer for each sample");
+                "class numbers are integers");
   }
+  const size_t of_record = std::max<size_t>(static_cast<size_t>(field.shape.size()), 1);
   const std::vector<int64_t> values = tensors_[static_cast<size_t>(index)].ToInts();
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i] >= 0 && values[i] < classes) continue;
-    throw Error(ErrorCode::kInvalidInput, Where(static_cast<int64_t>(i)) + ": label " +
+    throw Error(ErrorCode::kInvalidInput, Where(static_cast<int64_t>(i / of_record)) + ": label " +
                                               std::to_string(values[i]) + " is not in [0, " +
                                               std::to_string(classes) + ")");
   }

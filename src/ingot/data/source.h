@@ -77,7 +77,7 @@ class MemorySource : public Source {
   ContiguousField Contiguous(int field) const override;
   std::string Where(int64_t record) const override;
 
-  // Declares that an integer field without extents holds class numbers in [0, classes). Throws
+  // Declares that an integer field holds class numbers (or tokens) in [0, classes). Throws
   // Error(kInvalidInput) naming the first record that does not.
   void SetClasses(std::string_view field, int64_t classes);
 

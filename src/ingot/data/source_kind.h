@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +32,8 @@ struct OpenedSource {
   std::shared_ptr<const Source> train;
   std::shared_ptr<const Source> test;    // null: none
   std::vector<std::string> class_names;  // by class number; empty where the data do not name them
+  // What a model needs to know of its data when they are not at hand; stored with the model.
+  std::map<std::string, std::string> stored;
 };
 
 struct SourceKind {
@@ -64,5 +67,7 @@ SourceKind MnistSourceKind();
 SourceKind IdxSourceKind();
 SourceKind CsvSourceKind();
 SourceKind SyntheticSourceKind();
+SourceKind TokensSourceKind();
+SourceKind TextSourceKind();
 
 }  // namespace ingot::data

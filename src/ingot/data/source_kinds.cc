@@ -9,10 +9,8 @@ namespace ingot::data {
 
 const std::vector<SourceKind>& SourceKinds() {
   static const std::vector<SourceKind> kinds = {
-      MnistSourceKind(),
-      IdxSourceKind(),
-      CsvSourceKind(),
-      SyntheticSourceKind(),
+      MnistSourceKind(),     IdxSourceKind(),    CsvSourceKind(),
+      SyntheticSourceKind(), TokensSourceKind(), TextSourceKind(),
   };
   return kinds;
 }

@@ -179,9 +179,7 @@ void Predictor::State::MakeConversion() {
       job.data.transforms.is_null() ? data::DefaultTransforms(source) : job.data.transforms,
       {conversions, source, data::Selection::All(1)});
   // Tokens stay whole, as in training.
-  const data::Field& x = conversions[0].output();
-  const bool whole = IsInteger(x.dtype) && x.classes > 0;
-  conversions[0].Cast(whole ? DType::kI64 : ParseDType(job.precision));
+  data::CastForNetwork(conversions[0], ParseDType(job.precision));
   conversion = conversions[0];
 }
 

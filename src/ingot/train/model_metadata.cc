@@ -11,6 +11,8 @@
 namespace ingot::train {
 namespace {
 
+constexpr std::string_view kStored = "data.";
+
 const std::string& Find(const std::map<std::string, std::string>& metadata, const std::string& name,
                         const std::string& path) {
   const auto found = metadata.find(name);
@@ -35,6 +37,7 @@ std::map<std::string, std::string> ModelMetadata::Write() const {
       {"input", std::string(Name(input_type)) + input_shape.ToString()},
       {"classes", std::to_string(classes)},
   };
+  for (const auto& [name, text] : stored) metadata[std::string(kStored) + name] = text;
   if (!class_names.empty()) {
     metadata["class_names"] =
         nlohmann::json(class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -45,7 +48,7 @@ std::map<std::string, std::string> ModelMetadata::Write() const {
 
 ModelMetadata MetadataOf(const data::DataSets& data) {
   const data::Field& raw = data.conversions[0].input();
-  return {raw.dtype, raw.shape, data.y().classes, data.class_names, raw.classes};
+  return {raw.dtype, raw.shape, data.y().classes, data.class_names, raw.classes, data.stored};
 }
 
 ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metadata,
@@ -67,6 +70,9 @@ ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metada
   read.classes = Number(Find(metadata, "classes", path), path);
   if (const auto tokens = metadata.find("input_classes"); tokens != metadata.end()) {
     read.input_classes = Number(tokens->second, path);
+  }
+  for (const auto& [name, text] : metadata) {
+    if (name.starts_with(kStored)) read.stored[name.substr(kStored.size())] = text;
   }
   if (const auto names = metadata.find("class_names"); names != metadata.end()) {
     const nlohmann::json json = nlohmann::json::parse(names->second, nullptr, false);

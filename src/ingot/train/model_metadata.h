@@ -19,6 +19,8 @@ struct ModelMetadata {
   int64_t classes = 0;                   // 0: not a classifier
   std::vector<std::string> class_names;  // by class number; may be empty
   int64_t input_classes = 0;  // the input's numbers are below this (tokens); 0: no classes
+  // What the source of the data wants to be kept (data::OpenedSource): "data.tokenizer", ...
+  std::map<std::string, std::string> stored = {};
 
   // {"format": "ingot", "input": "u8[28, 28]", "classes": "10", "class_names": "[...]"}.
   std::map<std::string, std::string> Write() const;
