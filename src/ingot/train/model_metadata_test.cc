@@ -11,6 +11,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
+TEST(ModelMetadata, KeepsWhatTheDataStore) {
+  ModelMetadata metadata{DType::kU8, Shape{16}, 0, {}, 256};
+  metadata.stored["tokenizer"] = "{\"model\": 1}";
+  const ModelMetadata read = ReadModelMetadata(metadata.Write(), "m");
+  EXPECT_EQ(read.stored, metadata.stored);
+}
+
 TEST(ModelMetadata, RoundTrip) {
   const ModelMetadata metadata{DType::kU8, Shape{28, 28}, 3, {"cat", "d\"o\"g", "bird\n"}, 0};
   const auto text = metadata.Write();
