@@ -71,7 +71,7 @@ class ZooTest(unittest.TestCase):
                 self.assertEqual(weights_after_two_steps(job, 1), weights_after_two_steps(job, 3))
 
     def test_networks_of_the_benchmarks(self):
-        parameters = {"gpt": 10942464, "mlp": 1863690, "mlp4096": 33562624, "lstm": 100618}
+        parameters = {"gpt": 10942464, "mlp": 1863690, "mlp4096": 33562624, "lstm": 100618, "cnn": 896906}
         for name, count in parameters.items():
             with self.subTest(job=name):
                 said = run(BUILD / "ingot", "train", "--explain", "--json", ROOT / "bench" / "jobs" / f"{name}.yaml")

@@ -250,6 +250,64 @@ TEST(LayersTest, OneStepOfAnLstmIsItsFormula) {
       sigmoid(gate(1)) * std::tanh(c), 1e-6);
 }
 
+Spec Pictures(const std::string& layers, const Shape& shape) {
+  return {.layers = layers, .loss = "", .x = {DType::kF32, shape}};
+}
+
+TEST(LayersTest, ConvolutionShapes) {
+  EXPECT_EQ(OutputType(Pictures("[{conv: 8}]", {3, 9, 10})), "f32[batch, 8, 9, 10]");
+  EXPECT_EQ(OutputType(Pictures("[{conv: {filters: 8, stride: 2}}]", {3, 9, 10})),
+            "f32[batch, 8, 5, 5]");
+  EXPECT_EQ(
+      OutputType(Pictures("[{conv: {filters: 8, kernel: [3, 5], padding: valid}}]", {3, 9, 10})),
+      "f32[batch, 8, 7, 6]");
+  EXPECT_EQ(OutputType(
+                Pictures("[{conv: {filters: 8, padding: [1, 2, 0, 1], dilation: 2}}]", {3, 9, 10})),
+            "f32[batch, 8, 8, 7]");
+  EXPECT_EQ(OutputType(Pictures("[{conv: {filters: 4, kernel: 3}}]", {2, 7})), "f32[batch, 4, 7]");
+  EXPECT_EQ(OutputType(Pictures("[{conv: 4}]", {2, 3, 4, 5})), "f32[batch, 4, 3, 4, 5]");
+  const Network depthwise =
+      Build(Pictures("[{conv: {filters: 0, groups: depthwise, bias: false}}]", {6, 5, 5}));
+  EXPECT_EQ(depthwise.parameters.size(), 1u);
+  EXPECT_EQ(depthwise.parameters[0].shape, (Shape{6, 1, 3, 3}));
+  EXPECT_EQ(depthwise.parameters[0].fans.in, 9);
+}
+
+TEST(LayersTest, AConvolutionIsItsSums) {
+  const Network network =
+      Build(Pictures("[{conv: {filters: 1, kernel: 2, padding: [0, 1, 0, 0]}}]", {1, 2, 2}));
+  const std::vector<double> w = Parameter(network, 0);
+  const std::vector<double> y =
+      Evaluate(network, Tensor::Of<float>({1, 1, 2, 2}, {1, 2, 3, 4}), {}).at("output").ToDoubles();
+  ASSERT_EQ(y.size(), 2u);
+  EXPECT_NEAR(y[0], w[0] + 2 * w[1] + 3 * w[2] + 4 * w[3], 1e-6);
+  EXPECT_NEAR(y[1], 3 * w[0] + 4 * w[1], 1e-6);
+}
+
+TEST(LayersTest, Pooling) {
+  const Tensor x = Tensor::Of<float>({1, 1, 2, 4}, {1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_THAT(Values(Pictures("[max_pool]", {1, 2, 4}), x), ElementsAre(6, 8));
+  EXPECT_THAT(Values(Pictures("[average_pool]", {1, 2, 4}), x), ElementsAre(3.5, 5.5));
+  EXPECT_THAT(Values(Pictures("[global_average_pool]", {1, 2, 4}), x), ElementsAre(4.5));
+  EXPECT_THAT(Values(Pictures("[{max_pool: {size: [1, 2], stride: 1}}]", {1, 2, 4}), x),
+              ElementsAre(2, 3, 4, 6, 7, 8));
+  EXPECT_EQ(OutputType(Pictures("[{max_pool: {size: 3, stride: 2, padding: 1}}]", {4, 9, 10})),
+            "f32[batch, 4, 5, 5]");
+}
+
+TEST(LayersTest, PicturesThatDoNotFitAreExplained) {
+  EXPECT_THAT(Thrown(Pictures("[{conv: 8}]", {9})).message(),
+              HasSubstr("conv takes pictures [batch, channels, height, width]"));
+  EXPECT_THAT(Thrown(Pictures("[{conv: {filters: 8, kernel: [3, 3, 3]}}]", {3, 9, 10})).message(),
+              HasSubstr("expected a number for each of the 2 axes, got a list of 3"));
+  EXPECT_THAT(Thrown(Pictures("[{conv: {filters: 8, groups: 2}}]", {3, 9, 10})).message(),
+              HasSubstr("3 channels and 8 filters do not divide into 2 groups"));
+  EXPECT_THAT(Thrown(Pictures("[{conv: {filters: 8, padding: full}}]", {3, 9, 10})).message(),
+              HasSubstr("expected same, valid or numbers, got 'full'"));
+  EXPECT_THAT(Thrown(Pictures("[{conv: {filters: 8, stride: 0}}]", {3, 9, 10})).message(),
+              HasSubstr("expected a number >= 1, got 0"));
+}
+
 TEST(LayersTest, PReluHasASlopeForEachChannel) {
   const Network network =
       Build({.layers = "[prelu]", .loss = "", .x = {DType::kF32, Shape{3, 2, 2}}});

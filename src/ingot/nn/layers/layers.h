@@ -47,9 +47,8 @@ LayerKind FeedForwardLayer();
 LayerKind SwigluLayer();
 
 // x [batch, C, spatial...] -> [batch, filters, spatial'...]; "weight" [filters, C / groups,
-// kernel...], of conv_transpose [C, filters / groups, kernel...]; "bias" [filters].
+// kernel...], "bias" [filters].
 LayerKind ConvLayer();
-LayerKind ConvTransposeLayer();
 // max_pool, average_pool: [batch, C, spatial...] -> [batch, C, spatial'...];
 // global_average_pool: -> [batch, C].
 std::vector<LayerKind> PoolingLayers();

@@ -25,6 +25,8 @@ const LayerRegistry& StandardLayers() {
     layers.Add(PadLayer());
     layers.Add(FeedForwardLayer());
     layers.Add(SwigluLayer());
+    layers.Add(ConvLayer());
+    for (LayerKind& kind : PoolingLayers()) layers.Add(std::move(kind));
     layers.Add(AttentionLayer());
     layers.Add(TransformerBlockLayer());
     for (LayerKind& kind : RecurrentLayers()) layers.Add(std::move(kind));

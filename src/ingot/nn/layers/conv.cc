@@ -1,0 +1,119 @@
+// conv: convolutions along one to three axes.
+#include "ingot/base/error.h"
+#include "ingot/nn/layers/layers.h"
+#include "ingot/nn/layers/window_options.h"
+
+namespace ingot::nn {
+
+namespace {
+
+struct ConvOptions {
+  int64_t filters = 0;
+  ConfigNode kernel = ConfigNode::Scalar("3");
+  ConfigNode stride = ConfigNode::Scalar("1");
+  ConfigNode padding = ConfigNode::Scalar("same");
+  ConfigNode dilation = ConfigNode::Scalar("1");
+  ConfigNode groups = ConfigNode::Scalar("1");
+  bool bias = true;
+  std::string activation = "none";
+  ConfigNode kernel_initializer = ConfigNode::Scalar("glorot_uniform");
+  ConfigNode bias_initializer = ConfigNode::Scalar("zeros");
+};
+
+const OptionTable<ConvOptions>& ConvTable() {
+  static const auto table =
+      OptionTable<ConvOptions>("conv",
+                               "convolution along the axes behind the channels, one to three: "
+                               "[batch, C, H, W] -> [batch, filters, H', W']")
+          .Add("filters", &ConvOptions::filters,
+               "channels of the output; 0: as many as the input has (for depthwise)", AtLeast(0))
+          .AddNode("kernel", &ConvOptions::kernel, "extent of the window: 3, or [3, 5] by axis")
+          .AddNode("stride", &ConvOptions::stride, "from one window to the next: 2, or [2, 1]")
+          .AddNode("padding", &ConvOptions::padding,
+                   "zeros around: same, valid, a number, one for each axis, or [top, bottom, left, "
+                   "right]")
+          .AddNode("dilation", &ConvOptions::dilation, "from one place of a window to the next")
+          .AddNode(
+              "groups", &ConvOptions::groups,
+              "groups of channels that see only themselves: a number, or depthwise for one group "
+              "for each channel")
+          .Add("bias", &ConvOptions::bias, "whether a bias is added to each channel")
+          .AddChoice("activation", &ConvOptions::activation, "applied to the result",
+                     ActivationNames())
+          .AddNode("kernel_initializer", &ConvOptions::kernel_initializer,
+                   "first values of the weight: an initializer")
+          .AddNode("bias_initializer", &ConvOptions::bias_initializer,
+                   "first values of the bias [filters]: an initializer")
+          .Shorthand("filters")
+          .Required("filters");
+  return table;
+}
+
+std::string Describe(const ConvOptions& options) {
+  CheckPerAxis(options.kernel, 1);
+  CheckPerAxis(options.stride, 1);
+  CheckPerAxis(options.dilation, 1);
+  CheckPadding(options.padding);
+  std::string text =
+      std::string("conv ") + (options.filters > 0 ? std::to_string(options.filters) + " " : "");
+  text += Times(options.kernel);
+  if (Times(options.stride) != "1") text += " / " + Times(options.stride);
+  return text;
+}
+
+// What the options mean for one input.
+struct Shapes {
+  int64_t channels, filters, groups;
+  std::vector<int64_t> input, kernel, stride, dilation;
+};
+
+Shapes ShapesOf(const ConvOptions& options, const ir::Value* x) {
+  Shapes s;
+  s.input = SpatialExtents("conv", x);
+  s.channels = x->type().dim(1).value();
+  s.filters = options.filters > 0 ? options.filters : s.channels;
+  const bool depthwise = options.groups.is_scalar() && options.groups.scalar() == "depthwise";
+  s.groups = depthwise ? s.channels : ReadScalar<int64_t>(options.groups);
+  if (s.groups < 1 || s.channels % s.groups != 0 || s.filters % s.groups != 0) {
+    throw Error(ErrorCode::kInvalidInput,
+                std::to_string(s.channels) + " channels and " + std::to_string(s.filters) +
+                    " filters do not divide into " + std::to_string(s.groups) + " groups");
+  }
+  s.kernel = PerAxis(options.kernel, s.input.size());
+  s.stride = PerAxis(options.stride, s.input.size());
+  s.dilation = PerAxis(options.dilation, s.input.size());
+  return s;
+}
+
+ir::Value* Build(const ConvOptions& options, LayerContext& context, ir::Value* x) {
+  const Shapes s = ShapesOf(options, x);
+  std::vector<int64_t> weight = {s.filters, s.channels / s.groups};
+  int64_t field = 1;
+  for (const int64_t extent : s.kernel) {
+    weight.push_back(extent);
+    field *= extent;
+  }
+  const Fans fans{s.channels / s.groups * field, s.filters / s.groups * field};
+  std::vector<ir::Value*> inputs = {
+      x, context.AddParameter("weight", Shape(weight), ReadInitializer(options.kernel_initializer),
+                              fans)};
+  if (options.bias) {
+    inputs.push_back(context.AddParameter("bias", Shape{s.filters},
+                                          ReadInitializer(options.bias_initializer), fans));
+  }
+  ir::Value* y = context.builder().Op(
+      "Conv", std::move(inputs),
+      {{"pads", Pads(options.padding, s.input, s.kernel, s.stride, s.dilation)},
+       {"strides", s.stride},
+       {"dilations", s.dilation},
+       {"group", s.groups}});
+  return ApplyActivation(context.builder(), options.activation, y);
+}
+
+}  // namespace
+
+LayerKind ConvLayer() {
+  return DefineLayer<ConvOptions>(ConvTable(), Describe, Build);
+}
+
+}  // namespace ingot::nn
