@@ -234,7 +234,13 @@ Error FileError(std::string_view operation, const std::string& path, int error_n
     hint = reading ? "check the permissions of the file and its folders"
                    : "check the permissions of the folder, or choose another one";
   }
-  return Error(is_missing ? ErrorCode::kNotFound : ErrorCode::kIo,
+  ErrorCode code = ErrorCode::kIo;
+  if (is_missing) code = ErrorCode::kNotFound;
+  if (reading && error_number == EISDIR) {
+    code = ErrorCode::kInvalidInput;
+    hint = "it is a folder: give a file";
+  }
+  return Error(code,
                "cannot " + std::string(operation) + " '" + path +
                    "': " + std::generic_category().message(error_number),
                hint);
@@ -245,16 +251,36 @@ FileSystem& RealFileSystem() {
   return file_system;
 }
 
-void WriteFileAtomically(FileSystem& file_system, const std::string& path, std::string_view bytes) {
+namespace {
+
+// The file that a path stands for: what a symbolic link, or a chain of them, points to, which need
+// not exist.
+std::string FollowLinks(const std::string& path) {
+  std::string target = path;
+  std::error_code error;
+  constexpr int kMostLinks = 40;  // as the system follows
+  for (int i = 0; fs::is_symlink(fs::symlink_status(target, error)); ++i) {
+    if (i == kMostLinks) throw FileError("follow the link", path, ELOOP);
+    const fs::path next = fs::read_symlink(target, error);
+    if (error) throw FileError("read the link", target, error.value());
+    target = (fs::path(ParentDirectory(target)) / next).string();
+  }
+  return target;
+}
+
+}  // namespace
+
+void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::string_view bytes) {
   // A device or a pipe is written to as it is: a rename would put a plain file in its place.
   std::error_code ignored;
-  const fs::file_status there = fs::status(path, ignored);
+  const fs::file_status there = fs::status(name, ignored);
   if (fs::exists(there) && !fs::is_regular_file(there) && !fs::is_directory(there)) {
-    const std::unique_ptr<WritableFile> device = file_system.OpenForWrite(path);
+    const std::unique_ptr<WritableFile> device = file_system.OpenForWrite(name);
     device->Write(bytes);
     device->Close();
     return;
   }
+  const std::string path = FollowLinks(name);
   // Unique in this machine, so that two writers of one path do not share a temporary.
   static std::atomic<uint64_t> counter{0};
   const std::string temporary = path + ".tmp-" + std::to_string(::getpid()) + "-" +

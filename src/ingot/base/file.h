@@ -2,8 +2,9 @@
 // and replacing a file atomically.
 //
 // Every failure is an Error that names the operation, the path and the system's reason: kNotFound
-// where a file to be read does not exist (the hint names the nearest file in its folder), else kIo
-// (with a hint for a full disk and for missing permission).
+// where a file to be read does not exist (the hint names the nearest file in its folder),
+// kInvalidInput where it is a folder, else kIo (with a hint for a full disk and for missing
+// permission).
 #pragma once
 
 #include <cstddef>
@@ -47,7 +48,7 @@ std::string ReadFile(const std::string& path);
 class Error;
 
 // The Error for a failed operation: "cannot OPERATION 'PATH': REASON". `error_number` is errno's.
-// kNotFound for ENOENT where `reading`, else kIo.
+// Where `reading`: kNotFound for ENOENT, kInvalidInput for EISDIR; else kIo.
 Error FileError(std::string_view operation, const std::string& path, int error_number,
                 bool reading = false);
 
@@ -88,11 +89,11 @@ class FileSystem {
 // The file system of the machine. It has no state, so that one object serves everyone.
 FileSystem& RealFileSystem();
 
-// After this `path` holds `bytes` and survives a crash, or an Error was thrown and `path` is as it
+// After this `name` holds `bytes` and survives a crash, or an Error was thrown and `name` is as it
 // was (what the last step, the sync of the folder, leaves open: it then holds one or the other,
 // whole). Written to a temporary beside it, synced, renamed; the folder must exist. A device or a
-// pipe is written to directly.
-void WriteFileAtomically(FileSystem& file_system, const std::string& path, std::string_view bytes);
+// pipe is written to directly; a symbolic link stays, and the file it points to is replaced.
+void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::string_view bytes);
 
 // "a/b/c.txt" -> "a/b"; "c.txt" -> "."; "/c" -> "/".
 std::string ParentDirectory(const std::string& path);

@@ -2,6 +2,7 @@
 #include "ingot/base/file.h"
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -79,7 +80,7 @@ TEST(FileTest, MissingFilesGetTheNearestName) {
 TEST(FileTest, FoldersAreNotFiles) {
   const TestFolder folder;
   const Error error = ErrorOf([&] { ReadFile(folder.path()); });
-  EXPECT_EQ(error.code(), ErrorCode::kIo);
+  EXPECT_EQ(error.code(), ErrorCode::kInvalidInput);
   EXPECT_EQ(error.message(), "cannot read '" + folder.path() + "': Is a directory");
 }
 
@@ -150,6 +151,25 @@ TEST(FileTest, AtomicWriteReplaces) {
 }
 
 // The file is whole, old or new, wherever an operation fails or the machine stops.
+TEST(FileTest, AtomicWriteKeepsLinks) {
+  const TestFolder folder;
+  std::filesystem::create_directory(folder / "elsewhere");
+  WriteFileAtomically(RealFileSystem(), folder / "elsewhere/file", "old");
+  std::filesystem::create_symlink("elsewhere/file", folder / "link");
+  std::filesystem::create_symlink("link", folder / "link to the link");
+  WriteFileAtomically(RealFileSystem(), folder / "link to the link", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link to the link"));
+  EXPECT_EQ(ReadFile(folder / "elsewhere/file"), "new");
+
+  std::filesystem::create_symlink("absent", folder / "dangling");
+  WriteFileAtomically(RealFileSystem(), folder / "dangling", "made");
+  EXPECT_EQ(ReadFile(folder / "absent"), "made");
+
+  std::filesystem::create_symlink("circle", folder / "circle");
+  EXPECT_THROW(WriteFileAtomically(RealFileSystem(), folder / "circle", "x"), Error);
+}
+
 TEST(FileTest, AtomicWriteIsWholeAtEveryFault) {
   for (const bool crash : {false, true}) {
     for (const bool cut_short : {false, true}) {

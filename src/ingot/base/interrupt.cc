@@ -12,17 +12,17 @@
 namespace ingot {
 namespace {
 
-constexpr std::array<int, 2> kSignals = {SIGINT, SIGTERM};
+constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
 
 // A signal handler reaches nothing but lock-free globals.
 std::atomic<int> received_signal{0};
 std::atomic<bool> has_guard{false};
-std::array<struct sigaction, 2> previous_actions;
+std::array<struct sigaction, kSignals.size()> previous_actions;
 static_assert(std::atomic<int>::is_always_lock_free);
 
 void OnSignal(int signal) {
   int none = 0;
-  if (!received_signal.compare_exchange_strong(none, signal)) {
+  if (!received_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) {
     constexpr int kInterruptedStatus = 130;
     ::_exit(kInterruptedStatus);
   }

@@ -1,10 +1,12 @@
-// Ctrl-C and SIGTERM as a flag that long work looks at between steps.
+// Ctrl-C, SIGTERM and the loss of the terminal (SIGHUP) as a flag that long work looks at between
+// steps.
 #pragma once
 
 namespace ingot {
 
-// While it lives, the first SIGINT or SIGTERM only sets the flag, and a second one ends the process
-// at once with exit status 130. A signal that was ignored before (nohup) stays ignored. One at a
+// While it lives, the first SIGINT, SIGTERM or SIGHUP only sets the flag, and a further SIGINT or
+// SIGTERM ends the process at once with exit status 130; a terminal that closes may send several
+// SIGHUPs. A signal that was ignored before (nohup) stays ignored. One at a
 // time in a process; the flag is cleared when it is made. Signals act on the whole process, which
 // is why the flag is global.
 class InterruptGuard {
@@ -18,7 +20,7 @@ class InterruptGuard {
 // Whether a signal came since the last InterruptGuard was made. Safe from any thread, and cheap
 // (one load).
 bool Interrupted();
-// SIGINT or SIGTERM; 0 where none came.
+// The first that came: SIGINT, SIGTERM or SIGHUP; 0 where none did.
 int InterruptSignal();
 
 }  // namespace ingot

@@ -8,7 +8,7 @@ namespace ingot {
 namespace {
 
 TEST(InterruptTest, TheFirstSignalSetsTheFlag) {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const InterruptGuard guard;
     EXPECT_FALSE(Interrupted());
     ::raise(signal);
@@ -17,6 +17,13 @@ TEST(InterruptTest, TheFirstSignalSetsTheFlag) {
   }
   const InterruptGuard guard;
   EXPECT_FALSE(Interrupted());
+}
+
+TEST(InterruptTest, ATerminalThatClosesMaySaySoTwice) {
+  const InterruptGuard guard;
+  ::raise(SIGHUP);
+  ::raise(SIGHUP);
+  EXPECT_EQ(InterruptSignal(), SIGHUP);
 }
 
 TEST(InterruptDeathTest, TheSecondSignalEndsTheProcess) {
