@@ -1,0 +1,92 @@
+// Conv and the two products of its gradient, channels last, f32, over lines and planes.
+#include "backends/cpu/convolution.h"
+#include "backends/cpu/kernel_factories.h"
+#include "ingot/ir/op.h"
+#include "ingot/ops/convolution.h"
+
+namespace ingot::cpu {
+namespace {
+
+enum class Product : uint8_t { kForward, kInputGradient, kWeightGradient };
+
+class ConvolutionKernel : public runtime::Kernel {
+ public:
+  ConvolutionKernel(Product product, const ConvolutionShape& shape, bool bias, size_t output)
+      : product_(product), shape_(shape), bias_(bias), output_(output) {}
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    ConvolutionOperands call;
+    call.x = static_cast<const float*>(operands[0]);
+    call.w = static_cast<const float*>(operands[1]);
+    if (bias_) call.bias = static_cast<const float*>(operands[2]);
+    call.y = static_cast<float*>(operands[output_]);
+    call.scratch = reinterpret_cast<float*>(scratch);
+    switch (product_) {
+      case Product::kForward: return ConvolutionForward(shape_, call);
+      case Product::kInputGradient: return ConvolutionInputGradient(shape_, call);
+      case Product::kWeightGradient: return ConvolutionWeightGradient(shape_, call);
+    }
+  }
+  size_t scratch_bytes() const override {
+    switch (product_) {
+      case Product::kForward: return sizeof(float) * ConvolutionForwardScratchFloats(shape_);
+      case Product::kInputGradient:
+        return sizeof(float) * ConvolutionInputGradientScratchFloats(shape_);
+      case Product::kWeightGradient: break;
+    }
+    return sizeof(float) * ConvolutionWeightGradientScratchFloats(shape_);
+  }
+  std::string name() const override {
+    switch (product_) {
+      case Product::kForward: return "convolution_f32";
+      case Product::kInputGradient: return "convolution_input_gradient_f32";
+      case Product::kWeightGradient: break;
+    }
+    return "convolution_weight_gradient_f32";
+  }
+
+ private:
+  Product product_;
+  ConvolutionShape shape_;
+  bool bias_;
+  size_t output_;
+};
+
+ConvolutionAxis AxisOf(const ops::WindowAxis& axis) {
+  return {axis.input.value(), axis.output.value(), axis.kernel,
+          axis.stride,        axis.dilation,       axis.pad_begin};
+}
+
+bool IsF32(const ir::Value* value) {
+  return value->type().is_static() && value->type().dtype() == DType::kF32;
+}
+
+}  // namespace
+
+KernelPointer MakeConvolutionKernel(const ir::Node& node) {
+  constexpr int64_t kMostTaps = 64;  // along an axis: what the kernels have tables for
+  if (node.GetInt("channels_last") != 1 || !IsF32(node.input(0)) || !IsF32(node.input(1))) {
+    return nullptr;
+  }
+  const ops::Convolution convolution = ops::ConvolutionOf(node);
+  if (convolution.windows.empty() || convolution.windows.size() > 2) return nullptr;
+  for (const ops::WindowAxis& axis : convolution.windows) {
+    if (axis.kernel < 1 || axis.kernel > kMostTaps || axis.pad_begin < 0) return nullptr;
+    if (!axis.input.is_static() || !axis.output.is_static()) return nullptr;
+  }
+  ConvolutionShape shape;
+  shape.samples = convolution.batch.value();
+  shape.channels = convolution.channels.value();
+  shape.outputs = convolution.outputs.value();
+  shape.groups = convolution.group;
+  if (shape.channels == 0 || shape.outputs == 0) return nullptr;
+  shape.columns = AxisOf(convolution.windows.back());
+  if (convolution.windows.size() == 2) shape.rows = AxisOf(convolution.windows.front());
+  Product product = Product::kForward;
+  if (node.op_type() == "ConvInputGradient") product = Product::kInputGradient;
+  if (node.op_type() == "ConvWeightGradient") product = Product::kWeightGradient;
+  const bool bias = product == Product::kForward && node.input(2) != nullptr;
+  return std::make_shared<ConvolutionKernel>(product, shape, bias, node.inputs().size());
+}
+
+}  // namespace ingot::cpu
