@@ -11,11 +11,16 @@
 namespace ingot::cpu {
 namespace {
 
-constexpr int64_t kGroupFloats = 1 << 16;  // padded input of the samples that are worked on together
-constexpr int64_t kMostKernel = 64;        // taps along an axis
+constexpr int64_t kGroupFloats = 1
+                                 << 16;  // padded input of the samples that are worked on together
+constexpr int64_t kMostKernel = 64;      // taps along an axis
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
+int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+int64_t RoundUp(int64_t a, int64_t b) {
+  return CeilDiv(a, b) * b;
+}
 
 // Along one axis, the positions of a phase: output position first + i * step for i < count reads
 // input positions i * move + tap.offset, for its taps in order of their offsets.
@@ -75,9 +80,9 @@ struct PaddedAxis {
 // What forward product and input gradient are to this file.
 struct Gather {
   int64_t samples, groups;
-  int64_t in_rows, in_columns, in_channels;    // of what is read
+  int64_t in_rows, in_columns, in_channels;     // of what is read
   int64_t out_rows, out_columns, out_channels;  // of what is written
-  int64_t taps_across;                           // kernel columns
+  int64_t taps_across;                          // kernel columns
   // Weight of (tap, input channel p, output channel j) of group g: w[tap * tap_stride +
   // p * in_stride + j * out_stride + g * group_stride].
   int64_t tap_stride, in_stride, out_stride, group_stride;
@@ -95,27 +100,43 @@ struct Gather {
 
 Gather ForwardGather(const ConvolutionShape& s) {
   const int64_t in_group = s.channels / s.groups;
-  return {s.samples,       s.groups,
-          s.rows.input,    s.columns.input,
-          s.channels,      s.rows.output,
-          s.columns.output, s.outputs,
-          s.columns.kernel, in_group * s.outputs,
-          s.outputs,       1,
-          s.outputs / s.groups, 1,
-          1,               false,
+  return {s.samples,
+          s.groups,
+          s.rows.input,
+          s.columns.input,
+          s.channels,
+          s.rows.output,
+          s.columns.output,
+          s.outputs,
+          s.columns.kernel,
+          in_group * s.outputs,
+          s.outputs,
+          1,
+          s.outputs / s.groups,
+          1,
+          1,
+          false,
           &s};
 }
 
 Gather GradientGather(const ConvolutionShape& s) {
   const int64_t in_group = s.channels / s.groups;
-  return {s.samples,       s.groups,
-          s.rows.output,   s.columns.output,
-          s.outputs,       s.rows.input,
-          s.columns.input, s.channels,
-          s.columns.kernel, in_group * s.outputs,
-          1,               s.outputs,
-          s.outputs / s.groups, s.rows.stride,
-          s.columns.stride, true,
+  return {s.samples,
+          s.groups,
+          s.rows.output,
+          s.columns.output,
+          s.outputs,
+          s.rows.input,
+          s.columns.input,
+          s.channels,
+          s.columns.kernel,
+          in_group * s.outputs,
+          1,
+          s.outputs,
+          s.outputs / s.groups,
+          s.rows.stride,
+          s.columns.stride,
+          true,
           &s};
 }
 
@@ -196,8 +217,7 @@ class GatherProduct {
   Block BlockAt(int64_t i) const {
     const int64_t piece = i / k_pieces_, part = i % k_pieces_;
     const int64_t pair = pairs_ * piece / pair_pieces_, k = k_ * part / k_pieces_;
-    return {pair, pairs_ * (piece + 1) / pair_pieces_ - pair, k,
-            k_ * (part + 1) / k_pieces_ - k};
+    return {pair, pairs_ * (piece + 1) / pair_pieces_ - pair, k, k_ * (part + 1) / k_pieces_ - k};
   }
 
   // The kernel's tap that row p of the pair's matrix belongs to.
@@ -273,8 +293,7 @@ class GatherProduct {
       const int64_t width = RoundUp(columns, Lanes());
       for (int64_t b = 0; b < Blocks(); ++b) {
         const Block block = BlockAt(b);
-        RunBlock(group, group * out_group_ + j, columns, block, weights, b == 0,
-                 b + 1 == Blocks());
+        RunBlock(group, group * out_group_ + j, columns, block, weights, b == 0, b + 1 == Blocks());
         weights += block.pairs * block.k * width;
       }
     }
@@ -321,11 +340,11 @@ class GatherProduct {
         for (int64_t r = 0; r < rows; ++r) {
           a[r] = base + n * plane_ +
                  (i * row_.move * columns_.extent + j * column_.move) * g_.in_channels;
-          const int64_t out = (((sample_ + n) * g_.out_rows + row_.first + i * row_.step) *
-                                   g_.out_columns +
-                               column_.first + j * column_.step) *
-                                  g_.out_channels +
-                              channel;
+          const int64_t out =
+              (((sample_ + n) * g_.out_rows + row_.first + i * row_.step) * g_.out_columns +
+               column_.first + j * column_.step) *
+                  g_.out_channels +
+              channel;
           c[r] = x_.y + out;
           if (x_.gradient_of != nullptr) y[r] = x_.gradient_of + out;
           if (++j == column_.count) {

@@ -1,8 +1,8 @@
 // Convolutions of f32 over planes, channels last, on one thread: direct, on the tile of
 // tile_product.h. A line is a plane of one row.
 //
-// x [N, H, W, C], w [KH, KW, C / groups, O], y [N, OH, OW, O]. Weights are packed into panels once a
-// call; padding is a copy of a few samples with zeros around them, so that the inner loop knows
+// x [N, H, W, C], w [KH, KW, C / groups, O], y [N, OH, OW, O]. Weights are packed into panels once
+// a call; padding is a copy of a few samples with zeros around them, so that the inner loop knows
 // none. Sums go through taps and channels in an order fixed by the shapes; those of a weight
 // gradient upwards through samples and positions.
 #pragma once
@@ -29,10 +29,10 @@ struct ConvolutionShape {
 
 // Scratch is aligned to 64 bytes; operands need not be.
 struct ConvolutionOperands {
-  const float* x = nullptr;  // or dy for the input gradient
-  const float* w = nullptr;  // or dy for the weight gradient
+  const float* x = nullptr;     // or dy for the input gradient
+  const float* w = nullptr;     // or dy for the weight gradient
   const float* bias = nullptr;  // [O], or null; of the forward product alone
-  float* y = nullptr;  // or dx, or dw
+  float* y = nullptr;           // or dx, or dw
   Epilogue epilogue;
   const float* gradient_of = nullptr;  // like y, for Epilogue kReluGradient
   float* scratch = nullptr;

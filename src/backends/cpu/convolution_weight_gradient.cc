@@ -10,17 +10,21 @@
 namespace ingot::cpu {
 namespace {
 
-constexpr int64_t kPositions = 512;    // summed over in one call of the tile, about
+constexpr int64_t kPositions = 512;        // summed over in one call of the tile, about
 constexpr int64_t kPlaneFloats = 1 << 17;  // of the samples that are worked on together
-constexpr int64_t kMostPairs = 512;    // rows of positions in one call
+constexpr int64_t kMostPairs = 512;        // rows of positions in one call
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
+int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+int64_t RoundUp(int64_t a, int64_t b) {
+  return CeilDiv(a, b) * b;
+}
 
 // The positions that any window meets, zeros before the input's first.
 int64_t Extent(const ConvolutionAxis& axis) {
-  return std::max<int64_t>((axis.output - 1) * axis.stride, 0) +
-         (axis.kernel - 1) * axis.dilation + 1;
+  return std::max<int64_t>((axis.output - 1) * axis.stride, 0) + (axis.kernel - 1) * axis.dilation +
+         1;
 }
 
 class WeightGradient {
@@ -43,8 +47,8 @@ class WeightGradient {
   }
 
   size_t ScratchFloats() const {
-    return static_cast<size_t>(PlaneFloats() + together_ * positions_ *
-                                                   static_cast<int64_t>(tiles_.width())) +
+    return static_cast<size_t>(PlaneFloats() +
+                               together_ * positions_ * static_cast<int64_t>(tiles_.width())) +
            16;
   }
 
@@ -154,8 +158,7 @@ class WeightGradient {
 
 }  // namespace
 
-void ConvolutionWeightGradient(const ConvolutionShape& shape,
-                               const ConvolutionOperands& operands) {
+void ConvolutionWeightGradient(const ConvolutionShape& shape, const ConvolutionOperands& operands) {
   WeightGradient(shape, operands).Run();
 }
 

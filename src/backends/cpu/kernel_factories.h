@@ -10,8 +10,9 @@ namespace ingot::cpu {
 
 using KernelPointer = std::shared_ptr<const runtime::Kernel>;
 
-KernelPointer MakeMatMulKernel(const ir::Node& node);       // MatMul, Gemm, ingot.FusedMatMul
-KernelPointer MakeConvolutionKernel(const ir::Node& node);   // Conv and its gradients
+KernelPointer MakeMatMulKernel(const ir::Node& node);  // MatMul, Gemm, ingot.FusedMatMul
+KernelPointer MakeTransposeKernel(const ir::Node& node);
+KernelPointer MakeConvolutionKernel(const ir::Node& node);  // Conv and its gradients
 KernelPointer MakeElementwiseKernel(const ir::Node& node);  // and ingot.FusedElementwise
 KernelPointer MakeReductionKernel(const ir::Node& node);    // ReduceSum, ReduceMean
 KernelPointer MakeLossKernel(const ir::Node& node);         // softmax cross-entropy, its gradient

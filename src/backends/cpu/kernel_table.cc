@@ -56,6 +56,7 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"MatMul", {MakeMatMulKernel}},
       {"Gemm", {MakeMatMulKernel}},
       {"ingot.FusedMatMul", {MakeMatMulKernel}},
+      {"Transpose", {MakeTransposeKernel}},
       {"Conv", {MakeConvolutionKernel}},
       {"ingot.ConvInputGradient", {MakeConvolutionKernel}},
       {"ingot.ConvWeightGradient", {MakeConvolutionKernel}},

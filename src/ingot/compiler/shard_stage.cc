@@ -10,6 +10,7 @@
 #include "ingot/ir/builder.h"
 #include "ingot/ops/shard_map.h"
 #include "ingot/passes/canonicalize.h"
+#include "ingot/passes/channels_last.h"
 #include "ingot/passes/eliminate_dead_code.h"
 #include "ingot/passes/fold_constants.h"
 #include "ingot/passes/fuse_elementwise.h"
@@ -147,6 +148,10 @@ ShardStage::Body ShardStage::MakeBody(int64_t rows, passes::PassRunner& passes) 
   passes.Run("resolve_like", graph, [&](ir::Graph& g) { passes::ResolveLike(g, registry); });
   passes.Run("canonicalize", graph, [&](ir::Graph& g) { passes::Canonicalize(g, registry); });
   passes.Run("fold_constants", graph, [&](ir::Graph& g) { passes::FoldConstants(g, registry); });
+  passes.Run("merge_common_subexpressions", graph,
+             [&](ir::Graph& g) { passes::MergeCommonSubexpressions(g); });
+  passes.Run("eliminate_dead_code", graph, [&](ir::Graph& g) { passes::EliminateDeadCode(g); });
+  passes.Run("channels_last", graph, [&](ir::Graph& g) { passes::ChannelsLast(g, registry); });
   passes.Run("merge_common_subexpressions", graph,
              [&](ir::Graph& g) { passes::MergeCommonSubexpressions(g); });
   passes.Run("eliminate_dead_code", graph, [&](ir::Graph& g) { passes::EliminateDeadCode(g); });

@@ -26,6 +26,7 @@ const std::vector<PassInfo>& AllPasses() {
       {"merge_common_subexpressions", "makes equal computations one"},
       {"eliminate_dead_code", "removes what nothing depends on"},
       {"hoist_weight_gradients", "computes weight gradients outside of the shards"},
+      {"channels_last", "gives convolutions and what is between them channels as the last axis"},
       {"fuse_matmul", "makes products with bias and activation one op"},
       {"fuse_elementwise", "makes chains of elementwise ops one op"},
       {"plan_memory", "places every value in one arena", false},

@@ -22,25 +22,33 @@ class ConvolutionKernel : public runtime::Kernel {
     call.y = static_cast<float*>(operands[output_]);
     call.scratch = reinterpret_cast<float*>(scratch);
     switch (product_) {
-      case Product::kForward: return ConvolutionForward(shape_, call);
-      case Product::kInputGradient: return ConvolutionInputGradient(shape_, call);
-      case Product::kWeightGradient: return ConvolutionWeightGradient(shape_, call);
+      case Product::kForward:
+        return ConvolutionForward(shape_, call);
+      case Product::kInputGradient:
+        return ConvolutionInputGradient(shape_, call);
+      case Product::kWeightGradient:
+        return ConvolutionWeightGradient(shape_, call);
     }
   }
   size_t scratch_bytes() const override {
     switch (product_) {
-      case Product::kForward: return sizeof(float) * ConvolutionForwardScratchFloats(shape_);
+      case Product::kForward:
+        return sizeof(float) * ConvolutionForwardScratchFloats(shape_);
       case Product::kInputGradient:
         return sizeof(float) * ConvolutionInputGradientScratchFloats(shape_);
-      case Product::kWeightGradient: break;
+      case Product::kWeightGradient:
+        break;
     }
     return sizeof(float) * ConvolutionWeightGradientScratchFloats(shape_);
   }
   std::string name() const override {
     switch (product_) {
-      case Product::kForward: return "convolution_f32";
-      case Product::kInputGradient: return "convolution_input_gradient_f32";
-      case Product::kWeightGradient: break;
+      case Product::kForward:
+        return "convolution_f32";
+      case Product::kInputGradient:
+        return "convolution_input_gradient_f32";
+      case Product::kWeightGradient:
+        break;
     }
     return "convolution_weight_gradient_f32";
   }

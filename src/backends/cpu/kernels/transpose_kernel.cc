@@ -1,0 +1,113 @@
+// Transpose of 4-byte elements: axes that stay neighbours are merged, then runs are copied or
+// squares transposed.
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/kernel_factories.h"
+#include "backends/cpu/tile_product.h"
+#include "ingot/ir/op.h"
+#include "ingot/tensor/tensor.h"
+
+namespace ingot::cpu {
+namespace {
+
+// An axis of the result: its extent, and the elements between neighbours in the input and in the
+// result.
+struct Axis {
+  int64_t extent = 1, from = 0, to = 0;
+};
+
+class TransposeKernel : public runtime::Kernel {
+ public:
+  // Axes of the result, the last one dense in it.
+  explicit TransposeKernel(std::vector<Axis> axes) : axes_(std::move(axes)) {
+    // The axis that is dense in the input, if it is another one, is transposed with the last.
+    for (size_t i = 0; i + 1 < axes_.size(); ++i) {
+      if (axes_[i].from != 1) continue;
+      dense_ = axes_[i];
+      axes_.erase(axes_.begin() + static_cast<std::ptrdiff_t>(i));
+      break;
+    }
+  }
+
+  void Run(std::span<void* const> operands, std::byte* /*scratch*/) const override {
+    Visit(0, static_cast<const float*>(operands[0]), static_cast<float*>(operands[1]));
+  }
+  std::string name() const override { return "transpose_f32"; }
+
+ private:
+  void Visit(size_t depth, const float* from, float* to) const {
+    const Axis& axis = axes_[depth];
+    if (depth + 1 == axes_.size()) return Last(axis, from, to);
+    for (int64_t i = 0; i < axis.extent; ++i) {
+      Visit(depth + 1, from + i * axis.from, to + i * axis.to);
+    }
+  }
+
+  void Last(const Axis& axis, const float* from, float* to) const {
+    if (dense_.extent > 1) return Plane(axis, from, to);
+    if (axis.from == 1) {
+      std::memcpy(to, from, static_cast<size_t>(axis.extent) * sizeof(float));
+      return;
+    }
+    for (int64_t i = 0; i < axis.extent; ++i) to[i] = from[i * axis.from];
+  }
+
+  // to[p * dense_.to + j] = from[j * axis.from + p].
+  void Plane(const Axis& axis, const float* from, float* to) const {
+    constexpr int64_t kSquare = 16;
+    if (dense_.to == axis.extent && axis.extent >= 8) {
+      Tiles().pack_transposed(from, static_cast<size_t>(axis.from),
+                              static_cast<size_t>(dense_.extent), static_cast<size_t>(axis.extent),
+                              static_cast<size_t>(axis.extent), to);
+      return;
+    }
+    for (int64_t j = 0; j < axis.extent; j += kSquare) {
+      const int64_t end = std::min(axis.extent, j + kSquare);
+      for (int64_t p = 0; p < dense_.extent; ++p) {
+        float* row = to + p * dense_.to;
+        for (int64_t i = j; i < end; ++i) row[i] = from[i * axis.from + p];
+      }
+    }
+  }
+
+  std::vector<Axis> axes_;
+  Axis dense_;
+};
+
+}  // namespace
+
+KernelPointer MakeTransposeKernel(const ir::Node& node) {
+  const ir::Type& type = node.input(0)->type();
+  if (!type.is_static() || type.dtype() != DType::kF32 || type.shape().size() == 0) return nullptr;
+  const Shape shape = type.shape();
+  std::vector<int64_t> strides(static_cast<size_t>(shape.rank()), 1);
+  for (int i = shape.rank() - 1; i-- > 0;) {
+    strides[static_cast<size_t>(i)] = strides[static_cast<size_t>(i + 1)] * shape[i + 1];
+  }
+  std::vector<int64_t> perm;
+  if (const std::vector<int64_t>* given = node.FindInts("perm"); given && !given->empty()) {
+    perm = *given;
+  } else {
+    for (int axis = shape.rank(); axis-- > 0;) perm.push_back(axis);
+  }
+  std::vector<Axis> axes;
+  for (const int64_t source : perm) {
+    const Axis axis = {shape[static_cast<int>(source)], strides[static_cast<size_t>(source)], 0};
+    if (axis.extent == 1) continue;
+    if (!axes.empty() && axes.back().from == axis.from * axis.extent) {
+      axes.back() = {axes.back().extent * axis.extent, axis.from, 0};
+    } else {
+      axes.push_back(axis);
+    }
+  }
+  if (axes.empty()) axes.push_back({1, 1, 0});
+  int64_t stride = 1;
+  for (size_t i = axes.size(); i-- > 0;) {
+    axes[i].to = stride;
+    stride *= axes[i].extent;
+  }
+  return std::make_shared<TransposeKernel>(std::move(axes));
+}
+
+}  // namespace ingot::cpu
