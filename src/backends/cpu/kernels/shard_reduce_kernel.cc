@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "backends/cpu/blocked_shard_matmul.h"
 #include "backends/cpu/kernel_table.h"
 #include "backends/cpu/matmul.h"
 #include "ingot/base/error.h"
@@ -52,19 +53,44 @@ class ProductSum : public runtime::ReduceKernel {
                      static_cast<size_t>(request_.row_elements),
                      static_cast<size_t>(inputs[0][s].rows)};
     }
-    ShardMatMulTile({products, shards}, static_cast<size_t>(begin), static_cast<size_t>(end),
-                    static_cast<size_t>(request_.row_elements), reinterpret_cast<float*>(out),
-                    reinterpret_cast<float*>(scratch + TableBytes()));
+    const auto n = static_cast<size_t>(request_.row_elements);
+    auto* result = reinterpret_cast<float*>(out);
+    auto* floats = reinterpret_cast<float*>(scratch + TableBytes());
+    if (!IsBlocked()) {
+      ShardMatMulTile({products, shards}, static_cast<size_t>(begin), static_cast<size_t>(end), n,
+                      result, floats);
+      return;
+    }
+    for (auto row = static_cast<size_t>(begin); row < static_cast<size_t>(end);) {
+      const size_t next = std::min(row + kRowsAtOnce, static_cast<size_t>(end));
+      BlockedShardMatMulTile({products, shards}, row, next, n, result, floats);
+      result += (next - row) * n;
+      row = next;
+    }
   }
   size_t scratch_bytes() const override {
+    if (IsBlocked()) {
+      return TableBytes() + sizeof(float) * BlockedShardMatMulScratchFloats(
+                                                static_cast<size_t>(request_.shards),
+                                                static_cast<size_t>(request_.largest_rows),
+                                                kRowsAtOnce);
+    }
     return TableBytes() + sizeof(float) * ShardMatMulScratchFloats(
                                               static_cast<size_t>(request_.shards),
                                               static_cast<size_t>(request_.largest_rows),
                                               static_cast<size_t>(request_.row_elements));
   }
-  std::string name() const override { return "shard_matmul_f32"; }
+  std::string name() const override {
+    return IsBlocked() ? "blocked_shard_matmul_f32" : "shard_matmul_f32";
+  }
 
  private:
+  static constexpr size_t kRowsAtOnce = 96;
+
+  bool IsBlocked() const {
+    return IsBlockedShardProduct(static_cast<size_t>(request_.row_elements),
+                                 static_cast<size_t>(request_.largest_rows));
+  }
   size_t TableBytes() const {
     return RoundUp(static_cast<size_t>(request_.shards) * sizeof(ShardProduct));
   }

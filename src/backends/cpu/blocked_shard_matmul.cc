@@ -1,0 +1,132 @@
+// Panels of all shards' right sides, tiles of all shards' left sides, and a binary counter for the
+// tree: slot l holds the sum of 2^l neighbouring shards until its sibling is there.
+#include "backends/cpu/blocked_shard_matmul.h"
+
+#include <algorithm>
+
+#include "backends/cpu/tile_product.h"
+
+namespace ingot::cpu {
+namespace {
+
+constexpr size_t kLevels = 32;
+constexpr size_t kTileFloats = kMostTileRows * kWidestTile;
+
+size_t CeilDiv(size_t a, size_t b) {
+  return (a + b - 1) / b;
+}
+
+void AddTo(const float* left, float* right, size_t count) {
+  for (size_t i = 0; i < count; ++i) right[i] = left[i] + right[i];
+}
+
+class ShardTiles {
+ public:
+  ShardTiles(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n, float* out,
+             float* scratch)
+      : shards_(shards), begin_(begin), rows_(end - begin), n_(n), out_(out), tiles_(Tiles()) {
+    for (const ShardProduct& shard : shards) total_ += shard.rows;
+    levels_ = scratch;
+    left_ = levels_ + (kLevels + 1) * kTileFloats;
+    right_ = left_ + (total_ * rows_ + 16) / 16 * 16;
+  }
+
+  void Run() {
+    if (rows_ == 0 || n_ == 0) return;
+    const size_t tiles = CeilDiv(rows_, kMostTileRows);
+    for (size_t tile = 0; tile < tiles; ++tile)
+      PackLeft(rows_ * tile / tiles, rows_ * (tile + 1) / tiles);
+    for (size_t column = 0; column < n_; column += tiles_.width()) {
+      columns_ = std::min(tiles_.width(), n_ - column);
+      width_ = CeilDiv(columns_, tiles_.lanes) * tiles_.lanes;
+      float* panel = right_;
+      for (const ShardProduct& shard : shards_) {
+        PackRows(shard.d + column, shard.d_stride, shard.rows, columns_, width_, panel);
+        panel += shard.rows * width_;
+      }
+      for (size_t tile = 0; tile < tiles; ++tile) {
+        RunTile(rows_ * tile / tiles, rows_ * (tile + 1) / tiles, column);
+      }
+    }
+  }
+
+ private:
+  // Rows [row, end) of the gradient: those columns of x, shard after shard.
+  void PackLeft(size_t row, size_t end) {
+    float* to = left_ + row * total_;
+    for (const ShardProduct& shard : shards_) {
+      PackRows(shard.x + begin_ + row, shard.x_stride, shard.rows, end - row, end - row, to);
+      to += shard.rows * (end - row);
+    }
+  }
+
+  void RunTile(size_t row, size_t end, size_t column) {
+    const size_t rows = end - row;
+    const bool alone = shards_.size() == 1;
+    const float* a[kMostTileRows];
+    float* c[kMostTileRows];
+    const TilePair pair;
+    TileCall call;
+    call.a = a;
+    call.a_column = rows;
+    call.b = right_;
+    call.b_row = width_;
+    call.pairs = &pair;
+    call.pair_count = 1;
+    call.c = c;
+    call.columns = alone ? columns_ : width_;
+    const float* left = left_ + row * total_;
+    float* sum = levels_ + kLevels * kTileFloats;
+    size_t occupied = 0;  // bit l: level l holds a sum
+    for (size_t s = 0; s < shards_.size(); ++s) {
+      for (size_t i = 0; i < rows; ++i) {
+        a[i] = left + i;
+        c[i] = alone ? out_ + (row + i) * n_ + column : sum + i * width_;
+      }
+      call.k = shards_[s].rows;
+      tiles_.run[rows - 1][width_ / tiles_.lanes - 1](call);
+      if (alone) return;
+      left += shards_[s].rows * rows;
+      call.b += shards_[s].rows * width_;
+      const bool last = s + 1 == shards_.size();
+      size_t level = 0;
+      // At the end every slot is taken, lowest first: what TreeReduce does with a ragged end.
+      for (; last ? (occupied >> level) != 0 : (occupied >> level & 1) != 0; ++level) {
+        if ((occupied >> level & 1) != 0) AddTo(levels_ + level * kTileFloats, sum, rows * width_);
+      }
+      if (last) break;
+      occupied = (occupied >> level | 1) << level;
+      std::copy(sum, sum + rows * width_, levels_ + level * kTileFloats);
+    }
+    for (size_t i = 0; i < rows; ++i) {
+      std::copy(sum + i * width_, sum + i * width_ + columns_, out_ + (row + i) * n_ + column);
+    }
+  }
+
+  std::span<const ShardProduct> shards_;
+  const size_t begin_, rows_, n_;
+  float* const out_;
+  const TileSet& tiles_;
+  size_t total_ = 0;  // rows of all shards
+  size_t columns_ = 0, width_ = 0;
+  float* levels_ = nullptr;
+  float* left_ = nullptr;
+  float* right_ = nullptr;
+};
+
+}  // namespace
+
+bool IsBlockedShardProduct(size_t n, size_t largest_rows) {
+  return n >= 128 && largest_rows >= 32;
+}
+
+void BlockedShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t end,
+                            size_t n, float* out, float* scratch) {
+  ShardTiles(shards, begin, end, n, out, scratch).Run();
+}
+
+size_t BlockedShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t tile_rows) {
+  return (kLevels + 1) * kTileFloats + shards * largest_rows * (tile_rows + kWidestTile) + 32;
+}
+
+}  // namespace ingot::cpu
