@@ -81,6 +81,18 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.RecurrentGradient", {MakeRecurrentKernel}},
       {"Attention", {MakeAttentionKernel}},
       {"ingot.AttentionGradient", {MakeAttentionKernel}},
+      {"MaxPool", {MakePoolKernel}},
+      {"ingot.MaxPoolGradient", {MakePoolKernel}},
+      {"AveragePool", {MakePoolKernel}},
+      {"ingot.AveragePoolGradient", {MakePoolKernel}},
+      {"GlobalMaxPool", {MakePoolKernel}},
+      {"ingot.GlobalMaxPoolGradient", {MakePoolKernel}},
+      {"GlobalAveragePool", {MakePoolKernel}},
+      {"ingot.GlobalAveragePoolGradient", {MakePoolKernel}},
+      {"ingot.BatchNormSums", {MakeBatchNormKernel}},
+      {"ingot.BatchNormSumsGradient", {MakeBatchNormKernel}},
+      {"ingot.BatchNormApply", {MakeBatchNormKernel}},
+      {"ingot.BatchNormApplyInputGradient", {MakeBatchNormKernel}},
   };
   return table;
 }

@@ -3,6 +3,8 @@
 //
 // Of equal largest elements in a window the first one, in row-major order, gets the gradient; NaN
 // counts as larger than any number. A window that meets the padding alone gives -infinity or 0.
+#include "ingot/ops/pooling.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -31,32 +33,6 @@ using ir::Value;
 using Ints = std::vector<int64_t>;
 
 // ---- geometry ----
-
-bool IsGlobal(const ir::Node& node) {
-  return node.op().FindAttribute("kernel_shape") == nullptr;
-}
-
-// The windows over extents `spatial`; of a global op one that covers all.
-std::vector<WindowAxis> PoolWindows(const ir::Node& node, const Dimensions& spatial) {
-  if (!IsGlobal(node)) {
-    const std::vector<WindowAxis> windows = Windows(node, spatial, node.GetInts("kernel_shape"));
-    for (const WindowAxis& axis : windows) {
-      if (std::max(axis.pad_begin, axis.pad_end) < axis.span()) continue;
-      throw Error(ErrorCode::kInvalidInput,
-                  "attribute 'pads' holds " +
-                      std::to_string(std::max(axis.pad_begin, axis.pad_end)) +
-                      ", expected less than the window's extent of " + std::to_string(axis.span()));
-    }
-    return windows;
-  }
-  std::vector<WindowAxis> windows(spatial.size());
-  for (size_t i = 0; i < spatial.size(); ++i) {
-    windows[i].input = spatial[i];
-    windows[i].output = 1;
-    windows[i].kernel = spatial[i].value();
-  }
-  return windows;
-}
 
 void CheckRank(const char* name, const Type& type) {
   if (type.rank() >= 3) return;
@@ -163,34 +139,9 @@ void MaxGradientReference(const ir::ReferenceCall& call) {
 
 // ---- average ----
 
-// By how much each window's sum is divided: its elements, those of the padding too where they
-// count.
-std::vector<double> Divisors(const ir::Node& node, const Pool& pool) {
-  const bool include_pad = !IsGlobal(node) && node.GetInt("count_include_pad") != 0;
-  std::vector<double> divisors;
-  for (int64_t p = 0; p < pool.table.outputs(); ++p) {
-    int64_t count = 0;
-    for (int64_t t = 0; t < pool.table.taps(); ++t) count += pool.table.At(p, t) >= 0 ? 1 : 0;
-    if (include_pad) {
-      count = 1;
-      int64_t rest = p;
-      for (size_t i = pool.windows.size(); i-- > 0;) {
-        const WindowAxis& axis = pool.windows[i];
-        const int64_t begin = rest % axis.output.value() * axis.stride;
-        rest /= axis.output.value();
-        const int64_t padded = axis.pad_begin + axis.input.value() + axis.pad_end;
-        // Taps that stand within the padded extent; with ceil_mode some may not.
-        count *= std::min(axis.kernel, (padded - begin + axis.dilation - 1) / axis.dilation);
-      }
-    }
-    divisors.push_back(static_cast<double>(std::max<int64_t>(count, 1)));
-  }
-  return divisors;
-}
-
 void AverageReference(const ir::ReferenceCall& call) {
   const Pool pool(call.node, call.input(0), call.output());
-  const std::vector<double> divisors = Divisors(call.node, pool);
+  const std::vector<double> divisors = PoolDivisors(call.node, pool.windows, pool.table);
   DispatchFloat(call.node.op_type(), call.input(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     ForEachOutput(pool, [&](int64_t n, int64_t c, int64_t p) {
@@ -207,7 +158,7 @@ void AverageReference(const ir::ReferenceCall& call) {
 
 void AverageGradientReference(const ir::ReferenceCall& call) {
   const Pool pool(call.node, call.output(), call.input(0));
-  const std::vector<double> divisors = Divisors(call.node, pool);
+  const std::vector<double> divisors = PoolDivisors(call.node, pool.windows, pool.table);
   DispatchFloat(call.node.op_type(), call.input(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     std::vector<double> sums(static_cast<size_t>(call.output().size()), 0.0);

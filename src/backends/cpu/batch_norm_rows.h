@@ -1,0 +1,23 @@
+// Loops of batch normalisation over f32 [rows, channels]. Sums are f64 and run down the rows, so
+// that their bits do not depend on the instruction set.
+#pragma once
+
+#include <cstddef>
+
+namespace ingot::cpu {
+
+struct ChannelRows {
+  size_t rows = 0;
+  size_t channels = 0;
+};
+
+// Adds to sum[c] the elements of x and to squares[c] their squares.
+void AddMoments(const ChannelRows& size, const float* x, double* sum, double* squares);
+// y = (x - mean[c]) * factor[c] + bias[c], in f32; y may be x.
+void NormalizeChannels(const ChannelRows& size, const float* x, const float* mean,
+                       const float* factor, const float* bias, float* y);
+// y = first[c] + x * second[c], in f64, where a large mean makes the two nearly cancel; y may be x.
+void AffineChannels(const ChannelRows& size, const float* x, const double* first,
+                    const double* second, float* y);
+
+}  // namespace ingot::cpu

@@ -1,0 +1,103 @@
+// BatchNormSums, its gradient, BatchNormApply and its gradient for X, f32 with the channels last
+// and sums in f64.
+#include <algorithm>
+#include <cmath>
+
+#include "backends/cpu/batch_norm_rows.h"
+#include "backends/cpu/kernel_factories.h"
+#include "ingot/ir/op.h"
+#include "ingot/ops/window.h"
+#include "ingot/tensor/tensor.h"
+
+namespace ingot::cpu {
+namespace {
+
+class SumsKernel : public runtime::Kernel {
+ public:
+  explicit SumsKernel(ChannelRows size) : size_(size) {}
+  void Run(std::span<void* const> operands, std::byte* /*scratch*/) const override {
+    auto* sums = static_cast<double*>(operands[1]);
+    std::fill_n(sums, 2 * size_.channels, 0.0);
+    sums[2 * size_.channels] = static_cast<double>(size_.rows);
+    AddMoments(size_, static_cast<const float*>(operands[0]), sums, sums + size_.channels);
+  }
+  std::string name() const override { return "batch_norm_sums_f32"; }
+
+ private:
+  ChannelRows size_;
+};
+
+class SumsGradientKernel : public runtime::Kernel {
+ public:
+  explicit SumsGradientKernel(ChannelRows size) : size_(size) {}
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    const auto* ds = static_cast<const double*>(operands[1]);
+    auto* second = reinterpret_cast<double*>(scratch);
+    for (size_t c = 0; c < size_.channels; ++c) second[c] = 2 * ds[size_.channels + c];
+    AffineChannels(size_, static_cast<const float*>(operands[0]), ds, second,
+                   static_cast<float*>(operands[2]));
+  }
+  size_t scratch_bytes() const override { return size_.channels * sizeof(double); }
+  std::string name() const override { return "batch_norm_sums_gradient_f32"; }
+
+ private:
+  ChannelRows size_;
+};
+
+// Y from X, S, scale and bias; or, of the gradient, dX from dY, S and scale.
+class ApplyKernel : public runtime::Kernel {
+ public:
+  ApplyKernel(ChannelRows size, double epsilon, bool gradient)
+      : size_(size), epsilon_(epsilon), gradient_(gradient) {}
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    const size_t channels = size_.channels;
+    const auto* sums = static_cast<const double*>(operands[1]);
+    const auto* scale = static_cast<const float*>(operands[2]);
+    auto* mean = reinterpret_cast<float*>(scratch);
+    float* factor = mean + channels;
+    float* bias = factor + channels;
+    const double count = std::max(sums[2 * channels], 1.0);
+    for (size_t c = 0; c < channels; ++c) {
+      const double exact = sums[c] / count;
+      const double variance = std::max(0.0, sums[channels + c] / count - exact * exact);
+      const double slope = double{scale[c]} / std::sqrt(variance + epsilon_);
+      mean[c] = gradient_ ? 0.0f : static_cast<float>(exact);
+      factor[c] = static_cast<float>(slope);
+      // What the rounding of the mean took away goes into the bias.
+      bias[c] = gradient_ ? 0.0f
+                          : static_cast<float>(double{static_cast<const float*>(operands[3])[c]} -
+                                               (exact - double{mean[c]}) * slope);
+    }
+    NormalizeChannels(size_, static_cast<const float*>(operands[0]), mean, factor, bias,
+                      static_cast<float*>(operands[gradient_ ? 3 : 4]));
+  }
+  size_t scratch_bytes() const override { return 3 * size_.channels * sizeof(float); }
+  std::string name() const override {
+    return gradient_ ? "batch_norm_apply_input_gradient_f32" : "batch_norm_apply_f32";
+  }
+
+ private:
+  ChannelRows size_;
+  double epsilon_;
+  bool gradient_;
+};
+
+}  // namespace
+
+KernelPointer MakeBatchNormKernel(const ir::Node& node) {
+  const ir::Type& x = node.input(0)->type();
+  if (!ops::ChannelsLast(node) || !x.is_static() || x.dtype() != DType::kF32) return nullptr;
+  const ir::Value* sums = node.op_type() == "BatchNormSums" ? node.output() : node.input(1);
+  if (sums->type().dtype() != DType::kF64) return nullptr;
+  const Shape shape = x.shape();
+  ChannelRows size;
+  size.channels = static_cast<size_t>(shape[shape.rank() - 1]);
+  size.rows = 1;
+  for (int i = 0; i + 1 < shape.rank(); ++i) size.rows *= static_cast<size_t>(shape[i]);
+  if (node.op_type() == "BatchNormSums") return std::make_shared<SumsKernel>(size);
+  if (node.op_type() == "BatchNormSumsGradient") return std::make_shared<SumsGradientKernel>(size);
+  return std::make_shared<ApplyKernel>(size, node.GetFloat("epsilon"),
+                                       node.op_type() == "BatchNormApplyInputGradient");
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,118 @@
+// MaxPool, AveragePool, their global forms and their gradients, f32 with the channels last.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "backends/cpu/kernel_factories.h"
+#include "backends/cpu/pool_rows.h"
+#include "ingot/ir/op.h"
+#include "ingot/ops/pooling.h"
+#include "ingot/tensor/tensor.h"
+
+namespace ingot::cpu {
+namespace {
+
+struct Plan {
+  bool maximum = false, gradient = false;
+  size_t x = 0, dx = 0, y = 0;  // places among the operands; of a forward op dx is not used
+  size_t batch = 0, positions = 0, channels = 0;
+  std::vector<float> factors;  // of an average, for each output position
+};
+
+class PoolKernel : public runtime::Kernel {
+ public:
+  PoolKernel(Plan plan, ops::TapTable table) : plan_(std::move(plan)), table_(std::move(table)) {}
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    const auto taps = static_cast<size_t>(table_.taps());
+    auto** rows = reinterpret_cast<const float**>(scratch);
+    auto** gradients = reinterpret_cast<float**>(scratch) + taps;
+    const auto* x = static_cast<const float*>(operands[plan_.x]);
+    auto* dx = plan_.gradient ? static_cast<float*>(operands[plan_.dx]) : nullptr;
+    auto* y = static_cast<float*>(operands[plan_.y]);
+    const size_t sample = plan_.positions * plan_.channels;
+    for (size_t n = 0; n < plan_.batch; ++n, x += sample) {
+      if (dx != nullptr) std::fill_n(dx, sample, 0.0f);
+      for (int64_t p = 0; p < table_.outputs(); ++p, y += plan_.channels) {
+        PoolTaps window{rows, gradients, 0, plan_.channels};
+        for (int64_t t = 0; t < table_.taps(); ++t) {
+          const int64_t s = table_.At(p, t);
+          if (s < 0) continue;
+          const size_t offset = static_cast<size_t>(s) * plan_.channels;
+          rows[window.count] = x + offset;
+          if (dx != nullptr) gradients[window.count] = dx + offset;
+          ++window.count;
+        }
+        Pool(window, static_cast<size_t>(p), y);
+      }
+      if (dx != nullptr) dx += sample;
+    }
+  }
+  size_t scratch_bytes() const override {
+    return 2 * static_cast<size_t>(table_.taps()) * sizeof(float*);
+  }
+  std::string name() const override {
+    const std::string kind = plan_.maximum ? "max_pool" : "average_pool";
+    return kind + (plan_.gradient ? "_gradient_f32" : "_f32");
+  }
+
+ private:
+  void Pool(const PoolTaps& window, size_t position, float* y) const {
+    if (window.count == 0) {  // the padding alone
+      if (!plan_.gradient) std::fill_n(y, plan_.channels, plan_.maximum ? -INFINITY : 0.0f);
+    } else if (plan_.maximum) {
+      plan_.gradient ? MaxOfTapsGradient(window, y) : MaxOfTaps(window, y);
+    } else if (plan_.gradient) {
+      SumOfTapsGradient(window, plan_.factors[position], y);
+    } else {
+      SumOfTaps(window, plan_.factors[position], y);
+    }
+  }
+
+  Plan plan_;
+  ops::TapTable table_;
+};
+
+bool IsCovered(const ir::Node& node) {
+  if (!ops::ChannelsLast(node)) return false;
+  for (const ir::Type& type : {node.input(0)->type(), node.output()->type()}) {
+    if (!type.is_static() || type.dtype() != DType::kF32) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+KernelPointer MakePoolKernel(const ir::Node& node) {
+  if (!IsCovered(node)) return nullptr;
+  Plan plan;
+  plan.maximum = node.op_type().find("Max") != std::string::npos;
+  plan.gradient = node.op_type().find("Gradient") != std::string::npos;
+  const size_t inputs = node.inputs().size();
+  // X -> Y; X, dY -> dX; dY (and the like of X) -> dX, of which X's values are not read.
+  plan.y = !plan.gradient ? inputs : plan.maximum ? 1 : 0;
+  plan.dx = inputs;
+  plan.x = plan.gradient && !plan.maximum ? inputs : 0;
+  const Shape shape = (plan.gradient ? node.output()->type() : node.input(0)->type()).shape();
+  plan.batch = static_cast<size_t>(shape[0]);
+  plan.channels = static_cast<size_t>(shape[shape.rank() - 1]);
+  plan.positions = 1;
+  ir::Dimensions spatial;
+  for (int i = 1; i + 1 < shape.rank(); ++i) {
+    spatial.emplace_back(shape[i]);
+    plan.positions *= static_cast<size_t>(shape[i]);
+  }
+  const std::vector<ops::WindowAxis> windows = ops::PoolWindows(node, spatial);
+  ops::TapTable table(windows);
+  // A tap's number must be exact in f32.
+  if (table.taps() > (int64_t{1} << 24)) return nullptr;
+  if (!plan.maximum) {
+    for (const double divisor : ops::PoolDivisors(node, windows, table)) {
+      plan.factors.push_back(static_cast<float>(1 / divisor));
+    }
+  }
+  return std::make_shared<PoolKernel>(std::move(plan), std::move(table));
+}
+
+}  // namespace ingot::cpu
