@@ -49,7 +49,8 @@ ir::Value* BuildLayer(NetworkParts& parts, const Layer& layer, const std::string
   ir::Value* output = layer.build(context, input);
   int64_t count = 0;
   for (size_t p = first_parameter; p < parts.parameters.size(); ++p) {
-    count += parts.parameters[p].shape.size();
+    const ParameterSpec& parameter = parts.parameters[p];
+    if (parameter.kind != ParameterKind::kStatistic) count += parameter.shape.size();
   }
   parts.layers[summary].output = output->type();
   parts.layers[summary].parameters = count;
@@ -95,11 +96,31 @@ LayerContext::LayerContext(NetworkParts& parts, std::string prefix, std::string 
 
 ir::Value* LayerContext::AddParameter(const std::string& name, const Shape& shape,
                                       const Initializer& initializer, Fans fans) {
-  ParameterSpec spec{prefix_ + "." + name, shape, parts_.precision, initializer, fans, layer_};
+  ParameterSpec spec{.name = prefix_ + "." + name,
+                     .shape = shape,
+                     .dtype = parts_.precision,
+                     .initializer = initializer,
+                     .fans = fans,
+                     .layer = layer_};
   ir::Value* value = builder().graph().AddInput(
       spec.name, ir::Type::Tensor(parts_.precision, shape), ir::Role::kParameter);
   parts_.parameters.push_back(std::move(spec));
   return value;
+}
+
+ir::Value* LayerContext::AddStatistic(const std::string& name, const Shape& shape,
+                                      const Initializer& initializer) {
+  ir::Value* value = AddParameter(name, shape, initializer, {});
+  parts_.parameters.back().kind = ParameterKind::kStatistic;
+  return value;
+}
+
+void LayerContext::UpdateStatistics(const std::string& op, ir::Attributes attributes,
+                                    const std::vector<ir::Value*>& statistics, ir::Value* sum) {
+  StatisticUpdate update{op, std::move(attributes), {}, prefix_ + ".batch_sums", layer_};
+  for (const ir::Value* statistic : statistics) update.statistics.push_back(statistic->name());
+  builder().graph().AddOutput(sum, update.sum);
+  parts_.statistics.push_back(std::move(update));
 }
 
 ir::Value* LayerContext::FindParameter(const std::string& full_name) {

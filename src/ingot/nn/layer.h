@@ -23,7 +23,13 @@
 
 namespace ingot::nn {
 
-// A trained tensor of a network.
+enum class ParameterKind {
+  kTrained,    // by its gradient
+  kFrozen,     // stays as it is
+  kStatistic,  // follows the batches (StatisticUpdate)
+};
+
+// A tensor of a network that is kept between steps and saved with the model.
 struct ParameterSpec {
   std::string name;  // "layers.0.weight"
   Shape shape;
@@ -31,6 +37,18 @@ struct ParameterSpec {
   Initializer initializer;
   Fans fans;
   std::string layer;  // "0 (dense 64)"
+  ParameterKind kind = ParameterKind::kTrained;
+};
+
+// How running statistics follow the batches: after each step, outside of the shards,
+// statistics' = op(statistics..., sum), where `sum` is an output of the network's graph that an
+// ingot.ShardSum gives.
+struct StatisticUpdate {
+  std::string op;  // "ingot.BatchNormUpdate"
+  ir::Attributes attributes;
+  std::vector<std::string> statistics;  // names of parameters; the op has an output for each
+  std::string sum;                      // name of the graph's output
+  std::string layer;
 };
 
 // The first value of a parameter for a job's seed.
@@ -66,6 +84,7 @@ struct LayerSummary {
 struct NetworkParts {
   ir::Builder& builder;
   std::vector<ParameterSpec>& parameters;
+  std::vector<StatisticUpdate>& statistics;
   std::vector<LayerSummary>& layers;
   bool training = false;
   DType precision = DType::kF32;
@@ -97,6 +116,13 @@ class LayerContext {
   // A graph input of Role::kParameter of the network's precision, named PREFIX.NAME.
   ir::Value* AddParameter(const std::string& name, const Shape& shape,
                           const Initializer& initializer, Fans fans);
+  // The same for a running statistic, which no gradient changes.
+  ir::Value* AddStatistic(const std::string& name, const Shape& shape,
+                          const Initializer& initializer);
+  // After each training step the statistics become op(statistics..., sum). `sum` is the output of
+  // an ingot.ShardSum.
+  void UpdateStatistics(const std::string& op, ir::Attributes attributes,
+                        const std::vector<ir::Value*>& statistics, ir::Value* sum);
   // A parameter that a layer before this one added, by its full name; null where there is none.
   ir::Value* FindParameter(const std::string& full_name);
   // Adds this layer's own layers after `input`; `part` tells several lists of them apart

@@ -53,8 +53,8 @@ class NetworkBuilder {
       list.Fail("expected a list of layers", "write '- dense: 10' on a line of its own");
     }
     const std::vector<Layer> layers = LayerReader(layers_, options_.model.blocks).ReadList(list);
-    NetworkParts parts{*builder_, network_.parameters, network_.layers, options_.training,
-                       options_.precision};
+    NetworkParts parts{*builder_,       network_.parameters, network_.statistics,
+                       network_.layers, options_.training,   options_.precision};
     output_ =
         BuildLayers(parts, layers, "layers", "", 0, "the data", network_.graph->FindInput("x"));
     if (output_->type().dtype() != options_.precision) {
@@ -148,7 +148,9 @@ const OptionTable<ModelOptions>& ModelTable() {
 
 int64_t Network::parameter_count() const {
   int64_t count = 0;
-  for (const ParameterSpec& parameter : parameters) count += parameter.shape.size();
+  for (const ParameterSpec& parameter : parameters) {
+    if (parameter.kind != ParameterKind::kStatistic) count += parameter.shape.size();
+  }
   return count;
 }
 

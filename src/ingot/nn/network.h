@@ -6,7 +6,8 @@
 //            loss; the parameters, Role::kParameter, in the order of the layers; "random_key"
 //            i64[3], Role::kScalar, where a layer draws random numbers
 //   outputs  "output" [batch, ...], what the last layer gives; where there is a loss: "loss"
-//            [batch] per sample; and every metric by name [batch]
+//            [batch] per sample; and every metric by name [batch];
+//            and the sums over the batch that running statistics follow
 // The batch is the symbolic dimension "batch". Layers are counted from 0, as in the job file's
 // model.layers[0]; parameters are named "layers.0.weight" (see layer.h). A dense weight is [in,
 // out]. Pictures are [batch, channels, height, width], sequences [batch, length, features].
@@ -61,6 +62,7 @@ enum class OutputKind {
 struct Network {
   std::unique_ptr<ir::Graph> graph;
   std::vector<ParameterSpec> parameters;
+  std::vector<StatisticUpdate> statistics;  // empty unless built for training
   std::vector<LayerSummary> layers;
   std::vector<std::string> metrics;  // their names, which are names of outputs
   std::string loss;                  // its kind, or ""
@@ -70,7 +72,7 @@ struct Network {
   ConfigNode resolved_loss;     // null where there is none
   ConfigNode resolved_metrics;  // a list
 
-  int64_t parameter_count() const;  // numbers, not tensors
+  int64_t parameter_count() const;  // numbers, not tensors; running statistics are none
   int64_t largest_layer_parameters() const;
   // The graph's output by name; throws Error(kNotFound).
   ir::Value* output(const std::string& name) const;

@@ -37,6 +37,15 @@ Tensor Rows(const Tensor& whole, int64_t begin, int64_t end) {
   return Tensor(whole.dtype(), Shape(std::move(dims)), std::shared_ptr<std::byte>(owner, first));
 }
 
+// Slice `index` of [shards, ...], likewise.
+Tensor Slice(const Tensor& stacked, int64_t index) {
+  const Tensor row = Rows(stacked, index, index + 1);
+  std::vector<int64_t> dims(row.shape().dims().begin() + 1, row.shape().dims().end());
+  auto owner = std::make_shared<Tensor>(row);
+  return Tensor(row.dtype(), Shape(std::move(dims)),
+                std::shared_ptr<std::byte>(owner, owner->raw()));
+}
+
 Tensor Advanced(const Tensor& random_key, int64_t first_row) {
   Tensor key = random_key.Clone();
   if (key.dtype() != DType::kI64 || key.size() != 3) {
@@ -54,6 +63,7 @@ std::vector<Tensor> ShardInputs(const ir::Node& node, std::span<const Tensor> in
   const ir::Graph& body = *node.GetGraph("body");
   const int64_t shards = node.GetInt("shards");
   const auto sharded = static_cast<size_t>(node.GetInt("sharded"));
+  const size_t sliced_end = sharded + static_cast<size_t>(node.GetInt("sliced"));
   const int64_t batch = ShardedBatch(node, inputs);
   const int64_t begin = ShardBegin(shard, shards, batch);
   const int64_t end = ShardBegin(shard + 1, shards, batch);
@@ -61,6 +71,8 @@ std::vector<Tensor> ShardInputs(const ir::Node& node, std::span<const Tensor> in
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (i < sharded) {
       result.push_back(Rows(inputs[i], begin, end));
+    } else if (i < sliced_end) {
+      result.push_back(Slice(inputs[i], shard));
     } else if (body.inputs()[i]->name() == kRandomKeyInput) {
       result.push_back(Advanced(inputs[i], begin));
     } else {

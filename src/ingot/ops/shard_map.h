@@ -24,8 +24,9 @@ enum class ShardOutput : int64_t {
 // The name of the body's input whose element 2 counts the shard's first row.
 inline constexpr const char* kRandomKeyInput = "random_key";
 
-// The inputs of the body for one shard: rows of the sharded inputs (a view of the same bytes), the
-// others whole, random_key advanced. Throws Error(kInvalidInput) where batches differ.
+// The inputs of the body for one shard: rows of the sharded inputs and a slice of the sliced ones
+// (views of the same bytes), the others whole, random_key advanced. Throws Error(kInvalidInput)
+// where batches differ.
 std::vector<Tensor> ShardInputs(const ir::Node& node, std::span<const Tensor> inputs,
                                 int64_t shard);
 

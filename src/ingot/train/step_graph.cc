@@ -8,6 +8,7 @@
 #include "ingot/ir/builder.h"
 #include "ingot/ops/shard_map.h"
 #include "ingot/passes/autodiff.h"
+#include "ingot/passes/cut_at_shard_sums.h"
 #include "ingot/passes/eliminate_dead_code.h"
 
 namespace ingot::train {
@@ -87,13 +88,23 @@ void AddGradients(const nn::Network& network, const ir::OpRegistry& registry, in
   ir::Value* seed = builder.ExpandLike(share, loss);
   std::vector<ir::Value*> parameters;
   for (const nn::ParameterSpec& parameter : network.parameters) {
+    if (parameter.kind != nn::ParameterKind::kTrained) continue;
     parameters.push_back(body.graph->FindInput(parameter.name));
   }
   const std::vector<ir::Value*> gradients =
       passes::Gradients(*body.graph, registry, loss, parameters, seed);
   for (size_t i = 0; i < gradients.size(); ++i) {
-    body.AddOutput(gradients[i], network.parameters[i].name + ".gradient",
-                   ops::ShardOutput::kPartial);
+    body.AddOutput(gradients[i], parameters[i]->name() + ".gradient", ops::ShardOutput::kPartial);
+  }
+}
+
+// Adds what each shard contributes to the sums that running statistics follow.
+void AddStatisticSums(const nn::Network& network, Body& body) {
+  for (const nn::StatisticUpdate& update : network.statistics) {
+    const ir::Node* sum = body.values.at(update.sum)->producer();
+    INGOT_ASSERT(sum != nullptr && sum->op().FullName() == "ingot.ShardSum",
+                 update.sum + " is no sum over the shards");
+    body.AddOutput(sum->input(0), update.sum, ops::ShardOutput::kPartial);
   }
 }
 
@@ -102,7 +113,7 @@ class Step {
  public:
   Step(const nn::Network& network, Body body, int64_t batch, int64_t shards,
        const ir::OpRegistry& registry)
-      : network_(network), body_(std::move(body)) {
+      : network_(network), registry_(registry), body_(std::move(body)) {
     step_.graph = std::make_unique<ir::Graph>("step");
     step_.parameters = network.parameters;
     step_.batch = batch;
@@ -126,6 +137,7 @@ class Step {
     nn::UpdateInputs inputs;
     std::vector<std::vector<ir::Value*>> state(network_.parameters.size());
     for (size_t i = 0; i < state.size(); ++i) {
+      if (network_.parameters[i].kind != nn::ParameterKind::kTrained) continue;
       for (nn::StateSpec& spec : nn::StateOf(optimizer, network_.parameters[i])) {
         state[i].push_back(
             graph.AddInput(spec.name, ir::Type::Tensor(spec.dtype, spec.shape), ir::Role::kState));
@@ -140,6 +152,7 @@ class Step {
     }
     for (size_t i = 0; i < state.size(); ++i) {
       const nn::ParameterSpec& parameter = network_.parameters[i];
+      if (parameter.kind != nn::ParameterKind::kTrained) continue;
       inputs.spec = &parameter;
       inputs.gradient = Joined(parameter.name + ".gradient");
       inputs.parameter = graph.FindInput(parameter.name);
@@ -148,6 +161,20 @@ class Step {
       const nn::UpdateOutputs updated = nn::AddUpdate(optimizer, *builder_, inputs);
       AddAliased(updated.parameter, inputs.parameter);
       for (size_t s = 0; s < state[i].size(); ++s) AddAliased(updated.state[s], state[i][s]);
+    }
+  }
+
+  void AddStatistics() {
+    for (const nn::StatisticUpdate& update : network_.statistics) {
+      std::vector<ir::Value*> inputs;
+      for (const std::string& name : update.statistics) {
+        inputs.push_back(step_.graph->FindInput(name));
+      }
+      inputs.push_back(Joined(update.sum));
+      builder_->set_layer(update.layer);
+      const std::vector<ir::Value*> updated =
+          builder_->Ops(update.op, inputs, update.statistics.size(), update.attributes);
+      for (size_t i = 0; i < updated.size(); ++i) AddAliased(updated[i], inputs[i]);
     }
   }
 
@@ -161,7 +188,10 @@ class Step {
     step_.rows.push_back(name);
   }
 
-  StepGraph Finish() { return std::move(step_); }
+  StepGraph Finish() {
+    passes::CutAtShardSums(*step_.graph, registry_);
+    return std::move(step_);
+  }
 
  private:
   void AddShardMap() {
@@ -197,6 +227,7 @@ class Step {
   }
 
   const nn::Network& network_;
+  const ir::OpRegistry& registry_;
   Body body_;
   StepGraph step_;
   std::unique_ptr<ir::Builder> builder_;
@@ -214,9 +245,11 @@ StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions&
   AddGradients(network, registry, batch, body);
   ir::Builder builder(*body.graph, registry);
   const std::vector<std::string> sums = AddSums(network, builder, body);
+  AddStatisticSums(network, body);
   passes::EliminateDeadCode(*body.graph);
   Step step(network, std::move(body), batch, shards, registry);
   step.AddUpdates(optimizer);
+  step.AddStatistics();
   step.AddSums(sums);
   return step.Finish();
 }

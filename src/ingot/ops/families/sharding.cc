@@ -1,5 +1,6 @@
 // Ops of the data-parallel step: what is computed for each shard of a batch, and how shards meet.
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,18 @@ int64_t PositiveAttribute(const ir::Node& node, const char* name) {
 
 // What the body's symbols stand for outside; a shard's number of rows is known to nobody there.
 using Bindings = std::map<std::string, Dimension>;
+
+// Slice s of [shards, ...].
+Type SliceType(const Type& given, int64_t shards) {
+  if (!given.is_tensor() || !given.has_rank()) return given;
+  const bool fits =
+      given.rank() > 0 && (!given.dim(0).is_static() || given.dim(0).value() == shards);
+  if (!fits) {
+    Fail("a sliced input is " + given.ToString() + ", expected one value for each of " +
+         std::to_string(shards) + " shards");
+  }
+  return given.WithDims(Dimensions(given.dims().begin() + 1, given.dims().end()));
+}
 
 // Checks that an input fits the body's and binds the symbols of the body's type. `first_axis` is 1
 // for a sharded input, whose rows differ.
@@ -82,14 +95,15 @@ Type OutputType(const Type& inside, int64_t kind, int64_t shards, const Dimensio
 
 void CheckShardMap(const ir::Node& node, const ir::Graph& body) {
   const int64_t sharded = PositiveAttribute(node, "sharded");
+  const int64_t sliced = node.GetInt("sliced");
   const std::vector<int64_t>& kinds = node.GetInts("output_kinds");
   if (body.inputs().size() != node.inputs().size()) {
     Fail("the body takes " + std::to_string(body.inputs().size()) + " inputs, but the node has " +
          std::to_string(node.inputs().size()));
   }
-  if (static_cast<size_t>(sharded) > node.inputs().size()) {
-    Fail(std::to_string(sharded) + " inputs are to be sharded, but there are " +
-         std::to_string(node.inputs().size()));
+  if (sliced < 0 || static_cast<size_t>(sharded + sliced) > node.inputs().size()) {
+    Fail(std::to_string(sharded) + " inputs are to be sharded and " + std::to_string(sliced) +
+         " to be sliced, but there are " + std::to_string(node.inputs().size()));
   }
   if (kinds.size() != body.outputs().size() || kinds.size() != node.outputs().size()) {
     Fail("output_kinds has " + std::to_string(kinds.size()) + " entries, the body " +
@@ -109,10 +123,12 @@ void InferShardMap(InferContext& context) {
   const int64_t shards = PositiveAttribute(node, "shards");
   CheckShardMap(node, body);
   const auto sharded = static_cast<size_t>(node.GetInt("sharded"));
+  const size_t sliced_end = sharded + static_cast<size_t>(node.GetInt("sliced"));
   Dimension batch;
   Bindings bindings;
   for (size_t i = 0; i < node.inputs().size(); ++i) {
-    const Type& given = context.input(i);
+    const bool is_sliced = i >= sharded && i < sliced_end;
+    const Type given = is_sliced ? SliceType(context.input(i), shards) : context.input(i);
     BindInput(*body.inputs()[i], given, i < sharded ? 1 : 0, bindings);
     if (i >= sharded || !given.has_rank()) continue;
     const Dimension& rows = given.dim(0);
@@ -147,13 +163,13 @@ OpDefinition ShardMap(const ir::OpRegistry& registry) {
   op.name = "ShardMap";
   op.domain = "ingot";
   op.summary =
-      "Runs a body for each shard of a batch: the first `sharded` inputs are cut along "
-      "axis 0, the others are given whole.";
+      "Runs a body for each shard of a batch: the first `sharded` inputs are cut along axis 0, the "
+      "next `sliced` hold one value for each shard, the others are given whole.";
   op.inputs = {Variadic("inputs", "")};
   op.outputs = {Variadic("outputs", "")};
   op.attributes = {RequiredAttribute("body", AttributeKind::kGraph),
                    RequiredAttribute("shards", AttributeKind::kInt),
-                   RequiredAttribute("sharded", AttributeKind::kInt),
+                   RequiredAttribute("sharded", AttributeKind::kInt), IntAttribute("sliced", 0),
                    RequiredAttribute("output_kinds", AttributeKind::kInts)};
   op.infer = InferShardMap;
   OpCase::Input rows = Integers({3, 2}, {1, 2, 4, 8, 16, 32});
@@ -221,6 +237,36 @@ OpDefinition TreeReduce() {
       OpCase{.name = "many", .inputs = {Uniform({13, 5, 7})}, .gradient = false},
       OpCase{.name = "shards", .inputs = {Uniform({8, 784, 64})}, .gradient = false},
   };
+  return op;
+}
+
+// ---- ShardSum ----
+
+OpDefinition ShardSum() {
+  OpDefinition op;
+  op.name = "ShardSum";
+  op.domain = "ingot";
+  op.summary =
+      "The sum of X over all shards of the batch, known to every shard; X itself where there is "
+      "one. CutAtShardSums makes it a TreeReduce between two ShardMaps.";
+  op.inputs = {Required("X")};
+  op.outputs = {Required("Y")};
+  op.infer = [](InferContext& context) {
+    RequireType(context, 0, Types::kFloat);
+    context.SetOutput(0, context.input(0));
+  };
+  // What a shard adds reaches every shard's loss.
+  op.gradient = [](ir::GradientContext& context) {
+    context.SetInputGradient(0,
+                             context.builder().Op("ingot.ShardSum", {context.output_gradient(0)}));
+  };
+  op.reference = [](const ir::ReferenceCall& call) {
+    const TensorView& x = call.input(0);
+    const auto bytes = static_cast<size_t>(x.size()) * ItemSize(x.dtype);
+    if (bytes > 0) std::memcpy(call.output().data, x.data, bytes);
+  };
+  op.never_merged = true;
+  op.cases = {OpCase{.name = "one_shard", .inputs = {Floats({2}, {3, -4})}, .expected = {{3, -4}}}};
   return op;
 }
 
@@ -306,6 +352,7 @@ OpDefinition ShardMatMul() {
 void RegisterSharding(ir::OpRegistry& registry) {
   registry.Add(TreeReduce());  // the body of ShardMap's example uses it
   registry.Add(ShardMap(registry));
+  registry.Add(ShardSum());
   registry.Add(ShardMatMul());
 }
 

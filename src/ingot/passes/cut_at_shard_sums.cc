@@ -1,0 +1,273 @@
+// One ShardMap with sums inside -> a chain of ShardMaps.
+#include "ingot/passes/cut_at_shard_sums.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ingot/base/error.h"
+#include "ingot/ops/shard_map.h"
+#include "ingot/passes/rewrite.h"
+
+namespace ingot::passes {
+
+namespace {
+
+using ir::Node;
+using ir::Value;
+
+constexpr auto kPartial = static_cast<int64_t>(ops::ShardOutput::kPartial);
+constexpr auto kRows = static_cast<int64_t>(ops::ShardOutput::kRows);
+
+bool IsShardSum(const Value* value) {
+  return Is(value->producer(), "ingot.ShardSum");
+}
+
+// Cheaper to make again than to carry from one part to another.
+bool IsMadeAgain(const Node& node) {
+  for (const char* name : {"Constant", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}) {
+    if (Is(&node, name)) return true;
+  }
+  return false;
+}
+
+// A value of the body that a part takes or gives.
+struct Port {
+  const Value* value;  // of the old body
+  bool rows;
+};
+
+// One ShardMap of the chain.
+struct Part {
+  std::shared_ptr<ir::Graph> graph = std::make_shared<ir::Graph>("shard");
+  std::map<const Value*, Value*> values;  // old -> this part's
+  std::vector<const Value*> sharded;      // inputs, as values of the old body
+  std::vector<const Value*> sliced;
+  std::vector<const Value*> whole;
+  std::vector<Port> outputs;
+};
+
+class Cutter {
+ public:
+  Cutter(Node* map, const ir::OpRegistry& registry)
+      : map_(map),
+        registry_(registry),
+        body_(*map->GetGraph("body")),
+        sharded_(static_cast<size_t>(map->GetInt("sharded"))) {}
+
+  void Run() {
+    FindLevels();
+    if (parts_.size() < 2) return;
+    INGOT_ASSERT(map_->GetInt("sliced") == 0, "a ShardMap is cut once");
+    for (const Node* node : body_.nodes()) {
+      if (!Is(node, "ingot.ShardSum")) Copy(*node, level_.at(node->output()));
+    }
+    for (const Node* node : body_.nodes()) {
+      if (Is(node, "ingot.ShardSum")) Give(node->input(0), false);
+    }
+    for (size_t i = 0; i < body_.outputs().size(); ++i) {
+      Give(body_.outputs()[i], map_->GetInts("output_kinds")[i] == kRows);
+    }
+    Emit();
+  }
+
+ private:
+  size_t LevelOf(const Value* value) const {
+    const auto found = level_.find(value);
+    return found == level_.end() ? 0 : found->second;
+  }
+
+  void FindLevels() {
+    size_t levels = 0;
+    for (const Node* node : body_.nodes()) {
+      size_t level = 0;
+      for (const Value* input : node->inputs()) {
+        if (input != nullptr) level = std::max(level, LevelOf(input));
+      }
+      if (Is(node, "ingot.ShardSum")) ++level;
+      for (const Value* output : node->outputs()) level_[output] = level;
+      levels = std::max(levels, level);
+    }
+    parts_.resize(levels + 1);
+  }
+
+  bool IsRows(const Value* value) const {
+    const ir::Type& type = value->type();
+    const std::string& symbol = body_.inputs().at(0)->type().dim(0).symbol();
+    return type.is_tensor() && type.has_rank() && type.rank() > 0 &&
+           type.dim(0).symbol() == symbol && !symbol.empty();
+  }
+
+  void Copy(const Node& node, size_t level) {
+    Part& part = parts_[level];
+    std::vector<Value*> inputs;
+    for (const Value* input : node.inputs()) {
+      inputs.push_back(input == nullptr ? nullptr : Import(input, level));
+    }
+    Node* copy =
+        part.graph->AddNode(node.op(), std::move(inputs), node.attributes(), node.outputs().size());
+    copy->set_name(node.name());
+    copy->set_layer(node.layer());
+    for (size_t i = 0; i < node.outputs().size(); ++i) {
+      copy->output(i)->set_type(node.output(i)->type());
+      copy->output(i)->set_name(node.output(i)->name());
+      part.values[node.output(i)] = copy->output(i);
+    }
+  }
+
+  // The value in part `level`: made there, made again, or an input.
+  Value* Import(const Value* value, size_t level) {
+    const auto found = parts_[level].values.find(value);
+    if (found != parts_[level].values.end()) return found->second;
+    const Node* producer = value->producer();
+    if (producer != nullptr && !IsShardSum(value) && IsMadeAgain(*producer)) {
+      Copy(*producer, level);
+      return parts_[level].values.at(value);
+    }
+    Part& part = parts_[level];
+    std::string name = value->name();
+    ir::Role role = ir::Role::kData;
+    if (producer == nullptr) {
+      const auto& inputs = body_.inputs();
+      const auto index =
+          static_cast<size_t>(std::find(inputs.begin(), inputs.end(), value) - inputs.begin());
+      (index < sharded_ ? part.sharded : part.whole).push_back(value);
+      role = value->role();
+    } else {
+      name = "value_" + std::to_string(value->id());
+      if (IsShardSum(value)) {
+        part.whole.push_back(value);
+        role = ir::Role::kScalar;
+      } else {
+        const bool rows = IsRows(value);
+        Give(value, rows);
+        (rows ? part.sharded : part.sliced).push_back(value);
+      }
+    }
+    Value* input = part.graph->AddInput(name, value->type(), role);
+    part.values[value] = input;
+    return input;
+  }
+
+  // Makes a value an output of the part that computes it.
+  void Give(const Value* value, bool rows) {
+    const size_t level = LevelOf(value);
+    Part& part = parts_[level];
+    for (const Port& port : part.outputs) {
+      if (port.value == value && port.rows == rows) return;
+    }
+    if (!rows && !value->type().is_static()) {
+      throw Error(ErrorCode::kUnsupported,
+                  "a " + value->type().ToString() +
+                      " is needed on both sides of a sum over the batch, but is neither rows of "
+                      "the shard nor of a size known beforehand");
+    }
+    part.outputs.push_back({value, rows});
+    part.graph->AddOutput(Import(value, level), "value_" + std::to_string(value->id()));
+  }
+
+  // Inputs of a ShardMap stand in order: sharded, sliced, whole.
+  void OrderInputs(Part& part) {
+    if (part.sharded.empty()) Import(body_.inputs().at(0), Index(part));
+    auto ordered = std::make_shared<ir::Graph>(body_.name());
+    std::map<const Value*, Value*> moved;
+    for (const auto* group : {&part.sharded, &part.sliced, &part.whole}) {
+      for (const Value* value : *group) {
+        const Value* old = part.values.at(value);
+        moved[old] = ordered->AddInput(old->name(), old->type(), old->role());
+      }
+    }
+    for (const Node* node : part.graph->nodes()) {
+      std::vector<Value*> inputs;
+      for (const Value* input : node->inputs()) {
+        inputs.push_back(input == nullptr ? nullptr : moved.at(input));
+      }
+      Node* copy = ordered->AddNode(node->op(), std::move(inputs), node->attributes(),
+                                    node->outputs().size());
+      copy->set_name(node->name());
+      copy->set_layer(node->layer());
+      for (size_t i = 0; i < node->outputs().size(); ++i) {
+        copy->output(i)->set_type(node->output(i)->type());
+        copy->output(i)->set_name(node->output(i)->name());
+        moved[node->output(i)] = copy->output(i);
+      }
+    }
+    for (size_t i = 0; i < part.graph->outputs().size(); ++i) {
+      ordered->AddOutput(moved.at(part.graph->outputs()[i]), part.graph->output_names()[i]);
+    }
+    part.graph = std::move(ordered);
+  }
+
+  size_t Index(const Part& part) const { return static_cast<size_t>(&part - parts_.data()); }
+
+  void Emit() {
+    // Later parts first: what they lack an earlier one gives.
+    for (size_t p = parts_.size(); p-- > 0;) OrderInputs(parts_[p]);
+    ir::Builder builder = BuilderBefore(map_, registry_);
+    for (Part& part : parts_) EmitPart(part, builder);
+    for (size_t i = 0; i < body_.outputs().size(); ++i) {
+      const bool rows = map_->GetInts("output_kinds")[i] == kRows;
+      Value* value = given_.at({body_.outputs()[i], rows});
+      if (value->name().empty()) value->set_name(map_->output(i)->name());
+      map_->graph()->ReplaceAllUses(map_->output(i), value);
+    }
+    map_->graph()->RemoveNode(map_);
+  }
+
+  void EmitPart(Part& part, ir::Builder& builder) {
+    if (part.outputs.empty()) return;
+    std::vector<Value*> inputs;
+    for (const Value* value : part.sharded) inputs.push_back(Outside(value, true));
+    for (const Value* value : part.sliced) inputs.push_back(Outside(value, false));
+    for (const Value* value : part.whole) {
+      inputs.push_back(IsShardSum(value) ? sums_.at(value) : Outside(value, false));
+    }
+    std::vector<int64_t> kinds;
+    for (const Port& port : part.outputs) kinds.push_back(port.rows ? kRows : kPartial);
+    const std::vector<Value*> outputs =
+        builder.Ops("ingot.ShardMap", std::move(inputs), kinds.size(),
+                    {{"body", part.graph},
+                     {"shards", map_->GetInt("shards")},
+                     {"sharded", static_cast<int64_t>(part.sharded.size())},
+                     {"sliced", static_cast<int64_t>(part.sliced.size())},
+                     {"output_kinds", kinds}});
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      given_[{part.outputs[i].value, part.outputs[i].rows}] = outputs[i];
+    }
+    for (const Node* node : body_.nodes()) {
+      if (!Is(node, "ingot.ShardSum") || LevelOf(node->input(0)) != Index(part)) continue;
+      builder.set_layer(node->layer());
+      sums_[node->output()] = builder.Op("ingot.TreeReduce", {given_.at({node->input(0), false})});
+    }
+    builder.set_layer(map_->layer());
+  }
+
+  // A value of the body outside of it: an input of the map, or what an earlier part gave.
+  Value* Outside(const Value* value, bool rows) const {
+    const auto& inputs = body_.inputs();
+    const auto input = std::find(inputs.begin(), inputs.end(), value);
+    if (input != inputs.end()) return map_->input(static_cast<size_t>(input - inputs.begin()));
+    return given_.at({value, rows});
+  }
+
+  Node* map_;
+  const ir::OpRegistry& registry_;
+  const ir::Graph& body_;
+  size_t sharded_;
+  std::map<const Value*, size_t> level_;
+  std::vector<Part> parts_;
+  std::map<std::pair<const Value*, bool>, Value*> given_;  // outside: what the parts give
+  std::map<const Value*, Value*> sums_;                    // outside: what the ShardSums give
+};
+
+}  // namespace
+
+void CutAtShardSums(ir::Graph& graph, const ir::OpRegistry& registry) {
+  for (Node* node : graph.nodes()) {
+    if (Is(node, "ingot.ShardMap")) Cutter(node, registry).Run();
+  }
+}
+
+}  // namespace ingot::passes
