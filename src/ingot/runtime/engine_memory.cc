@@ -71,17 +71,52 @@ Block::~Block() {
   if (data_ != nullptr) munmap(data_, bytes_);
 }
 
-Frame::Frame(size_t shards, size_t tiles, size_t slot_size, size_t spares, size_t scalar_bytes,
-             size_t derived_count, size_t sum_count)
-    : shard_board(shards),
-      tile_board(tiles),
-      scalars(std::max<size_t>(scalar_bytes, 8)),
-      derived(derived_count),
-      sums(sum_count),
-      slot_bytes(slot_size),
-      spare_slots(spares),
-      shard_capacity(shards),
-      slots((shards + spares) * slot_size) {}
+size_t FrameExtents::bytes() const {
+  size_t total = shared_bytes;
+  for (const size_t slot : slot_bytes) total += slot * (shards + spare_slots);
+  return total;
+}
+
+Frame::Frame(const FrameExtents& extents)
+    : scalars(std::max<size_t>(extents.scalar_bytes, 8)),
+      derived(extents.derived_count),
+      sums(extents.sum_count),
+      spare_slots(extents.spare_slots),
+      shared(extents.shared_bytes) {
+  for (const size_t tasks : extents.stage_tasks) {
+    stages.push_back(std::make_unique<StageBoard>(tasks));
+  }
+  for (const size_t slot : extents.slot_bytes) {
+    parts.push_back({slot, extents.shards, Block(slot * (extents.shards + extents.spare_slots))});
+  }
+}
+
+namespace {
+
+FrameExtents ExtentsOf(const std::vector<std::shared_ptr<const StepProgram>>& programs,
+                       int threads) {
+  FrameExtents extents;
+  extents.shards = Largest(programs, [](auto& p) { return p.shards(); });
+  extents.spare_slots = static_cast<size_t>(std::min(threads - 1, 4));
+  extents.shared_bytes = Largest(programs, [](auto& p) { return p.shared_bytes; });
+  extents.scalar_bytes = Largest(programs, [](auto& p) { return p.scalar_bytes; });
+  extents.derived_count = Largest(programs, [](auto& p) { return p.derived_count; });
+  extents.sum_count = Largest(programs, [](auto& p) { return p.sums.size(); });
+  extents.stage_tasks.resize(Largest(programs, [](auto& p) { return p.stages.size(); }));
+  extents.slot_bytes.resize(Largest(programs, [](auto& p) { return p.parts.size(); }));
+  for (const auto& program : programs) {
+    for (size_t i = 0; i < program->stages.size(); ++i) {
+      extents.stage_tasks[i] = std::max(extents.stage_tasks[i], program->stages[i].tasks.size());
+    }
+    for (size_t i = 0; i < program->parts.size(); ++i) {
+      extents.slot_bytes[i] =
+          std::max(extents.slot_bytes[i], RoundUp(program->parts[i].slot_bytes, 64));
+    }
+  }
+  return extents;
+}
+
+}  // namespace
 
 EngineMemory::EngineMemory(const std::vector<std::shared_ptr<const StepProgram>>& programs,
                            int threads) {
@@ -97,17 +132,9 @@ EngineMemory::EngineMemory(const std::vector<std::shared_ptr<const StepProgram>>
   for (int i = 0; i < versions; ++i) versions_.emplace_back(version_bytes);
   in_place_ = Block(in_place_bytes);
 
-  const size_t shards = Largest(programs, [](auto& p) { return p.shards(); });
-  const size_t tiles = Largest(programs, [](auto& p) { return p.tiles.size(); });
-  const size_t slot = RoundUp(Largest(programs, [](auto& p) { return p.slot_bytes; }), 64);
-  const size_t spares = static_cast<size_t>(std::min(threads - 1, 4));
-  const int frames = RingLength(threads, slot * (shards + spares));
-  for (int i = 0; i < frames; ++i) {
-    frames_.push_back(std::make_unique<Frame>(
-        shards, tiles, slot, spares, Largest(programs, [](auto& p) { return p.scalar_bytes; }),
-        Largest(programs, [](auto& p) { return p.derived_count; }),
-        Largest(programs, [](auto& p) { return p.sums.size(); })));
-  }
+  const FrameExtents extents = ExtentsOf(programs, threads);
+  const int frames = RingLength(threads, extents.bytes());
+  for (int i = 0; i < frames; ++i) frames_.push_back(std::make_unique<Frame>(extents));
   MakeThreads(programs, threads);
 }
 
@@ -137,16 +164,21 @@ void EngineMemory::MakeThreads(const std::vector<std::shared_ptr<const StepProgr
   const size_t arena = RoundUp(Largest(programs, [](auto& p) { return p.arena_bytes; }), 64);
   const size_t scratch = RoundUp(Largest(programs, [](auto& p) { return p.scratch_bytes; }), 64);
   const size_t tile = RoundUp(Largest(programs, [](auto& p) { return p.tile_bytes; }), 64);
-  const size_t slot = RoundUp(Largest(programs, [](auto& p) { return p.slot_bytes; }), 64);
+  size_t slot = 0;
   size_t operands = 8;
   size_t inputs = 1;
   for (const auto& program : programs) {
-    for (const ShardRoutine& routine : program->routines) {
-      operands = std::max(operands, routine.data_inputs.size());
-      for (const Instruction& i : routine.instructions) {
-        operands = std::max(operands, i.operands.size());
+    const auto count = [&operands](const std::vector<Instruction>& instructions) {
+      for (const Instruction& i : instructions) operands = std::max(operands, i.operands.size());
+    };
+    for (const ShardPart& part : program->parts) {
+      if (part.slot_bytes <= kMostImageBytes) slot = std::max<size_t>(slot, part.slot_bytes);
+      for (const ShardRoutine& routine : part.routines) {
+        operands = std::max(operands, routine.data_inputs.size());
+        count(routine.instructions);
       }
     }
+    for (const JointRoutine& joint : program->joints) count(joint.instructions);
     for (const ReduceUnit& unit : program->units) {
       inputs = std::max(inputs, unit.slot_values.size());
       for (const UpdateInstruction& u : unit.updates) {
@@ -154,6 +186,7 @@ void EngineMemory::MakeThreads(const std::vector<std::shared_ptr<const StepProgr
       }
     }
   }
+  slot = RoundUp(slot, 64);
   const size_t shards = Largest(programs, [](auto& p) { return p.shards(); });
   for (int i = 0; i < threads; ++i) {
     ThreadMemory memory;
@@ -174,7 +207,10 @@ void EngineMemory::MakeThreads(const std::vector<std::shared_ptr<const StepProgr
 uint64_t EngineMemory::bytes() const {
   uint64_t total = in_place_.bytes();
   for (const Block& block : versions_) total += block.bytes();
-  for (const auto& frame : frames_) total += frame->slots.bytes();
+  for (const auto& frame : frames_) total += frame->shared.bytes();
+  for (const auto& frame : frames_) {
+    for (const PartSlots& part : frame->parts) total += part.block.bytes();
+  }
   for (const ThreadMemory& memory : threads_) total += memory.block.bytes();
   return total;
 }

@@ -34,34 +34,63 @@ class Block {
   size_t bytes_ = 0;
 };
 
+// The slots of one part: one for each shard, and spare ones for shards that are computed again.
+struct PartSlots {
+  size_t slot_bytes = 0;
+  size_t shards = 0;
+  Block block;
+
+  // Where shard `shard` left its values: its own slot, or a spare one (slot 1, 2, ...).
+  std::byte* Slot(int shard, uint32_t slot) const {
+    const size_t index = slot == 0 ? static_cast<size_t>(shard) : shards + slot - 1;
+    return block.data() + index * slot_bytes;
+  }
+};
+
+// The extents of a frame that serves several programs.
+struct FrameExtents {
+  size_t shards = 0;
+  std::vector<size_t> stage_tasks;  // the most tasks of each stage
+  std::vector<size_t> slot_bytes;   // of each part
+  size_t spare_slots = 0;
+  size_t shared_bytes = 0, scalar_bytes = 0, derived_count = 0, sum_count = 0;
+
+  size_t bytes() const;  // of slots and shared values
+};
+
 // What the threads share of one step in flight.
 struct Frame {
-  Frame(size_t shards, size_t tiles, size_t slot_bytes, size_t spare_slots, size_t scalar_bytes,
-        size_t derived_count, size_t sum_count);
+  explicit Frame(const FrameExtents& extents);
 
   // Set by the thread that opens the step, before it is announced.
   int program = 0;
   int64_t step = 0;
   int next_version = 0;
 
-  TaskBoard shard_board;
-  TaskBoard tile_board;
-  alignas(64) std::atomic<uint32_t> spares_used = 0;
-  std::atomic<bool> not_finite = false;
+  // The tasks of one stage, with the spare slots that were given away in it.
+  struct alignas(64) StageBoard {
+    explicit StageBoard(size_t tasks) : board(tasks) {}
+    TaskBoard board;
+    std::atomic<uint32_t> spares_used = 0;
+  };
+  std::vector<std::unique_ptr<StageBoard>> stages;
+  alignas(64) std::atomic<bool> not_finite = false;
   alignas(64) std::vector<std::byte> scalars;
   std::vector<double> derived;
   std::vector<float> sums;
-  size_t slot_bytes = 0;
   size_t spare_slots = 0;
-  size_t shard_capacity = 0;
-  Block slots;
+  std::vector<PartSlots> parts;
+  Block shared;
 
-  // Where shard `shard` left its values: its own slot, or a spare one (slot 1, 2, ...).
-  std::byte* Slot(int shard, uint32_t slot) const {
-    const size_t index = slot == 0 ? static_cast<size_t>(shard) : shard_capacity + slot - 1;
-    return slots.data() + index * slot_bytes;
+  // What shard `shard` left behind in a part that is done.
+  std::byte* SlotOf(const StepProgram& code, uint32_t part, int shard) const {
+    return parts[part].Slot(shard, stages[code.parts[part].stage]->board.SlotOf(shard));
   }
 };
+
+// A slot of up to so many bytes is computed in the thread's own memory and published whole; a larger
+// one does not stay in cache anyway.
+inline constexpr size_t kMostImageBytes = size_t{256} << 10;
 
 // Buffers of one thread.
 struct ThreadMemory {

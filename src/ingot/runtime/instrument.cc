@@ -72,14 +72,20 @@ void Instrument(StepProgram& program, std::shared_ptr<Telemetry> telemetry) {
     const int item = telemetry->Register({kernel->name(), std::move(layer), stage});
     kernel = std::make_shared<const Wrapper>(std::move(kernel), telemetry, item);
   };
-  for (ShardRoutine& routine : program.routines) {
-    for (Instruction& instruction : routine.instructions) {
-      wrap(instruction.kernel, instruction.layer, "shard",
+  const auto wrap_all = [&](std::vector<Instruction>& instructions, const char* stage) {
+    for (Instruction& instruction : instructions) {
+      wrap(instruction.kernel, instruction.layer, stage,
            static_cast<const MeasuredKernel*>(nullptr));
     }
+  };
+  for (ShardPart& part : program.parts) {
+    for (ShardRoutine& routine : part.routines) wrap_all(routine.instructions, "shard");
   }
+  for (JointRoutine& joint : program.joints) wrap_all(joint.instructions, "joint");
   for (ReduceUnit& unit : program.units) {
-    wrap(unit.kernel, unit.name, "reduce", static_cast<const MeasuredReduce*>(nullptr));
+    if (unit.kernel != nullptr) {
+      wrap(unit.kernel, unit.name, "reduce", static_cast<const MeasuredReduce*>(nullptr));
+    }
     for (UpdateInstruction& update : unit.updates) {
       wrap(update.kernel, unit.name, "update", static_cast<const MeasuredUpdate*>(nullptr));
     }

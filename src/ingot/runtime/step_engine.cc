@@ -20,20 +20,22 @@
 namespace ingot::runtime {
 namespace {
 
-enum Stage : int { kIdle = 0, kShards = 1, kTiles = 2 };
+constexpr int kIdle = 0;  // instead of a stage, which are counted from 1
+constexpr size_t kMostStages = 254;
 
 // sequence: 40 bits, frame: 8, version: 8, stage: 8.
 struct Control {
   uint64_t word;
 
-  static Control Make(uint64_t sequence, int frame, int version, Stage stage) {
+  static Control Make(uint64_t sequence, int frame, int version, int stage) {
     return {sequence << 24 | static_cast<uint64_t>(frame) << 16 |
             static_cast<uint64_t>(version) << 8 | static_cast<uint64_t>(stage)};
   }
   uint64_t sequence() const { return word >> 24; }
   int frame() const { return static_cast<int>(word >> 16 & 0xff); }
   int version() const { return static_cast<int>(word >> 8 & 0xff); }
-  Stage stage() const { return static_cast<Stage>(word & 0xff); }
+  int stage() const { return static_cast<int>(word & 0xff); }
+  size_t index() const { return static_cast<size_t>(stage()) - 1; }  // of the stage
 };
 
 // What a thread pins; 0 is nothing. While tiles are committed the next version is live by itself.
@@ -63,6 +65,15 @@ class StepEngine::Implementation {
         memory_(programs_, threads),
         runner_(memory_, threads),
         workers_(static_cast<size_t>(threads)) {
+    size_t stages = 0;
+    for (const auto& program : programs_) stages = std::max(stages, program->stages.size());
+    if (stages > kMostStages) {
+      throw Error(ErrorCode::kUnsupported,
+                  "the step has " + std::to_string(stages) + " stages, at most " +
+                      std::to_string(kMostStages) + " can be run",
+                  "use fewer layers whose statistics are those of the whole batch");
+    }
+    for (Worker& worker : workers_) worker.task_seconds.resize(stages);
     for (int i = 1; i < threads; ++i) {
       threads_.emplace_back([this, i] { Serve(i); });
     }
@@ -97,14 +108,15 @@ class StepEngine::Implementation {
     int done_cursor = 0;            // of AllDone
     int tasks_here = 0;
     double stage_began = 0;
-    double task_seconds[3] = {};    // usual length of a task of each stage
+    double stage_longest = 0;             // task of this stage
+    std::vector<double> task_seconds;     // usual length of the longest task of each stage
   };
 
   void Serve(int thread);
   void Work(int thread);
   bool DoTask(int thread, Control control);
   void RunShardTask(int thread, Control control, int task, uint32_t slot, bool takeover);
-  void RunTileTask(int thread, Control control, int task, bool takeover);
+  void RunCommittedTask(int thread, Control control, int task, bool takeover);
   void Wait(int thread, Control control);
   void Sleep(Worker& worker, Control control);
   bool TryTakeOver(int thread, Control control);
@@ -112,7 +124,7 @@ class StepEngine::Implementation {
   static void CountTask(Worker& worker, bool takeover);
 
   void OpenStep(Control from, int64_t step, int version, int thread);
-  void OpenTiles(Control control, int thread);
+  void OpenNextStage(Control control, int thread);
   void FinishStep(Control control, int thread);
   void FinishRun(Control from, int64_t next_step, int version);
   bool Announce(Control from, Control to);
@@ -121,6 +133,12 @@ class StepEngine::Implementation {
   int FreeFrame(int current, int thread) const;
   int FreeVersion(int current, int thread) const;
   void GatherRows(const StepProgram& program, Frame& frame);
+  const std::vector<Task>& TasksOf(Control control) {
+    return ProgramOf(memory_.frame(control.frame())).stages[control.index()].tasks;
+  }
+  Frame::StageBoard& BoardOf(Control control) {
+    return *memory_.frame(control.frame()).stages[control.index()];
+  }
   const StepProgram& ProgramOf(const Frame& frame) const {
     return *programs_[static_cast<size_t>(frame.program)];
   }
@@ -207,13 +225,14 @@ void StepEngine::Implementation::Work(int thread) {
       worker.done_cursor = 0;
       worker.tasks_here = 0;
       worker.stage_began = Seconds();
+      worker.stage_longest = 0;
     }
     try {
       if (DoTask(thread, control)) continue;
       if (worker.tasks_here > 0) {
-        const double mean = (Seconds() - worker.stage_began) / worker.tasks_here;
-        double& usual = worker.task_seconds[control.stage()];
-        usual = usual == 0 ? mean : 0.75 * usual + 0.25 * std::min(mean, 4 * usual);
+        double& usual = worker.task_seconds[control.index()];
+        const double longest = worker.stage_longest;
+        usual = usual == 0 ? longest : 0.75 * usual + 0.25 * std::min(longest, 4 * usual);
       }
       Wait(thread, control);
     } catch (...) {
@@ -230,19 +249,22 @@ void StepEngine::Implementation::Work(int thread) {
 
 bool StepEngine::Implementation::DoTask(int thread, Control control) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
-  Frame& frame = memory_.frame(control.frame());
-  const StepProgram& program = ProgramOf(frame);
-  const bool shards = control.stage() == kShards;
-  const int count = shards ? program.shards() : static_cast<int>(program.tiles.size());
-  const int start = static_cast<int>(static_cast<int64_t>(thread) * count / threads());
-  TaskBoard& board = shards ? frame.shard_board : frame.tile_board;
-  const int task = board.Claim(control.sequence(), count, start, worker.cursor);
+  const std::vector<Task>& tasks = TasksOf(control);
+  const int count = static_cast<int>(tasks.size());
+  // Long tasks come first: all threads begin among those.
+  int leading = 0;
+  while (leading < count && tasks[static_cast<size_t>(leading)].kind == tasks[0].kind) ++leading;
+  const int start = static_cast<int>(static_cast<int64_t>(thread) * leading / threads());
+  const int task = BoardOf(control).board.Claim(control.sequence(), count, start, worker.cursor);
   if (task < 0) return false;
-  if (shards) {
+  if (tasks[static_cast<size_t>(task)].kind == Task::Kind::kShard) {
     RunShardTask(thread, control, task, 0, false);
   } else {
-    RunTileTask(thread, control, task, false);
+    RunCommittedTask(thread, control, task, false);
   }
+  const double now = Seconds();
+  worker.stage_longest = std::max(worker.stage_longest, now - worker.stage_began);
+  worker.stage_began = now;
   return true;
 }
 
@@ -250,29 +272,33 @@ void StepEngine::Implementation::RunShardTask(int thread, Control control, int t
                                               bool takeover) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
   Frame& frame = memory_.frame(control.frame());
+  const Task& what = TasksOf(control)[static_cast<size_t>(task)];
+  const int shard = static_cast<int>(what.begin);
   const bool whole = runner_.RunShard(
-      ProgramOf(frame), frame, control.version(), task, frame.Slot(task, slot), thread,
-      request_->source, request_->seed, [&] { return Now().word != control.word; });
-  if (!whole || !frame.shard_board.Publish(control.sequence(), task, slot)) {
+      ProgramOf(frame), frame, control.version(), what.index, shard,
+      frame.parts[what.index].Slot(shard, slot), thread, request_->source, request_->seed,
+      [&] { return Now().word != control.word; });
+  if (!whole || !BoardOf(control).board.Publish(control.sequence(), task, slot)) {
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   CountTask(worker, takeover);
 }
 
-void StepEngine::Implementation::RunTileTask(int thread, Control control, int task,
-                                             bool takeover) {
+void StepEngine::Implementation::RunCommittedTask(int thread, Control control, int task,
+                                                  bool takeover) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
   Frame& frame = memory_.frame(control.frame());
   const StepProgram& program = ProgramOf(frame);
-  const TileTask& tile = program.tiles[static_cast<size_t>(task)];
-  runner_.ReduceTile(program, frame, tile, thread);
-  if (!frame.tile_board.BeginCommit(control.sequence(), task)) {
+  const Task& what = TasksOf(control)[static_cast<size_t>(task)];
+  TaskBoard& board = BoardOf(control).board;
+  runner_.Compute(program, frame, control.version(), what, thread);
+  if (!board.BeginCommit(control.sequence(), task)) {
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  runner_.CommitTile(program, frame, control.version(), tile, thread);
-  frame.tile_board.EndCommit(control.sequence(), task);
+  runner_.Commit(program, frame, control.version(), what, thread);
+  board.EndCommit(control.sequence(), task);
   CountTask(worker, takeover);
 }
 
@@ -287,22 +313,14 @@ void StepEngine::Implementation::CountTask(Worker& worker, bool takeover) {
 // A counter of tasks left would be one more line that goes from core to core with every task.
 bool StepEngine::Implementation::TryFinishStage(int thread, Control control) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
-  Frame& frame = memory_.frame(control.frame());
-  const StepProgram& program = ProgramOf(frame);
-  const bool shards = control.stage() == kShards;
-  const int count = shards ? program.shards() : static_cast<int>(program.tiles.size());
-  const TaskBoard& board = shards ? frame.shard_board : frame.tile_board;
-  if (!board.AllDone(control.sequence(), count, worker.done_cursor)) return false;
+  const int count = static_cast<int>(TasksOf(control).size());
+  if (!BoardOf(control).board.AllDone(control.sequence(), count, worker.done_cursor)) return false;
   uint64_t last = opened_.load(std::memory_order_relaxed);
-  const uint64_t mine = control.sequence() << 2 | static_cast<uint64_t>(control.stage());
+  const uint64_t mine = control.sequence() << 8 | static_cast<uint64_t>(control.stage());
   if (last >= mine || !opened_.compare_exchange_strong(last, mine, std::memory_order_acq_rel)) {
     return false;
   }
-  if (shards) {
-    OpenTiles(control, thread);
-  } else {
-    FinishStep(control, thread);
-  }
+  OpenNextStage(control, thread);
   return true;
 }
 
@@ -312,7 +330,7 @@ void StepEngine::Implementation::Wait(int thread, Control control) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
   const double began = Seconds();
   const double patience =
-      kPatienceSeconds + 1.25 * worker.task_seconds[static_cast<size_t>(control.stage())];
+      kPatienceSeconds + 1.25 * worker.task_seconds[control.index()];
   while (Now().word == control.word) {
     for (int i = 0; i < 16; ++i) {
       if (TryFinishStage(thread, control)) return;
@@ -341,18 +359,19 @@ void StepEngine::Implementation::Sleep(Worker& worker, Control control) {
 
 bool StepEngine::Implementation::TryTakeOver(int thread, Control control) {
   Frame& frame = memory_.frame(control.frame());
-  const StepProgram& program = ProgramOf(frame);
-  if (control.stage() == kTiles) {
-    const int task =
-        frame.tile_board.TakeOver(control.sequence(), static_cast<int>(program.tiles.size()));
-    if (task < 0) return false;
-    RunTileTask(thread, control, task, true);
+  const std::vector<Task>& tasks = TasksOf(control);
+  Frame::StageBoard& stage = BoardOf(control);
+  const bool has_shards = tasks[0].kind == Task::Kind::kShard;
+  if (has_shards && stage.spares_used.load(std::memory_order_relaxed) >= frame.spare_slots) {
+    return false;
+  }
+  const int task = stage.board.TakeOver(control.sequence(), static_cast<int>(tasks.size()));
+  if (task < 0) return false;
+  if (tasks[static_cast<size_t>(task)].kind != Task::Kind::kShard) {
+    RunCommittedTask(thread, control, task, true);
     return true;
   }
-  if (frame.spares_used.load(std::memory_order_relaxed) >= frame.spare_slots) return false;
-  const int task = frame.shard_board.TakeOver(control.sequence(), program.shards());
-  if (task < 0) return false;
-  const uint32_t spare = frame.spares_used.fetch_add(1, std::memory_order_relaxed) + 1;
+  const uint32_t spare = stage.spares_used.fetch_add(1, std::memory_order_relaxed) + 1;
   if (spare > frame.spare_slots) return false;
   RunShardTask(thread, control, task, spare, true);
   return true;
@@ -373,7 +392,7 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
   frame.step = step;
   const StepProgram& program = ProgramOf(frame);
   frame.not_finite.store(false, std::memory_order_relaxed);
-  frame.spares_used.store(0, std::memory_order_relaxed);
+  for (const auto& stage : frame.stages) stage->spares_used.store(0, std::memory_order_relaxed);
   if (program.has_step) {
     const int64_t number = step + 1;
     std::memcpy(frame.scalars.data() + program.step_offset, &number, sizeof(number));
@@ -389,35 +408,30 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
     }
   }
   runner_.Derive(program, frame);
-  Announce(from, Control::Make(from.sequence() + 1, index, version, kShards));
+  frame.next_version = program.updates ? FreeVersion(version, thread) : version;
+  Announce(from, Control::Make(from.sequence() + 1, index, version, 1));
 }
 
-void StepEngine::Implementation::OpenTiles(Control control, int thread) {
+void StepEngine::Implementation::OpenNextStage(Control control, int thread) {
   Frame& frame = memory_.frame(control.frame());
   const StepProgram& program = ProgramOf(frame);
   if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
     result_.not_finite = true;
+    for (size_t i = 0; i <= control.index(); ++i) {
+      result_.state_touched = result_.state_touched || program.stages[i].updates;
+    }
     FinishRun(control, frame.step, control.version());
-    return;
-  }
-  frame.next_version = program.updates ? FreeVersion(control.version(), thread) : control.version();
-  if (program.tiles.empty()) {
+  } else if (control.index() + 1 < program.stages.size()) {
+    Announce(control, Control::Make(control.sequence(), control.frame(), control.version(),
+                                    control.stage() + 1));
+  } else {
     FinishStep(control, thread);
-    return;
   }
-  Announce(control,
-           Control::Make(control.sequence(), control.frame(), control.version(), kTiles));
 }
 
 void StepEngine::Implementation::FinishStep(Control control, int thread) {
   Frame& frame = memory_.frame(control.frame());
   const StepProgram& program = ProgramOf(frame);
-  if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
-    result_.not_finite = true;
-    result_.state_touched = program.updates;
-    FinishRun(control, frame.step, control.version());
-    return;
-  }
   steps_done_.fetch_add(1, std::memory_order_relaxed);
   if (request_->on_sums) request_->on_sums(frame.step, {frame.sums.data(), program.sums.size()});
   if (request_->on_rows) {
@@ -479,13 +493,12 @@ void StepEngine::Implementation::GatherRows(const StepProgram& program, Frame& f
   std::vector<Tensor>& buffers = row_buffers_[static_cast<size_t>(frame.program)];
   row_views_.clear();
   for (size_t r = 0; r < program.rows.size(); ++r) {
-    const uint32_t value = program.rows[r].slot_value;
-    const size_t row_bytes = program.slot_row_bytes[value];
+    const SlotValue value = program.rows[r].slot_value;
+    const size_t row_bytes = program.parts[value.part].slot_row_bytes[value.index];
     for (int s = 0; s < program.shards(); ++s) {
-      const ShardRoutine& routine =
-          program.routines[program.routine_of_shard[static_cast<size_t>(s)]];
+      const ShardRoutine& routine = program.routine(value.part, s);
       const std::byte* from =
-          frame.Slot(s, frame.shard_board.SlotOf(s)) + routine.slot_offsets[value];
+          frame.SlotOf(program, value.part, s) + routine.slot_offsets[value.index];
       const size_t first = static_cast<size_t>(program.shard_begin[static_cast<size_t>(s)]);
       std::memcpy(buffers[r].raw() + first * row_bytes, from,
                   static_cast<size_t>(routine.rows) * row_bytes);

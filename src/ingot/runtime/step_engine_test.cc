@@ -87,7 +87,8 @@ std::shared_ptr<StepProgram> MakeProgram() {
                      {"count", DType::kF32, Shape{kWidth}, false, 0}};
   program->scalars = {{"learning_rate", DType::kF32, 0, 1}};
   program->scalar_bytes = 64;
-  program->slot_row_bytes = {0, 0, 4};
+  ShardPart part;
+  part.slot_row_bytes = {0, 0, 4};
   for (const int64_t rows : {4, 5}) {
     ShardRoutine routine;
     routine.rows = rows;
@@ -98,19 +99,21 @@ std::shared_ptr<StepProgram> MakeProgram() {
     instruction.operands = {
         {Space::kSlot, 256}, {Space::kState, 0}, {Space::kSlot, 0}, {Space::kSlot, 192}};
     routine.instructions.push_back(std::move(instruction));
-    program->routines.push_back(std::move(routine));
+    part.routines.push_back(std::move(routine));
   }
   for (int s = 0; s < kShards; ++s) {
     program->routine_of_shard.push_back(program->shard_rows(s) == 4 ? 0 : 1);
   }
-  program->slot_bytes = 320;
+  part.slot_bytes = 320;
+  part.finite_checks = {{1, DType::kF32}};
+  program->parts.push_back(std::move(part));
   program->arena_bytes = 64;
   program->tile_bytes = kWidth * 4;
   program->derived_count = 1;
   program->updates = true;
   ReduceUnit gradient;
   gradient.kernel = std::make_shared<SumKernel>();
-  gradient.slot_values = {0};
+  gradient.slot_values = {{0, 0}};
   gradient.rows = kWidth;
   UpdateInstruction update;
   update.kernel = std::make_shared<PlainUpdate>();
@@ -122,14 +125,20 @@ std::shared_ptr<StepProgram> MakeProgram() {
   program->units.push_back(std::move(gradient));
   ReduceUnit loss;
   loss.kernel = std::make_shared<SumKernel>();
-  loss.slot_values = {1};
+  loss.slot_values = {{0, 1}};
   loss.sum = 0;
   program->units.push_back(std::move(loss));
-  for (int64_t begin = 0; begin < kWidth; begin += 8) program->tiles.push_back({0, begin, begin + 8});
-  program->tiles.push_back({1, 0, 1});
+  program->stages.resize(2);
+  for (int64_t s = 0; s < kShards; ++s) {
+    program->stages[0].tasks.push_back({Task::Kind::kShard, 0, s, 0});
+  }
+  program->stages[1].updates = true;
+  for (int64_t begin = 0; begin < kWidth; begin += 8) {
+    program->stages[1].tasks.push_back({Task::Kind::kTile, 0, begin, begin + 8});
+  }
+  program->stages[1].tasks.push_back({Task::Kind::kTile, 1, 0, 1});
   program->sums = {"loss_sum"};
-  program->finite_checks = {{1, DType::kF32}};
-  program->rows = {{"x", 2, DType::kF32, Shape{kBatch}}};
+  program->rows = {{"x", {0, 2}, DType::kF32, Shape{kBatch}}};
   program->data_inputs = {"x"};
   return program;
 }

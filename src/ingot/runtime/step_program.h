@@ -1,10 +1,13 @@
 // StepProgram: a compiled step as data. Made by compiler::CompileStep, run by StepEngine.
 //
-// Two stages. In the first, one task is one shard: the shard's rows of the batch are filled in and
-// a list of kernels takes them through the whole network, forward and backward. What the second
-// stage needs of a shard lies in the shard's slot. In the second, one task is one tile of rows of
-// one parameter (or one sum): the shards' contributions meet in the fixed tree and the update
-// follows at once, while the tile is in cache. Immutable; shared by threads and engines.
+// A step is a list of stages of independent tasks; a stage begins when the one before it is done.
+//   shard  the shard's rows go through a list of kernels on one thread. What later stages need of
+//          it lies in the shard's slot. A network without sums over the batch in its middle has one
+//          such stage; each of those sums cuts it into one more part.
+//   tile   a range of rows of one parameter (or a sum): the shards' contributions meet in the fixed
+//          tree, and the update follows at once where nothing else is to be waited for.
+//   joint  kernels on values that all shards share, such as the norm of a whole gradient.
+// Immutable; shared by threads and engines.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +25,22 @@ struct Operand {
   enum class Space : uint8_t {
     kNone,      // absent optional
     kArena,     // offset in the thread's own arena
-    kSlot,      // offset in the shard's slot
+    kSlot,      // offset in the shard's slot of part `part`
     kState,     // index of a state tensor (parameter or optimizer state)
     kConstant,  // offset in the program's constants
     kScalar,    // offset in the step's scalars
-    kTile,      // the reduced tile at hand (second stage only)
+    kTile,      // the reduced tile at hand
+    kShared,    // offset in what all shards share of this step
   };
   Space space = Space::kNone;
   uint64_t at = 0;
+  uint32_t part = 0;
+};
+
+// A value in the slots of the shards.
+struct SlotValue {
+  uint32_t part = 0;
+  uint32_t index = 0;  // among the values of the part
 };
 
 struct Instruction {
@@ -41,7 +52,7 @@ struct Instruction {
 // What one shard of a given number of rows goes through.
 struct ShardRoutine {
   int64_t rows = 0;
-  std::vector<Operand> data_inputs;  // where BatchSource::Fill writes
+  std::vector<Operand> data_inputs;  // where BatchSource::Fill writes; of the first part alone
   Operand random_key;                // i64[3]; kNone where no op is random
   std::vector<Instruction> instructions;
   std::vector<uint64_t> slot_offsets;  // of each slot value
@@ -72,36 +83,66 @@ struct UpdateInstruction {
   size_t item_size = 4;
 };
 
-// One reduced value: a parameter's gradient with the updates that take it, or a sum for on_sums.
+// One reduced value: a parameter's gradient with the updates that take it, a sum for on_sums, or a
+// value that all shards share from then on.
 struct ReduceUnit {
-  std::shared_ptr<const ReduceKernel> kernel;
-  std::vector<uint32_t> slot_values;  // its inputs
-  int64_t rows = 1;                   // of the result
+  std::shared_ptr<const ReduceKernel> kernel;  // null: the value is `source` already
+  std::vector<SlotValue> slot_values;          // the kernel's inputs
+  Operand source;                              // kShared
+  Operand scale;                               // kShared, one number that `source` is multiplied by
+  DType dtype = DType::kF32;
+  int64_t rows = 1;                            // of the result
   int64_t row_elements = 1;
   size_t item_size = 4;
   std::vector<UpdateInstruction> updates;
-  int sum = -1;  // index of the sum it is, or -1
+  int sum = -1;          // index of the sum it is, or -1
+  int64_t shared = -1;   // offset in what the shards share, where it is written to; or -1
   std::string name;
 };
 
-struct TileTask {
-  uint32_t unit = 0;
-  int64_t begin = 0;
-  int64_t end = 0;
+// What a FiniteCheck looks at must be finite for the step to go on: a scalar partial.
+struct FiniteCheck {
+  uint32_t slot_value = 0;
+  DType dtype = DType::kF32;
+};
+
+// What a shard goes through between two sums over the batch.
+struct ShardPart {
+  std::vector<ShardRoutine> routines;    // by StepProgram::routine_of_shard
+  std::vector<uint64_t> slot_row_bytes;  // of each slot value; 0: a partial (not rows)
+  uint64_t slot_bytes = 0;
+  std::vector<FiniteCheck> finite_checks;
+  uint32_t stage = 0;
+};
+
+// Kernels on values that all shards share. Their outputs are computed in the arena and published.
+struct JointRoutine {
+  struct Publication {
+    uint64_t arena = 0, shared = 0, bytes = 0;
+  };
+  std::vector<Instruction> instructions;
+  std::vector<Publication> publications;
+};
+
+struct Task {
+  enum class Kind : uint8_t { kShard, kTile, kJoint };
+  Kind kind = Kind::kShard;
+  uint32_t index = 0;  // of the part, the unit or the joint routine
+  int64_t begin = 0;   // the shard; the first row of the tile
+  int64_t end = 0;     // the row behind the tile
+};
+
+struct Stage {
+  std::vector<Task> tasks;  // shards first, in their order
+  bool updates = false;     // some of them change parameters or state
 };
 
 // A value of the second kind of output: [batch, ...] rows, gathered from the slots.
 struct RowOutput {
   std::string name;
-  uint32_t slot_value = 0;
+  SlotValue slot_value;
   DType dtype = DType::kF32;
   Shape shape;  // of the whole batch
-};
-
-// A scalar partial that must be finite for the step to go on.
-struct FiniteCheck {
-  uint32_t slot_value = 0;
-  DType dtype = DType::kF32;
 };
 
 class StepProgram {
@@ -109,32 +150,34 @@ class StepProgram {
   virtual ~StepProgram() = default;
 
   int64_t batch = 0;
-  std::vector<int64_t> shard_begin;      // shards + 1
+  std::vector<int64_t> shard_begin;  // shards + 1
   std::vector<uint32_t> routine_of_shard;
-  std::vector<ShardRoutine> routines;
-  std::vector<uint64_t> slot_row_bytes;  // of each slot value; 0: a partial (not rows)
-  uint64_t slot_bytes = 0;
-  uint64_t arena_bytes = 0;              // for the first stage
+  std::vector<ShardPart> parts;
+  std::vector<ReduceUnit> units;
+  std::vector<JointRoutine> joints;
+  std::vector<Stage> stages;
+  uint64_t shared_bytes = 0;
+  uint64_t arena_bytes = 0;
   std::vector<std::byte> constants;
   uint64_t scratch_bytes = 0;            // the largest any kernel asks for
-  uint64_t tile_bytes = 0;               // the largest tile of the second stage
+  uint64_t tile_bytes = 0;               // the largest tile
   std::vector<StateTensor> states;
   std::vector<ScalarInput> scalars;      // those that StepRequest::scalars writes, f32 each
   uint64_t scalar_bytes = 0;
   uint64_t step_offset = 0;              // i64: the step's number, from 1, in the scalars
   bool has_step = false;
-  std::vector<ReduceUnit> units;
-  std::vector<TileTask> tiles;
   uint32_t derived_count = 0;
   bool updates = false;                  // makes a new version of the parameters
   std::vector<std::string> data_inputs;
   std::vector<std::string> sums;
   std::vector<RowOutput> rows;
-  std::vector<FiniteCheck> finite_checks;
 
   int shards() const { return static_cast<int>(shard_begin.size()) - 1; }
   int64_t shard_rows(int shard) const {
     return shard_begin[static_cast<size_t>(shard) + 1] - shard_begin[static_cast<size_t>(shard)];
+  }
+  const ShardRoutine& routine(uint32_t part, int shard) const {
+    return parts[part].routines[routine_of_shard[static_cast<size_t>(shard)]];
   }
 };
 

@@ -99,10 +99,12 @@ class AddOne : public Kernel {
 TEST(InstrumentTest, WrappersPassEverythingOn) {
   auto telemetry = std::make_shared<Telemetry>();
   StepProgram program;
-  program.routines.resize(1);
-  program.routines[0].instructions.push_back({std::make_shared<AddOne>(), {}, "dense"});
+  program.parts.resize(1);
+  program.parts[0].routines.resize(1);
+  std::vector<Instruction>& instructions = program.parts[0].routines[0].instructions;
+  instructions.push_back({std::make_shared<AddOne>(), {}, "dense"});
   Instrument(program, telemetry);
-  const Kernel& kernel = *program.routines[0].instructions[0].kernel;
+  const Kernel& kernel = *instructions[0].kernel;
   EXPECT_EQ(kernel.name(), "add_one");
   EXPECT_EQ(kernel.scratch_bytes(), 128u);
   int value = 1;
