@@ -8,8 +8,10 @@
 #include "ingot/base/error.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
-#include "ingot/compiler/shard_stage.h"
-#include "ingot/compiler/tile_stage.h"
+#include "ingot/compiler/joint_tasks.h"
+#include "ingot/compiler/schedule.h"
+#include "ingot/compiler/shard_parts.h"
+#include "ingot/compiler/tile_tasks.h"
 #include "ingot/passes/eliminate_dead_code.h"
 #include "ingot/passes/hoist_weight_gradients.h"
 #include "ingot/passes/merge_common_subexpressions.h"
@@ -77,24 +79,69 @@ std::string Digest(const std::string& text) {
   return digits;
 }
 
+// Shards stand before all other tasks of their stage.
+void AddShardTasks(CompiledStep& program) {
+  for (uint32_t part = 0; part < program.parts.size(); ++part) {
+    std::vector<runtime::Task>& tasks = program.stages[program.parts[part].stage].tasks;
+    INGOT_ASSERT(tasks.empty() || tasks[0].kind != runtime::Task::Kind::kShard,
+                 "two parts of the shards in one stage");
+    std::vector<runtime::Task> shards;
+    for (int64_t s = 0; s < program.shards(); ++s) {
+      shards.push_back({runtime::Task::Kind::kShard, part, s, 0});
+    }
+    tasks.insert(tasks.begin(), shards.begin(), shards.end());
+  }
+}
+
+std::string DescribeUnit(const runtime::ReduceUnit& unit) {
+  std::string text = "  " + unit.name + " [" + std::to_string(unit.rows) + " x " +
+                     std::to_string(unit.row_elements) +
+                     "]: " + (unit.kernel == nullptr ? "shared" : unit.kernel->name());
+  for (const runtime::UpdateInstruction& update : unit.updates)
+    text += ", " + update.kernel->name();
+  return text + "\n";
+}
+
+std::string DescribeInstruction(const runtime::Instruction& i) {
+  return "  " + i.kernel->name() + (i.layer.empty() ? "" : "  # layer " + i.layer) + "\n";
+}
+
+std::string DescribeStage(const CompiledStep& program, const runtime::Stage& stage) {
+  std::string text;
+  int64_t tiles = 0;
+  std::vector<bool> seen(program.units.size());
+  for (const runtime::Task& task : stage.tasks) {
+    if (task.kind == runtime::Task::Kind::kShard && task.begin == 0) {
+      text += "  " + std::to_string(program.shards()) + " shards of";
+      const auto& routines = program.parts[task.index].routines;
+      for (const runtime::ShardRoutine& routine : routines) {
+        text += " " + std::to_string(routine.rows);
+      }
+      text += " samples\n";
+      for (const runtime::Instruction& i : routines.back().instructions) {
+        text += "  " + DescribeInstruction(i);
+      }
+    } else if (task.kind == runtime::Task::Kind::kJoint) {
+      for (const runtime::Instruction& i : program.joints[task.index].instructions) {
+        text += DescribeInstruction(i);
+      }
+    } else if (task.kind == runtime::Task::Kind::kTile) {
+      ++tiles;
+    }
+  }
+  if (tiles > 0) text += "  " + std::to_string(tiles) + " tiles\n";
+  for (const runtime::Task& task : stage.tasks) {
+    if (task.kind != runtime::Task::Kind::kTile || seen[task.index]) continue;
+    seen[task.index] = true;
+    text += "  " + DescribeUnit(program.units[task.index]);
+  }
+  return text;
+}
+
 void Describe(CompiledStep& program) {
   std::string text = "instruction set " + cpu::InstructionSet() + "\n";
-  text += "stage 1: " + std::to_string(program.shards()) + " shards of";
-  for (const runtime::ShardRoutine& routine : program.routines) {
-    text += " " + std::to_string(routine.rows);
-  }
-  text += " samples\n";
-  for (const runtime::Instruction& i : program.routines.back().instructions) {
-    text += "  " + i.kernel->name() + (i.layer.empty() ? "" : "  # layer " + i.layer) + "\n";
-  }
-  text += "stage 2: " + std::to_string(program.tiles.size()) + " tiles\n";
-  for (const runtime::ReduceUnit& unit : program.units) {
-    text += "  " + unit.name + " [" + std::to_string(unit.rows) + " x " +
-            std::to_string(unit.row_elements) + "]: " + unit.kernel->name();
-    for (const runtime::UpdateInstruction& update : unit.updates) {
-      text += ", " + update.kernel->name();
-    }
-    text += "\n";
+  for (size_t i = 0; i < program.stages.size(); ++i) {
+    text += "stage " + std::to_string(i + 1) + ":\n" + DescribeStage(program, program.stages[i]);
   }
   program.plan.digest = Digest(text);
   program.plan.description = std::move(text);
@@ -117,9 +164,17 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
 
   CollectInputs(*graph, *program);
   CheckMemory(*program);
-  ShardStage shards(*graph, registry, runner);
-  EmitTileStage(*graph, shards, *program);
+  const Schedule schedule = ScheduleStages(*graph);
+  program->stages.resize(schedule.count);
+  ShardParts shards(*graph, registry, runner);
+  for (const ir::Node* node : graph->nodes()) {
+    if (shards.PartOf(node) >= 0)
+      program->parts.emplace_back().stage = static_cast<uint32_t>(schedule.stage.at(node));
+  }
+  EmitTileTasks(*graph, schedule, shards, *program);
+  EmitJointTasks(*graph, schedule, shards, *program);
   shards.Emit(*program);
+  AddShardTasks(*program);
   program->graphs.push_back(std::move(graph));
 
   StepPlan& plan = program->plan;

@@ -1,11 +1,11 @@
 // How an engine's memory is laid out and allocated.
 #include "ingot/runtime/engine_memory.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <map>
 #include <utility>
+
+#include <sys/mman.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -17,7 +17,9 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // Frames and versions beyond two cost memory; past this much the others wait instead.
 constexpr size_t kMostRingBytes = size_t{256} << 20;
 
-size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+size_t RoundUp(size_t value, size_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 // One for each other thread, which may be stopped, and the two that every step uses.
 int RingLength(int threads, size_t bytes_each) {
@@ -39,8 +41,7 @@ Block::Block(size_t bytes) : bytes_(RoundUp(std::max<size_t>(bytes, 1), 4096)) {
   // Room to start at a huge page, so that rows far apart share few entries of the TLB.
   const bool huge = bytes_ >= kHugePage / 4;
   const size_t reserve = huge ? RoundUp(bytes_, kHugePage) + kHugePage : bytes_;
-  void* memory =
-      mmap(nullptr, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + HumanBytes(bytes),
                 "use a smaller batch or model, or free memory on this machine");

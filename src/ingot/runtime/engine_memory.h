@@ -1,5 +1,6 @@
-// The memory of a StepEngine: versions of the parameters, state that is updated in place, the frames
-// of steps in flight, and an arena for each thread. All of it is allocated when the engine is made.
+// The memory of a StepEngine: versions of the parameters, state that is updated in place, the
+// frames of steps in flight, and an arena for each thread. All of it is allocated when the engine
+// is made.
 //
 // A thread that the system has stopped may wake long after others went on: it still reads the
 // version and writes the slots of its old step. So versions and frames are reused only when no
@@ -88,8 +89,8 @@ struct Frame {
   }
 };
 
-// A slot of up to so many bytes is computed in the thread's own memory and published whole; a larger
-// one does not stay in cache anyway.
+// A slot of up to so many bytes is computed in the thread's own memory and published whole; a
+// larger one does not stay in cache anyway.
 inline constexpr size_t kMostImageBytes = size_t{256} << 10;
 
 // Buffers of one thread.

@@ -1,14 +1,14 @@
 // Waiting on a 32-bit word without using the CPU, and the polite spin before it.
 #pragma once
 
+#include <atomic>
+#include <climits>
+#include <cstdint>
+
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <atomic>
-#include <climits>
-#include <cstdint>
 
 namespace ingot::runtime {
 

@@ -42,8 +42,12 @@ struct Control {
 constexpr uint32_t PinOf(Control control) {
   return 1u << 16 | static_cast<uint32_t>(control.word >> 8 & 0xffff);
 }
-int PinnedFrame(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff); }
-int PinnedVersion(uint32_t pin) { return pin == 0 ? -1 : static_cast<int>(pin & 0xff); }
+int PinnedFrame(uint32_t pin) {
+  return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff);
+}
+int PinnedVersion(uint32_t pin) {
+  return pin == 0 ? -1 : static_cast<int>(pin & 0xff);
+}
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -104,12 +108,12 @@ class StepEngine::Implementation {
     std::atomic<int64_t> sleeps = 0;
     // Of the stage that `stage_word` announced.
     uint64_t stage_word = 0;
-    int cursor = 0;                 // of Claim
-    int done_cursor = 0;            // of AllDone
+    int cursor = 0;       // of Claim
+    int done_cursor = 0;  // of AllDone
     int tasks_here = 0;
     double stage_began = 0;
-    double stage_longest = 0;             // task of this stage
-    std::vector<double> task_seconds;     // usual length of the longest task of each stage
+    double stage_longest = 0;          // task of this stage
+    std::vector<double> task_seconds;  // usual length of the longest task of each stage
   };
 
   void Serve(int thread);
@@ -274,10 +278,10 @@ void StepEngine::Implementation::RunShardTask(int thread, Control control, int t
   Frame& frame = memory_.frame(control.frame());
   const Task& what = TasksOf(control)[static_cast<size_t>(task)];
   const int shard = static_cast<int>(what.begin);
-  const bool whole = runner_.RunShard(
-      ProgramOf(frame), frame, control.version(), what.index, shard,
-      frame.parts[what.index].Slot(shard, slot), thread, request_->source, request_->seed,
-      [&] { return Now().word != control.word; });
+  const bool whole =
+      runner_.RunShard(ProgramOf(frame), frame, control.version(), what.index, shard,
+                       frame.parts[what.index].Slot(shard, slot), thread, request_->source,
+                       request_->seed, [&] { return Now().word != control.word; });
   if (!whole || !BoardOf(control).board.Publish(control.sequence(), task, slot)) {
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
     return;
@@ -324,13 +328,12 @@ bool StepEngine::Implementation::TryFinishStage(int thread, Control control) {
   return true;
 }
 
-// Every task of the stage is claimed: wait until they are done, first awake, then asleep; what takes
-// the others longer than a task should is computed here instead.
+// Every task of the stage is claimed: wait until they are done, first awake, then asleep; what
+// takes the others longer than a task should is computed here instead.
 void StepEngine::Implementation::Wait(int thread, Control control) {
   Worker& worker = workers_[static_cast<size_t>(thread)];
   const double began = Seconds();
-  const double patience =
-      kPatienceSeconds + 1.25 * worker.task_seconds[control.index()];
+  const double patience = kPatienceSeconds + 1.25 * worker.task_seconds[control.index()];
   while (Now().word == control.word) {
     for (int i = 0; i < 16; ++i) {
       if (TryFinishStage(thread, control)) return;
@@ -379,7 +382,8 @@ bool StepEngine::Implementation::TryTakeOver(int thread, Control control) {
 
 // Moves the control on; false where an error has ended the run meanwhile.
 bool StepEngine::Implementation::Announce(Control from, Control to) {
-  if (!control_.compare_exchange_strong(from.word, to.word, std::memory_order_seq_cst)) return false;
+  if (!control_.compare_exchange_strong(from.word, to.word, std::memory_order_seq_cst))
+    return false;
   control_epoch_.fetch_add(1);
   if (sleepers_.load() > 0) FutexWakeAll(control_epoch_);
   return true;
@@ -530,7 +534,9 @@ StepEngine::StepEngine(std::vector<std::shared_ptr<const StepProgram>> programs,
 
 StepEngine::~StepEngine() = default;
 
-StepResult StepEngine::Run(const StepRequest& request) { return implementation_->Run(request); }
+StepResult StepEngine::Run(const StepRequest& request) {
+  return implementation_->Run(request);
+}
 
 std::vector<std::string> StepEngine::StateNames() const {
   std::vector<std::string> names;
@@ -568,8 +574,14 @@ void StepEngine::WriteState(const std::string& name, const Tensor& value) {
   std::memcpy(implementation_->StatePointer(index), value.raw(), value.bytes());
 }
 
-int StepEngine::threads() const { return implementation_->threads(); }
-EngineCounters StepEngine::counters() const { return implementation_->counters(); }
-uint64_t StepEngine::memory_bytes() const { return implementation_->memory().bytes(); }
+int StepEngine::threads() const {
+  return implementation_->threads();
+}
+EngineCounters StepEngine::counters() const {
+  return implementation_->counters();
+}
+uint64_t StepEngine::memory_bytes() const {
+  return implementation_->memory().bytes();
+}
 
 }  // namespace ingot::runtime

@@ -54,8 +54,8 @@ struct StepRequest {
 };
 
 struct StepResult {
-  int64_t next_step = 0;       // the first step that was not done
-  bool stopped = false;        // by should_stop
+  int64_t next_step = 0;  // the first step that was not done
+  bool stopped = false;   // by should_stop
   // next_step's loss or gradients are not finite; the parameters are those before its update.
   bool not_finite = false;
   // A gradient was at fault, and some of the optimizer's state, which is updated in place, may have
@@ -67,9 +67,9 @@ struct StepResult {
 struct EngineCounters {
   int64_t steps = 0;
   int64_t tasks = 0;
-  int64_t takeovers = 0;     // tasks computed again for a stalled thread and published
-  int64_t discarded = 0;     // results that came too late
-  int64_t sleeps = 0;        // futex waits
+  int64_t takeovers = 0;  // tasks computed again for a stalled thread and published
+  int64_t discarded = 0;  // results that came too late
+  int64_t sleeps = 0;     // futex waits
 };
 
 class StepEngine {

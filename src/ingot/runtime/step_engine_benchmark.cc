@@ -1,4 +1,5 @@
-// What the engine itself costs: steps whose kernels do nothing, by the number of kernels of a shard.
+// What the engine itself costs: steps whose kernels do nothing, by the number of kernels of a
+// shard.
 #include <benchmark/benchmark.h>
 
 #include "ingot/runtime/step_engine.h"
@@ -27,9 +28,8 @@ std::shared_ptr<StepProgram> MakeProgram(int kernels) {
   for (int i = 0; i < kernels; ++i) {
     Instruction instruction;
     instruction.kernel = std::make_shared<Nothing>();
-    instruction.operands = {{Operand::Space::kArena, 0},
-                            {Operand::Space::kArena, 64},
-                            {Operand::Space::kArena, 128}};
+    instruction.operands = {
+        {Operand::Space::kArena, 0}, {Operand::Space::kArena, 64}, {Operand::Space::kArena, 128}};
     routine.instructions.push_back(std::move(instruction));
   }
   program->routines.push_back(std::move(routine));

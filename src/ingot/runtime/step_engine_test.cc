@@ -1,8 +1,6 @@
 // StepEngine on small programs made by hand: the protocol, without a compiler or a backend.
 #include "ingot/runtime/step_engine.h"
 
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -10,6 +8,8 @@
 #include <mutex>
 #include <set>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "ingot/base/error.h"
 #include "ingot/runtime/step_program.h"
@@ -51,7 +51,8 @@ class SumKernel : public ReduceKernel {
     auto* result = reinterpret_cast<float*>(out);
     for (int64_t i = begin; i < end; ++i) {
       float sum = 0;
-      for (const ShardValue& value : inputs[0]) sum += reinterpret_cast<const float*>(value.data)[i];
+      for (const ShardValue& value : inputs[0])
+        sum += reinterpret_cast<const float*>(value.data)[i];
       *result++ = sum;
     }
   }
@@ -171,7 +172,8 @@ std::vector<float> Weights(const StepEngine& engine) {
 
 void Start(StepEngine& engine) {
   Tensor w(DType::kF32, Shape{kWidth});
-  for (int64_t i = 0; i < kWidth; ++i) w.data<float>()[static_cast<size_t>(i)] = 1.0f + static_cast<float>(i) / 8;
+  for (int64_t i = 0; i < kWidth; ++i)
+    w.data<float>()[static_cast<size_t>(i)] = 1.0f + static_cast<float>(i) / 8;
   engine.WriteState("w", w);
 }
 
@@ -315,8 +317,8 @@ TEST(StepEngine, RefusesStatesThatDoNotFit) {
 
 TEST(StepEngine, IdleThreadsSleep) {
   CountingSource source;
-  // One long shard: some of the other threads attempt it again, up to the spare slots; the rest have
-  // nothing to do for 30 ms, far longer than they spin.
+  // One long shard: some of the other threads attempt it again, up to the spare slots; the rest
+  // have nothing to do for 30 ms, far longer than they spin.
   source.before_return = [](int64_t, int64_t first) {
     if (first == 0) std::this_thread::sleep_for(std::chrono::milliseconds(30));
   };

@@ -91,12 +91,12 @@ struct ReduceUnit {
   Operand source;                              // kShared
   Operand scale;                               // kShared, one number that `source` is multiplied by
   DType dtype = DType::kF32;
-  int64_t rows = 1;                            // of the result
+  int64_t rows = 1;  // of the result
   int64_t row_elements = 1;
   size_t item_size = 4;
   std::vector<UpdateInstruction> updates;
-  int sum = -1;          // index of the sum it is, or -1
-  int64_t shared = -1;   // offset in what the shards share, where it is written to; or -1
+  int sum = -1;         // index of the sum it is, or -1
+  int64_t shared = -1;  // offset in what the shards share, where it is written to; or -1
   std::string name;
 };
 
@@ -118,7 +118,9 @@ struct ShardPart {
 // Kernels on values that all shards share. Their outputs are computed in the arena and published.
 struct JointRoutine {
   struct Publication {
-    uint64_t arena = 0, shared = 0, bytes = 0;
+    uint64_t arena = 0;  // from here
+    Operand to;          // kShared, or kState: its next value
+    uint64_t bytes = 0;
   };
   std::vector<Instruction> instructions;
   std::vector<Publication> publications;
@@ -159,15 +161,15 @@ class StepProgram {
   uint64_t shared_bytes = 0;
   uint64_t arena_bytes = 0;
   std::vector<std::byte> constants;
-  uint64_t scratch_bytes = 0;            // the largest any kernel asks for
-  uint64_t tile_bytes = 0;               // the largest tile
+  uint64_t scratch_bytes = 0;  // the largest any kernel asks for
+  uint64_t tile_bytes = 0;     // the largest tile
   std::vector<StateTensor> states;
-  std::vector<ScalarInput> scalars;      // those that StepRequest::scalars writes, f32 each
+  std::vector<ScalarInput> scalars;  // those that StepRequest::scalars writes, f32 each
   uint64_t scalar_bytes = 0;
-  uint64_t step_offset = 0;              // i64: the step's number, from 1, in the scalars
+  uint64_t step_offset = 0;  // i64: the step's number, from 1, in the scalars
   bool has_step = false;
   uint32_t derived_count = 0;
-  bool updates = false;                  // makes a new version of the parameters
+  bool updates = false;  // makes a new version of the parameters
   std::vector<std::string> data_inputs;
   std::vector<std::string> sums;
   std::vector<RowOutput> rows;

@@ -2,7 +2,8 @@
 //
 // A line that another core has read must be taken back from it before it can be written again, one
 // line after another: about 27 ns a line between two cores of different cache complexes of a Zen 4,
-// however it is asked for. Streaming stores go around that: 2 ns a line, and reading costs the same.
+// however it is asked for. Streaming stores go around that: 2 ns a line, and reading costs the
+// same.
 #pragma once
 
 #include <cstddef>

@@ -2,8 +2,8 @@
 //
 // One atomic word a task, tagged with the step's sequence number, so that nothing needs resetting
 // between steps and a thread that slept through one cannot publish into the next. A task is claimed
-// once; an idle thread may attempt it again while the claimant seems stalled; whoever finishes first
-// publishes, by compare-and-swap.
+// once; an idle thread may attempt it again while the claimant seems stalled; whoever finishes
+// first publishes, by compare-and-swap.
 #pragma once
 
 #include <atomic>
@@ -55,7 +55,8 @@ class TaskBoard {
                : -1;
   }
 
-  // True for the one thread that may publish: the task is done, and `slot` says where its result is.
+  // True for the one thread that may publish: the task is done, and `slot` says where its result
+  // is.
   bool Publish(uint64_t sequence, int task, uint32_t slot) {
     return Advance(sequence, task, kClaimed, slot, kDone);
   }
@@ -67,7 +68,8 @@ class TaskBoard {
     words_[static_cast<size_t>(task)].store(Make(sequence, 0, 0, kDone), std::memory_order_release);
   }
 
-  // Whether every task is done; `cursor` remembers how far that is known: 0 at the start of a stage.
+  // Whether every task is done; `cursor` remembers how far that is known: 0 at the start of a
+  // stage.
   bool AllDone(uint64_t sequence, int count, int& cursor) const {
     for (; cursor < count; ++cursor) {
       const uint64_t seen = words_[static_cast<size_t>(cursor)].load(std::memory_order_acquire);

@@ -22,8 +22,10 @@ bool IsFiniteScalar(const std::byte* at, DType dtype) {
 
 void* TaskRunner::Resolve(const Operand& operand, const Place& place) const {
   switch (operand.space) {
-    case Operand::Space::kNone: return nullptr;
-    case Operand::Space::kArena: return place.arena + operand.at;
+    case Operand::Space::kNone:
+      return nullptr;
+    case Operand::Space::kArena:
+      return place.arena + operand.at;
     case Operand::Space::kSlot:
       return (operand.part == place.part
                   ? place.slot
@@ -33,9 +35,12 @@ void* TaskRunner::Resolve(const Operand& operand, const Place& place) const {
       return memory_.State(memory_.StateIndex(place.frame->program, operand.at), place.version);
     case Operand::Space::kConstant:
       return const_cast<std::byte*>(place.code->constants.data()) + operand.at;
-    case Operand::Space::kScalar: return place.frame->scalars.data() + operand.at;
-    case Operand::Space::kTile: return place.tile;
-    case Operand::Space::kShared: return place.frame->shared.data() + operand.at;
+    case Operand::Space::kScalar:
+      return place.frame->scalars.data() + operand.at;
+    case Operand::Space::kTile:
+      return place.tile;
+    case Operand::Space::kShared:
+      return place.frame->shared.data() + operand.at;
   }
   return nullptr;
 }
@@ -103,9 +108,10 @@ void TaskRunner::Compute(const StepProgram& program, Frame& frame, int version, 
 void TaskRunner::Commit(const StepProgram& program, Frame& frame, int version, const Task& task,
                         int thread) const {
   if (task.kind == Task::Kind::kTile) return CommitTile(program, frame, version, task, thread);
-  const std::byte* arena = memory_.thread(thread).arena;
+  std::byte* arena = memory_.thread(thread).arena;
+  const Place place{&frame, frame.next_version, nullptr, 0, -1, arena, nullptr, &program};
   for (const JointRoutine::Publication& p : program.joints[task.index].publications) {
-    std::memcpy(frame.shared.data() + p.shared, arena + p.arena, p.bytes);
+    std::memcpy(Resolve(p.to, place), arena + p.arena, p.bytes);
   }
 }
 
@@ -120,8 +126,7 @@ void TaskRunner::ReduceTile(const StepProgram& program, Frame& frame, const Task
     for (size_t s = 0; s < shards; ++s) {
       const int shard = static_cast<int>(s);
       const ShardRoutine& routine = program.routine(value.part, shard);
-      values[s].data =
-          frame.SlotOf(program, value.part, shard) + routine.slot_offsets[value.index];
+      values[s].data = frame.SlotOf(program, value.part, shard) + routine.slot_offsets[value.index];
       values[s].rows = routine.rows;
     }
     own.shard_spans[v] = values;
@@ -136,9 +141,8 @@ void TaskRunner::LoadTile(const StepProgram& program, Frame& frame, const Task& 
   ThreadMemory& own = memory_.thread(thread);
   const ReduceUnit& unit = program.units[task.index];
   const auto count = static_cast<size_t>((task.end - task.begin) * unit.row_elements);
-  const std::byte* from =
-      frame.shared.data() + unit.source.at +
-      static_cast<size_t>(task.begin * unit.row_elements) * unit.item_size;
+  const std::byte* from = frame.shared.data() + unit.source.at +
+                          static_cast<size_t>(task.begin * unit.row_elements) * unit.item_size;
   if (unit.scale.space == Operand::Space::kNone) {
     std::memcpy(own.tile, from, count * unit.item_size);
     return;
@@ -156,8 +160,8 @@ void TaskRunner::LoadTile(const StepProgram& program, Frame& frame, const Task& 
   }
 }
 
-void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int version,
-                            const Task& task, int thread) const {
+void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int version, const Task& task,
+                            int thread) const {
   ThreadMemory& own = memory_.thread(thread);
   const ReduceUnit& unit = program.units[task.index];
   if (unit.sum >= 0) {

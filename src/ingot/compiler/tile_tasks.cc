@@ -1,5 +1,5 @@
 // Turns reductions over shards and the updates behind them into units and tiles.
-#include "ingot/compiler/tile_stage.h"
+#include "ingot/compiler/tile_tasks.h"
 
 #include <algorithm>
 #include <map>
@@ -20,40 +20,30 @@ constexpr int64_t kFlatTileElements = 2048;
 // Rows of a tile come in multiples of a cache line of the product's left side.
 constexpr int64_t kTileRowUnit = 16;
 
-class TileStage {
+class TileTasks {
  public:
-  TileStage(const ir::Graph& step, ShardStage& shards, CompiledStep& program)
-      : step_(step), shards_(shards), program_(program) {}
+  TileTasks(const ir::Graph& step, const Schedule& schedule, ShardParts& shards,
+            CompiledStep& program)
+      : step_(step), schedule_(schedule), shards_(shards), program_(program) {}
 
   void Emit() {
     for (const ir::Node* node : step_.nodes()) {
-      const std::string op = node->op().FullName();
-      if (op == "ingot.TreeReduce") {
-        AddUnit(*node);
-      } else if (op != "ingot.ShardMap" && op != "ingot.ShardMatMul" && op != "Constant" &&
-                 !IsUpdate(*node)) {
-        throw Error(ErrorCode::kUnsupported,
-                    node->Describe() + ": " + op +
-                        " outside of the shards has no kernel on the CPU yet");
-      } else if (IsUpdate(*node) && !IsSumOverShards(node->input(1))) {
-        throw Error(ErrorCode::kUnsupported,
-                    node->Describe() + ": " + op +
-                        " by what is no sum over the shards has no kernel on the CPU yet");
-      }
+      const NodeKind kind = KindOf(*node);
+      if (kind == NodeKind::kReduce) AddUnit(*node);
+      if (kind == NodeKind::kUpdate && schedule_.fused.count(node) == 0) AddLateUpdate(*node);
     }
     CheckOutputs();
     AddRows();
-    // Long tiles first, so that none is left over at the end.
-    std::stable_sort(program_.tiles.begin(), program_.tiles.end(),
-                     [this](const runtime::TileTask& a, const runtime::TileTask& b) {
-                       return Weight(a) > Weight(b);
-                     });
+    for (runtime::Stage& stage : program_.stages) {
+      // Long tiles first, so that none is left over at the end.
+      std::stable_sort(
+          stage.tasks.begin(), stage.tasks.end(),
+          [this](const runtime::Task& a, const runtime::Task& b) { return Weight(a) > Weight(b); });
+    }
   }
 
  private:
-  static bool IsUpdate(const ir::Node& node) {
-    return cpu::MakeUpdateKernel(node) != nullptr;
-  }
+  static bool IsUpdate(const ir::Node& node) { return KindOf(node) == NodeKind::kUpdate; }
 
   static bool IsSumOverShards(const ir::Value* value) {
     return value != nullptr && value->producer() != nullptr &&
@@ -61,8 +51,10 @@ class TileStage {
   }
 
   bool IsRows(const ir::Value* value) const {
-    return value->producer() == &shards_.map() &&
-           shards_.map().GetInts("output_kinds").at(static_cast<size_t>(value->output_index())) ==
+    return shards_.PartOf(value->producer()) >= 0 &&
+           value->producer()
+                   ->GetInts("output_kinds")
+                   .at(static_cast<size_t>(value->output_index())) ==
                static_cast<int64_t>(ops::ShardOutput::kRows);
   }
 
@@ -76,14 +68,14 @@ class TileStage {
         throw Error(ErrorCode::kUnsupported, what + "is " + value->type().ToString() +
                                                  "; of sums over the shards only scalars come out");
       }
-      if (IsRows(value) || (value->producer() != nullptr && IsUpdate(*value->producer()))) continue;
+      if (IsRows(value) || step_.aliases().count(i) > 0) continue;
       throw Error(ErrorCode::kUnsupported,
                   what + "is no sum over the shards, no rows of them and no update");
     }
   }
 
-  double Weight(const runtime::TileTask& tile) const {
-    const runtime::ReduceUnit& unit = program_.units[tile.unit];
+  double Weight(const runtime::Task& tile) const {
+    const runtime::ReduceUnit& unit = program_.units[tile.index];
     const double elements = static_cast<double>((tile.end - tile.begin) * unit.row_elements);
     return unit.slot_values.size() > 1 ? elements * static_cast<double>(program_.batch) : elements;
   }
@@ -91,6 +83,7 @@ class TileStage {
   void AddUnit(const ir::Node& reduce) {
     const ir::Value* stacked = reduce.input(0);
     const ir::Value* result = reduce.output();
+    runtime::Stage& stage = program_.stages[schedule_.stage.at(&reduce)];
     runtime::ReduceUnit unit;
     cpu::ReduceRequest request;
     request.dtype = result->type().dtype();
@@ -110,6 +103,7 @@ class TileStage {
     request.largest_rows = (shards_.batch() + shards_.shards() - 1) / shards_.shards();
     unit.rows = request.rows;
     unit.row_elements = request.row_elements;
+    unit.dtype = request.dtype;
     unit.item_size = ItemSize(request.dtype);
     unit.kernel = cpu::MakeReduceKernel(request);
     unit.name = result->name();
@@ -117,23 +111,52 @@ class TileStage {
     for (size_t i = 1; i < sums.size(); ++i) {
       runtime::ReduceUnit again = unit;
       AddSum(sums[i], again, request.dtype);
-      AddTiles(again, request);
+      AddTiles(again, stage, request.product);
       program_.units.push_back(std::move(again));
     }
     if (!sums.empty()) AddSum(sums[0], unit, request.dtype);
-    for (const ir::Value::Use& use : result->uses()) AddUpdate(*use.node, result, unit);
-    program_.scratch_bytes = std::max<uint64_t>(program_.scratch_bytes, unit.kernel->scratch_bytes());
-    AddTiles(unit, request);
+    for (const ir::Value::Use& use : result->uses()) {
+      if (schedule_.fused.count(use.node) > 0) {
+        AddUpdate(*use.node, use.node->input(1), unit);
+        stage.updates = true;
+      } else {
+        unit.shared = static_cast<int64_t>(program_.SharedOffset(result));
+      }
+    }
+    program_.scratch_bytes =
+        std::max<uint64_t>(program_.scratch_bytes, unit.kernel->scratch_bytes());
+    AddTiles(unit, stage, request.product);
     program_.units.push_back(std::move(unit));
   }
 
-  uint32_t Slot(const ir::Value* value) {
-    const int slot = shards_.SlotValueOf(value);
-    if (slot < 0) {
-      throw Error(ErrorCode::kUnsupported, "value '" + value->name() +
-                                               "' is reduced over shards but does not come from them");
+  // An update that waits for more than its gradient, which lies in shared memory by then.
+  void AddLateUpdate(const ir::Node& node) {
+    const ir::Value* gradient = GradientOf(node);
+    const ir::Node* scaling = node.input(1)->producer();
+    runtime::ReduceUnit unit;
+    unit.source = {Space::kShared, program_.SharedOffset(gradient)};
+    if (gradient != node.input(1)) {
+      unit.scale = {Space::kShared, program_.SharedOffset(scaling->input(1))};
     }
-    return static_cast<uint32_t>(slot);
+    unit.dtype = gradient->type().dtype();
+    unit.item_size = ItemSize(unit.dtype);
+    unit.rows = gradient->type().shape().size();
+    unit.name = gradient->name();
+    AddUpdate(node, node.input(1), unit);
+    runtime::Stage& stage = program_.stages[schedule_.stage.at(&node)];
+    stage.updates = true;
+    AddTiles(unit, stage, false);
+    program_.units.push_back(std::move(unit));
+  }
+
+  runtime::SlotValue Slot(const ir::Value* value) {
+    const auto slot = shards_.SlotValueOf(value);
+    if (!slot) {
+      throw Error(
+          ErrorCode::kUnsupported,
+          "value '" + value->name() + "' is reduced over shards but does not come from them");
+    }
+    return *slot;
   }
 
   // The names under which the graph gives a value.
@@ -149,7 +172,9 @@ class TileStage {
     unit.sum = static_cast<int>(program_.sums.size());
     unit.name = name;
     program_.sums.push_back(name);
-    if (name == "loss_sum") program_.finite_checks.push_back({unit.slot_values[0], dtype});
+    if (name != "loss_sum") return;
+    const runtime::SlotValue loss = unit.slot_values[0];
+    program_.parts[loss.part].finite_checks.push_back({loss.index, dtype});
   }
 
   void AddUpdate(const ir::Node& node, const ir::Value* gradient, runtime::ReduceUnit& unit) {
@@ -175,6 +200,9 @@ class TileStage {
       operand = {Space::kTile, 0};
     } else if (value != nullptr && value->role() == ir::Role::kScalar) {
       operand = {Space::kScalar, ScalarOffset(value->name())};
+    } else if (value != nullptr && value->producer() != nullptr) {
+      operand = {Space::kShared, program_.SharedOffset(value)};
+      advances = value->type().shape().size() > 1;
     } else if (value != nullptr) {
       const int state = StateIndex(program_, value->name());
       INGOT_ASSERT(state >= 0, "'" + value->name() + "' is no state of the step");
@@ -192,9 +220,8 @@ class TileStage {
       Push(update, {Space::kState, static_cast<uint64_t>(state)}, true, true);
       return;
     }
-    throw Error(ErrorCode::kInvalidInput,
-                node.Describe() + ": its output '" + value->name() +
-                    "' replaces no parameter or state of the step graph");
+    throw Error(ErrorCode::kInvalidInput, node.Describe() + ": its output '" + value->name() +
+                                              "' replaces no parameter or state of the step graph");
   }
 
   static void Push(runtime::UpdateInstruction& update, Operand operand, bool advances,
@@ -225,43 +252,45 @@ class TileStage {
     return entry->second;
   }
 
-  void AddTiles(const runtime::ReduceUnit& unit, const cpu::ReduceRequest& request) {
+  void AddTiles(const runtime::ReduceUnit& unit, runtime::Stage& stage, bool product) {
     int64_t rows = std::max<int64_t>(kFlatTileElements / unit.row_elements, 1);
-    if (request.product) {
+    if (product) {
       const double row_flops = 2.0 * static_cast<double>(shards_.batch() * unit.row_elements);
       rows = static_cast<int64_t>(kTileFlops / row_flops) / kTileRowUnit * kTileRowUnit;
       rows = std::max(rows, kTileRowUnit);
     }
     for (int64_t begin = 0; begin < unit.rows; begin += rows) {
-      program_.tiles.push_back({static_cast<uint32_t>(program_.units.size()), begin,
-                                std::min(begin + rows, unit.rows)});
+      stage.tasks.push_back({runtime::Task::Kind::kTile,
+                             static_cast<uint32_t>(program_.units.size()), begin,
+                             std::min(begin + rows, unit.rows)});
     }
     const int64_t largest = std::min(rows, unit.rows) * unit.row_elements;
     program_.tile_bytes =
         std::max<uint64_t>(program_.tile_bytes, static_cast<uint64_t>(largest) * unit.item_size);
   }
 
-  // Outputs that are rows of the ShardMap itself.
+  // Outputs that are rows of a ShardMap itself.
   void AddRows() {
     for (size_t i = 0; i < step_.outputs().size(); ++i) {
       const ir::Value* value = step_.outputs()[i];
-      if (value->producer() != &shards_.map()) continue;
-      const int slot = shards_.SlotValueOf(value);
-      program_.rows.push_back({step_.output_names()[i], static_cast<uint32_t>(slot),
-                               value->type().dtype(), value->type().shape()});
+      if (!IsRows(value)) continue;
+      program_.rows.push_back(
+          {step_.output_names()[i], Slot(value), value->type().dtype(), value->type().shape()});
     }
   }
 
   const ir::Graph& step_;
-  ShardStage& shards_;
+  const Schedule& schedule_;
+  ShardParts& shards_;
   CompiledStep& program_;
   std::map<std::string, uint32_t> derived_;
 };
 
 }  // namespace
 
-void EmitTileStage(const ir::Graph& step, ShardStage& shards, CompiledStep& program) {
-  TileStage(step, shards, program).Emit();
+void EmitTileTasks(const ir::Graph& step, const Schedule& schedule, ShardParts& shards,
+                   CompiledStep& program) {
+  TileTasks(step, schedule, shards, program).Emit();
 }
 
 }  // namespace ingot::compiler
