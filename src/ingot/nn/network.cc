@@ -154,10 +154,28 @@ int64_t Network::parameter_count() const {
   return count;
 }
 
+namespace {
+
+// A weight of a convolution, or of a layer over a sequence, serves every place of its output.
+int64_t PlacesOf(const ir::Type& output) {
+  int64_t places = 1;
+  const int first = output.has_rank() && output.rank() > 3 ? 2 : 1;
+  const int last = output.has_rank() && output.rank() == 3 ? 2
+                   : output.has_rank()                     ? output.rank()
+                                                           : 0;
+  for (int i = first; i < last && output.rank() > 2; ++i) {
+    if (output.dim(i).is_static()) places *= output.dim(i).value();
+  }
+  return places;
+}
+
+}  // namespace
+
 int64_t Network::largest_layer_parameters() const {
   int64_t largest = 0;
   for (const LayerSummary& layer : layers) {
-    if (!layer.has_layers) largest = std::max(largest, layer.parameters);
+    if (layer.has_layers) continue;
+    largest = std::max(largest, layer.parameters / PlacesOf(layer.output));
   }
   return largest;
 }

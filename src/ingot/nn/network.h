@@ -73,6 +73,8 @@ struct Network {
   ConfigNode resolved_metrics;  // a list
 
   int64_t parameter_count() const;  // numbers, not tensors; running statistics are none
+  // Numbers of the largest layer that are read for each place of its output: a convolution's weights
+  // serve many places of one sample.
   int64_t largest_layer_parameters() const;
   // The graph's output by name; throws Error(kNotFound).
   ir::Value* output(const std::string& name) const;

@@ -9,6 +9,9 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/shard_map.h"
+#include "ingot/passes/channels_last.h"
+#include "ingot/passes/eliminate_dead_code.h"
+#include "ingot/passes/merge_common_subexpressions.h"
 #include "ingot/passes/rewrite.h"
 
 namespace ingot::passes {
@@ -26,7 +29,7 @@ bool IsShardSum(const Value* value) {
 }
 
 // Cheaper to make again than to carry from one part to another.
-bool IsMadeAgain(const Node& node) {
+bool IsView(const Node& node) {
   for (const char* name : {"Constant", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}) {
     if (Is(&node, name)) return true;
   }
@@ -98,6 +101,13 @@ class Cutter {
     const std::string& symbol = body_.inputs().at(0)->type().dim(0).symbol();
     return type.is_tensor() && type.has_rank() && type.rank() > 0 &&
            type.dim(0).symbol() == symbol && !symbol.empty();
+  }
+
+  // Views, and parameters in another layout, which every shard would carry for itself.
+  bool IsMadeAgain(const Node& node) const {
+    if (IsView(node)) return true;
+    if (!Is(&node, "Transpose") || node.input(0)->producer() != nullptr) return false;
+    return node.input(0)->role() == ir::Role::kParameter;
   }
 
   void Copy(const Node& node, size_t level) {
@@ -266,7 +276,16 @@ class Cutter {
 
 void CutAtShardSums(ir::Graph& graph, const ir::OpRegistry& registry) {
   for (Node* node : graph.nodes()) {
-    if (Is(node, "ingot.ShardMap")) Cutter(node, registry).Run();
+    if (!Is(node, "ingot.ShardMap")) continue;
+    ir::Graph& body = *node->GetGraph("body");
+    const std::vector<Node*> nodes = body.nodes();
+    const auto is_sum = [](const Node* each) { return Is(each, "ingot.ShardSum"); };
+    if (std::none_of(nodes.begin(), nodes.end(), is_sum)) continue;
+    // What is carried from part to part should have the layout that the kernels want.
+    ChannelsLast(body, registry);
+    MergeCommonSubexpressions(body);
+    EliminateDeadCode(body);
+    Cutter(node, registry).Run();
   }
 }
 

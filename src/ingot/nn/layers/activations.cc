@@ -22,6 +22,11 @@ const Table& ReluTable() {
   return table;
 }
 
+const Table& Relu6Table() {
+  static const Table table("relu6", "x cut to [0, 6]");
+  return table;
+}
+
 const Table& SigmoidTable() {
   static const Table table("sigmoid", "1 / (1 + exp(-x))");
   return table;
@@ -97,6 +102,9 @@ const Table& SoftplusTable() {
 ir::Value* Apply(ir::Builder& builder, const std::string& name, const ActivationOptions& options,
                  ir::Value* x) {
   if (name == "relu") return builder.Op("Relu", {x});
+  if (name == "relu6") {
+    return builder.Op("Clip", {x, builder.ScalarLike(x, 0), builder.ScalarLike(x, 6)});
+  }
   if (name == "sigmoid") return builder.Op("Sigmoid", {x});
   if (name == "tanh") return builder.Op("Tanh", {x});
   if (name == "leaky_relu") return builder.Op("LeakyRelu", {x}, {{"alpha", options.leaky_alpha}});
@@ -148,9 +156,9 @@ LayerKind Activation(const Table& table) {
 std::vector<LayerKind> ActivationLayers() {
   std::vector<LayerKind> kinds;
   for (const Table* table :
-       {&ReluTable(), &SigmoidTable(), &TanhTable(), &GeluTable(), &GeluTanhTable(), &SwishTable(),
-        &HardSwishTable(), &MishTable(), &SoftplusTable(), &LeakyReluTable(), &EluTable(),
-        &SoftmaxTable(), &LogSoftmaxTable()}) {
+       {&ReluTable(), &Relu6Table(), &SigmoidTable(), &TanhTable(), &GeluTable(), &GeluTanhTable(),
+        &SwishTable(), &HardSwishTable(), &MishTable(), &SoftplusTable(), &LeakyReluTable(),
+        &EluTable(), &SoftmaxTable(), &LogSoftmaxTable()}) {
     kinds.push_back(Activation(*table));
   }
   return kinds;

@@ -62,6 +62,8 @@ LayerKind TransformerBlockLayer();
 // as ONNX has them: gates i, o, f, c of an LSTM, z, r, h of a GRU, whose reset gate is applied
 // after the product.
 std::vector<LayerKind> RecurrentLayers();
+// [batch, C, ...]: the same shape; "scale", "bias", "running_mean" and "running_var" [C].
+LayerKind BatchNormLayer();
 // layer_norm, rms_norm: the same shape; "scale" and "bias" [n] of the last axis.
 std::vector<LayerKind> LastAxisNormLayers();
 

@@ -26,6 +26,7 @@ const LayerRegistry& StandardLayers() {
     layers.Add(FeedForwardLayer());
     layers.Add(SwigluLayer());
     layers.Add(ConvLayer());
+    layers.Add(BatchNormLayer());
     for (LayerKind& kind : PoolingLayers()) layers.Add(std::move(kind));
     layers.Add(AttentionLayer());
     layers.Add(TransformerBlockLayer());
