@@ -56,6 +56,7 @@ struct OptimizerOptions {
   std::vector<StateKind> states;
   // Not of the section, but of the job.
   double clip = 0;           // of the gradients' elements; 0: none
+  double clip_norm = 0;      // of all gradients together; 0: none
   double average_decay = 0;  // of the weights' moving average; 0: none
 
   const std::string& name() const { return kind; }

@@ -57,6 +57,17 @@ const OptionTable<CheckpointOptions>& CheckpointTable() {
   return table;
 }
 
+const OptionTable<ClipOptions>& ClipTable() {
+  static const auto table =
+      OptionTable<ClipOptions>("clip", "limits of the gradients, before the optimizer takes them")
+          .Add("norm", &ClipOptions::norm,
+               "length of all gradients together: where it is more, all are scaled down; 0: none",
+               AtLeast(0))
+          .Add("value", &ClipOptions::value, "magnitude of each element; 0: none", AtLeast(0))
+          .Shorthand("norm");
+  return table;
+}
+
 const OptionTable<LogOptions>& LogTable() {
   static const auto table =
       OptionTable<LogOptions>("log", "records in metrics.jsonl and TensorBoard's event files")
@@ -184,6 +195,7 @@ const OptionTable<Job>& JobTable() {
           .AddTable("optimizer", &Job::optimizer, nn::OptimizerTable(), "how the weights move")
           .AddTable("schedule", &Job::schedule, nn::ScheduleTable(),
                     "how the learning rate changes from step to step")
+          .AddTable("clip", &Job::clip, ClipTable(), "limits of the gradients")
           .AddTable("validation", &Job::validation, ValidationTable(), "measuring while training")
           .AddTable("early_stopping", &Job::early_stopping, EarlyStoppingTable(), "ending early")
           .AddTable("checkpoint", &Job::checkpoint, CheckpointTable(), "checkpoints")
@@ -212,6 +224,8 @@ Job ReadJob(const ConfigNode& node) {
   }
   Job job = JobTable().Read(spelled);
   job.optimizer = optimizer;
+  job.optimizer.clip = job.clip.value;
+  job.optimizer.clip_norm = job.clip.norm;
   job.schedule = schedule;
   if (job.epochs == 0 && job.steps == 0) {
     At(node, {"epochs"})

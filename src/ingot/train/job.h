@@ -9,6 +9,7 @@
 //   metrics: [accuracy]             nn/metric.h
 //   optimizer: {adam: {...}}        nn/optimizer.h
 //   schedule: {...}                 nn/schedule.h
+//   clip: {norm: 1}                 below
 //   validation, early_stopping, checkpoint, log: below
 #pragma once
 
@@ -46,6 +47,12 @@ struct CheckpointOptions {
   std::string best = "auto";  // metric that chooses checkpoints/best; "none"
 };
 
+// Limits of the gradients; 0: none.
+struct ClipOptions {
+  double norm = 0;   // of all gradients together (Pascanu et al. 2013)
+  double value = 0;  // of each element
+};
+
 struct LogOptions {
   int64_t every_steps = 0;    // 0: a record for each epoch and by time only
   double every_seconds = 10;  // 0: not by time
@@ -65,6 +72,7 @@ struct Job {
   ConfigNode metrics;  // null: by the loss
   nn::OptimizerOptions optimizer = nn::ReadOptimizer(ConfigNode());
   nn::ScheduleOptions schedule;
+  ClipOptions clip;
   ValidationOptions validation;
   std::optional<EarlyStoppingOptions> early_stopping;
   CheckpointOptions checkpoint;

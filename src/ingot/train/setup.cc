@@ -96,6 +96,7 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   setup.total_steps = TotalSteps(job, setup.steps_per_epoch());
   setup.network =
       nn::BuildNetwork(NetworkOptionsOf(job, setup.data, true), *setup.registry, *setup.layers);
+  nn::CheckGroups(job.optimizer, setup.network.parameters);
   setup.logical_shards = ShardsOf(job, setup.network, setup.batches->batch());
 
   MakeFolderAbsolute(setup.job.data);

@@ -132,6 +132,28 @@ class Step {
                                      : outputs_[i];
   }
 
+  // Of each parameter; null for those that are not trained. Their common length is at most
+  // `clip_norm`, where that is not 0.
+  std::vector<ir::Value*> Gradients(double clip_norm) {
+    std::vector<ir::Value*> gradients;
+    std::vector<ir::Value*> squares;
+    for (const nn::ParameterSpec& parameter : network_.parameters) {
+      const bool trained = parameter.kind == nn::ParameterKind::kTrained;
+      gradients.push_back(trained ? Joined(parameter.name + ".gradient") : nullptr);
+      if (!trained || clip_norm == 0) continue;
+      squares.push_back(builder_->Op("ingot.SumSquares", {gradients.back()}));
+    }
+    if (squares.empty()) return gradients;
+    builder_->set_layer("clipping");
+    ir::Value* scale =
+        builder_->Op("ingot.ClipScale", std::move(squares),
+                     {{"max_norm", clip_norm}, {"to", static_cast<int64_t>(network_.precision)}});
+    for (ir::Value*& gradient : gradients) {
+      if (gradient != nullptr) gradient = builder_->Op("ingot.ScaleGradient", {gradient, scale});
+    }
+    return gradients;
+  }
+
   void AddUpdates(const nn::OptimizerOptions& optimizer) {
     ir::Graph& graph = *step_.graph;
     nn::UpdateInputs inputs;
@@ -150,11 +172,12 @@ class Step {
       inputs.step =
           graph.AddInput("step", ir::Type::Tensor(DType::kI64, Shape{}), ir::Role::kScalar);
     }
+    const std::vector<ir::Value*> gradients = Gradients(optimizer.clip_norm);
     for (size_t i = 0; i < state.size(); ++i) {
       const nn::ParameterSpec& parameter = network_.parameters[i];
       if (parameter.kind != nn::ParameterKind::kTrained) continue;
       inputs.spec = &parameter;
-      inputs.gradient = Joined(parameter.name + ".gradient");
+      inputs.gradient = gradients[i];
       inputs.parameter = graph.FindInput(parameter.name);
       inputs.state = state[i];
       builder_->set_layer(parameter.layer);

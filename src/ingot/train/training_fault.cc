@@ -69,9 +69,10 @@ void TrainingRun::ReportNotFinite(bool state_touched) {
   // state, unless the parameters are the fault. Where a gradient is, the state is spoilt, and the
   // newest checkpoint on disk stays the last good one.
   const bool state_is_good =
-      !state_touched &&
-      std::all_of(setup_.network.parameters.begin(), setup_.network.parameters.end(),
-                  [&](const auto& parameter) { return !FirstNotFinite(inputs.at(parameter.name)); });
+      !state_touched && std::all_of(setup_.network.parameters.begin(),
+                                    setup_.network.parameters.end(), [&](const auto& parameter) {
+                                      return !FirstNotFinite(inputs.at(parameter.name));
+                                    });
   if (state_is_good && step_ > 0 && saved_step_ != step_) Save(true, false, false);
   if (writer_) writer_->Wait();
   std::string message = fmt::format("training became numerically unstable at step {} (epoch {}): ",

@@ -140,6 +140,11 @@ void TrainingRun::Initialize() {
       engine_->WriteState(parameter.name,
                           nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
     }
+    for (const nn::StateSpec& state : setup_.steps[0].state) {
+      const std::vector<double> values(static_cast<size_t>(state.shape.size()), state.initial);
+      engine_->WriteState(state.name,
+                          Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));
+    }
   }
   if (directory_ && request_.mode == RunMode::kResume) {
     directory_->TruncateMetrics(step_);
