@@ -1,4 +1,4 @@
-// Runs the passes over a step graph and puts the two stages of the program together.
+// Runs the passes over a step graph and puts the stages of the program together.
 #include "ingot/compiler/compile.h"
 
 #include <algorithm>
