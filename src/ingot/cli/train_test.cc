@@ -1,12 +1,15 @@
 // train, eval, predict and graph, run inside this process on the slice of MNIST and small tables.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "ingot/base/file.h"
 #include "ingot/base/test_folder.h"
@@ -170,6 +173,14 @@ TEST_F(RunTest, EvalNamesWhatIsNotThere) {
               HasSubstr("--data: the folder '" + Run() + "/nowhere' does not exist"));
 }
 
+TEST_F(RunTest, ACheckpointIsANameInTheRun) {
+  for (const char* name : {"../..", "..", ".", "../checkpoints/final", "/tmp"}) {
+    const Outcome outcome = RunProgram({"eval", Run(), "--checkpoint", name});
+    EXPECT_EQ(outcome.status, 2) << name;
+    EXPECT_THAT(outcome.err, HasSubstr("is no name of a checkpoint")) << name;
+  }
+}
+
 TEST_F(RunTest, PredictShowsTheProbabilitiesOfOneRow) {
   const Outcome text = RunProgram({"predict", Run(), kTestImages, "--index", "17"});
   EXPECT_EQ(text.status, 0) << text.err;
@@ -233,6 +244,23 @@ TEST_F(RunTest, PredictTakesPicturesAndArrays) {
   EXPECT_EQ(Lines(of_rows.out), 3u) << of_rows.err;
 }
 
+TEST_F(RunTest, PredictReadsPipes) {
+  const std::string pipe = *folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] { WriteText(pipe, ReadFile(kTestImages)); });
+  const Outcome outcome = RunProgram({"predict", Run(), pipe, "--out", "-"});
+  writer.join();
+  EXPECT_EQ(outcome.out, RunProgram({"predict", Run(), kTestImages, "--out", "-"}).out)
+      << outcome.err;
+}
+
+TEST_F(RunTest, PredictKeepsALinkThatIsItsOutput) {
+  std::filesystem::create_symlink("target.csv", *folder_ / "link.csv");
+  ASSERT_EQ(RunProgram({"predict", Run(), kTestImages, "--out", *folder_ / "link.csv"}).status, 0);
+  EXPECT_TRUE(std::filesystem::is_symlink(*folder_ / "link.csv"));
+  EXPECT_EQ(Lines(ReadFile(*folder_ / "target.csv")), 501u);
+}
+
 TEST_F(RunTest, PredictSaysWhatTheModelTakes) {
   WriteBytes(*folder_ / "small.png", formats::EncodePng(Tensor(DType::kU8, Shape{3, 5, 1})));
   const Outcome small = RunProgram({"predict", Run(), *folder_ / "small.png"});
@@ -261,6 +289,15 @@ TEST_F(RunTest, ResumeGoesOnPastTheEnd) {
   const auto summary = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(summary["resumed_from_step"], 16);
   EXPECT_EQ(summary["steps"], 32);
+  const std::string job = ReadFile(run + "/job.yaml");
+  const std::string weights = ReadFile(run + "/checkpoints/final/model.safetensors");
+  const Outcome shorter = RunProgram({"train", "--resume", run, "--epochs", "1"});
+  EXPECT_EQ(shorter.status, 0) << shorter.err;
+  EXPECT_THAT(shorter.err,
+              HasSubstr("the run is at step 32 already (epoch 2), past the 16 steps that are asked "
+                        "for: nothing is trained"));
+  EXPECT_EQ(ReadFile(run + "/job.yaml"), job);
+  EXPECT_EQ(ReadFile(run + "/checkpoints/final/model.safetensors"), weights);
   const Outcome other = RunProgram({"train", "--resume", run, "--set", "optimizer.adam.beta1=0.8"});
   EXPECT_EQ(other.status, 2);
   EXPECT_THAT(other.err, AllOf(HasSubstr("no longer fits"),

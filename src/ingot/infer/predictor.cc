@@ -43,6 +43,10 @@ Chosen ChooseCheckpoint(const std::string& run, const std::string& wanted) {
     train::LoadedCheckpoint loaded = train::CheckpointStore(files, folder, 1).LoadNewest();
     return {std::move(loaded.checkpoint), loaded.path};
   }
+  if (name.find('/') != std::string::npos || name == "." || name == "..") {
+    throw Error(ErrorCode::kInvalidInput, "'" + name + "' is no name of a checkpoint",
+                "expected final, best, newest or the name of a folder in " + folder);
+  }
   const std::string path = folder + "/" + name;
   if (!files.Exists(path)) {
     std::vector<std::string> names;

@@ -18,6 +18,21 @@ ir::Type BatchType(const InputSpec& input) {
   return ir::Type::Tensor(input.dtype, dims);
 }
 
+void CheckPrecision(DType precision) {
+  if (precision == DType::kF32 || precision == DType::kF64) return;
+  throw Error(ErrorCode::kUnsupported,
+              "precision " + std::string(Name(precision)) + " is not supported for training yet",
+              "use f32 or f64");
+}
+
+std::vector<Layer> ReadLayers(const ModelOptions& model, const LayerRegistry& layers) {
+  const ConfigNode& list = model.layers;
+  if (!list.is_list() || list.items().empty()) {
+    list.Fail("expected a list of layers", "write '- dense: 10' on a line of its own");
+  }
+  return LayerReader(layers, model.blocks).ReadList(list);
+}
+
 // Builds one network; lives for one call.
 class NetworkBuilder {
  public:
@@ -30,12 +45,7 @@ class NetworkBuilder {
   }
 
   Network Build() {
-    if (options_.precision != DType::kF32 && options_.precision != DType::kF64) {
-      throw Error(ErrorCode::kUnsupported,
-                  "precision " + std::string(Name(options_.precision)) +
-                      " is not supported for training yet",
-                  "use f32 or f64");
-    }
+    CheckPrecision(options_.precision);
     network_.graph->AddInput("x", BatchType(options_.x), ir::Role::kData);
     if (!options_.loss.is_null()) {
       network_.graph->AddInput("y", BatchType(options_.y), ir::Role::kData);
@@ -48,11 +58,7 @@ class NetworkBuilder {
 
  private:
   void AddLayers() {
-    const ConfigNode& list = options_.model.layers;
-    if (!list.is_list() || list.items().empty()) {
-      list.Fail("expected a list of layers", "write '- dense: 10' on a line of its own");
-    }
-    const std::vector<Layer> layers = LayerReader(layers_, options_.model.blocks).ReadList(list);
+    const std::vector<Layer> layers = ReadLayers(options_.model, layers_);
     NetworkParts parts{*builder_,       network_.parameters, network_.statistics,
                        network_.layers, options_.training,   options_.precision};
     output_ =
@@ -192,6 +198,13 @@ ir::Value* Network::output(const std::string& name) const {
 Network BuildNetwork(const NetworkOptions& options, const ir::OpRegistry& registry,
                      const LayerRegistry& layers) {
   return NetworkBuilder(options, registry, layers).Build();
+}
+
+void CheckNetworkOptions(const NetworkOptions& options, const LayerRegistry& layers) {
+  CheckPrecision(options.precision);
+  ReadLayers(options.model, layers);
+  if (!options.loss.is_null()) ReadLoss(options.loss);
+  if (!options.metrics.is_null()) ReadMetrics(options.metrics);
 }
 
 }  // namespace ingot::nn

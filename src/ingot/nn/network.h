@@ -86,4 +86,9 @@ struct Network {
 Network BuildNetwork(const NetworkOptions& options, const ir::OpRegistry& registry,
                      const LayerRegistry& layers = StandardLayers());
 
+// What BuildNetwork checks that does not depend on the data: names and options of layers, loss and
+// metrics (null ones are not looked at). Throws as it does.
+void CheckNetworkOptions(const NetworkOptions& options,
+                         const LayerRegistry& layers = StandardLayers());
+
 }  // namespace ingot::nn

@@ -57,6 +57,16 @@ std::vector<int64_t> BatchSizes(const data::Batches& batches, int64_t total_step
   return sizes;
 }
 
+// What can be said of a job without its data, which may have to be downloaded first.
+void CheckWithoutData(const Job& job, const nn::LayerRegistry& layers) {
+  nn::NetworkOptions options;
+  options.model = job.model;
+  options.loss = job.loss;
+  options.metrics = job.metrics;
+  options.precision = PrecisionOf(job);
+  nn::CheckNetworkOptions(options, layers);
+}
+
 }  // namespace
 
 nn::NetworkOptions NetworkOptionsOf(const Job& job, const data::DataSets& data, bool training) {
@@ -89,6 +99,7 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   setup.job = job;
   setup.registry = RegistryOf(options);
   setup.layers = options.layers != nullptr ? options.layers : &nn::StandardLayers();
+  CheckWithoutData(job, *setup.layers);
   const auto seed = static_cast<uint64_t>(job.seed);
   setup.data = options.data ? *options.data
                             : data::OpenData(job.data, seed, PrecisionOf(job), options.find_mnist);

@@ -34,6 +34,30 @@ TEST(PrepareTraining, StepsAndBatches) {
   EXPECT_EQ(Prepare("{epochs: 3, steps: 6}").kernel_digest, setup.kernel_digest);
 }
 
+// The data may have to be downloaded first: a typo in the layers need not wait for that.
+TEST(PrepareTraining, LayersAreCheckedBeforeTheDataAreFetched) {
+  SetupOptions options;
+  bool fetched = false;
+  options.find_mnist = [&fetched]() -> std::string {
+    fetched = true;
+    throw Error(ErrorCode::kNotFound, "no data");
+  };
+  const auto prepare = [&](const std::string& layers) {
+    return PrepareTraining(
+        ReadJob(ParseConfig("{data: {source: mnist}, model: {layers: " + layers + "}}", "job")),
+        options);
+  };
+  try {
+    prepare("[{dens: 10}]");
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("dens"));
+    EXPECT_FALSE(fetched);
+  }
+  EXPECT_THROW(prepare("[flatten, {dense: 10}]"), Error);
+  EXPECT_TRUE(fetched);
+}
+
 TEST(PrepareTraining, ShardsAreAtMostTheBatch) {
   EXPECT_EQ(Prepare("{logical_shards: 5}").logical_shards, 5);
   EXPECT_EQ(Prepare("{logical_shards: 99}").logical_shards, 16);

@@ -148,7 +148,8 @@ void TrainingRun::Initialize() {
   }
   if (directory_ && request_.mode == RunMode::kResume) {
     directory_->TruncateMetrics(step_);
-    directory_->WriteJob(setup_.resolved.ToYaml());
+    // The job of a run that is longer than what is asked for stays.
+    if (step_ <= setup_.total_steps) directory_->WriteJob(setup_.resolved.ToYaml());
   }
   recorder_.emplace(file_system_, directory_ ? &*directory_ : nullptr, setup_.job.log.tensorboard);
   first_step_ = step_;
@@ -209,7 +210,21 @@ void TrainingRun::CheckFits(const Manifest& manifest) const {
               "start a new run with --out");
 }
 
+void TrainingRun::WarnOfResume() const {
+  if (!was_resumed_) return;
+  if (step_ > setup_.total_steps) {
+    Log(LogLevel::kWarning,
+        fmt::format("the run is at step {} already (epoch {}), past the {} steps that are asked "
+                    "for: nothing is trained and nothing taken back; more --epochs go on",
+                    WithThousands(step_), Epoch(), WithThousands(setup_.total_steps)));
+  } else if (step_ < setup_.total_steps && schedule_->LearningRate(step_) == 0) {
+    Log(LogLevel::kWarning,
+        "the schedule has come to its end: the learning rate of the next step is 0");
+  }
+}
+
 void TrainingRun::Announce() {
+  WarnOfResume();
   const data::Batches& batches = *setup_.batches;
   Log(LogLevel::kInfo,
       fmt::format("training {} parameters on {} samples: {} steps ({} an epoch) of {} samples, {} "

@@ -40,6 +40,7 @@ class TrainingRun {
   void Resume();
   void CheckFits(const Manifest& manifest) const;
   void MakeMonitors();
+  void WarnOfResume() const;
   void Announce();
   TrainResult Finish(RunEnd end);
   bool EvaluateTest(Summary& summary);  // false: interrupted

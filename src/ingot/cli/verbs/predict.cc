@@ -1,10 +1,16 @@
 // ingot predict: what a trained model says about a picture, arrays or a table.
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <memory>
+#include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "ingot/base/bars.h"
 #include "ingot/base/environment.h"
@@ -20,6 +26,37 @@ namespace ingot::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+bool IsPipe(const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  return std::filesystem::is_fifo(status) || std::filesystem::is_socket(status) ||
+         std::filesystem::is_character_file(status);
+}
+
+// A file without a name that holds bytes in memory and has a path while this lives.
+class MemoryFile {
+ public:
+  MemoryFile(const std::string& name, std::string_view bytes)
+      : file_(::memfd_create("ingot-input", MFD_CLOEXEC)) {
+    if (file_ < 0) throw FileError("hold in memory", name, errno);
+    try {
+      const std::unique_ptr<WritableFile> file = RealFileSystem().OpenForWrite(path());
+      file->Write(bytes);
+      file->Close();
+    } catch (const Error&) {
+      ::close(file_);
+      throw;
+    }
+  }
+  ~MemoryFile() { ::close(file_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(file_); }
+
+ private:
+  int file_;
+};
 
 // Sample `index` of the samples alone.
 Tensor SampleOf(const Tensor& samples, int64_t index) {
@@ -133,7 +170,7 @@ class Predict : public Verb {
  public:
   void Declare(Options& options) override {
     options.Positional("RUN", &run_, "the run directory of a trained model");
-    options.Positional("INPUT", &input_, "a PNG, IDX, npy or CSV file");
+    options.Positional("INPUT", &input_, "a PNG, IDX, npy or CSV file, or a pipe that gives one");
     options.Number("--index", &index_, "I", "predicts one row of INPUT, counted from 0", 0);
     options.Text("--out", &out_, "FILE",
                  "where the predictions of all rows go, as CSV (default: INPUT's name with "
@@ -154,7 +191,7 @@ class Predict : public Verb {
     options.data_folder = data_;
     options.threads = static_cast<int>(threads_.value_or(AvailableCpus()));
     infer::Predictor predictor = infer::Predictor::Load(RunFolder(run_), options);
-    PredictionInput input = ReadPredictionInput(input_, predictor);
+    PredictionInput input = ReadInput(predictor);
     if (index_) {
       CheckIndex(input);
       input = {SampleOf(input.samples, *index_), true};
@@ -169,6 +206,17 @@ class Predict : public Verb {
   }
 
  private:
+  PredictionInput ReadInput(infer::Predictor& predictor) const {
+    if (!IsPipe(input_)) return ReadPredictionInput(input_, predictor);
+    // What comes through a pipe can be read once, and is looked at twice.
+    const MemoryFile copy(input_, ReadFile(input_));
+    try {
+      return ReadPredictionInput(copy.path(), predictor);
+    } catch (const Error& error) {
+      throw error.In("what came through '" + input_ + "'");
+    }
+  }
+
   void CheckIndex(const PredictionInput& input) const {
     const int64_t rows = input.samples.shape()[0];
     if (*index_ < rows) return;
