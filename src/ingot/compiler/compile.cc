@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "backends/cpu/kernel_table.h"
+#include "ingot/base/align.h"
 #include "ingot/base/error.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
@@ -19,10 +20,6 @@
 
 namespace ingot::compiler {
 namespace {
-
-uint64_t RoundUp(uint64_t bytes) {
-  return (bytes + 63) / 64 * 64;
-}
 
 void CollectInputs(const ir::Graph& step, CompiledStep& program) {
   for (const ir::Value* input : step.inputs()) {
@@ -49,7 +46,7 @@ void CollectInputs(const ir::Graph& step, CompiledStep& program) {
         } else {
           program.scalars.push_back({input->name(), type.dtype(), program.scalar_bytes, 1});
         }
-        program.scalar_bytes += RoundUp(bytes);
+        program.scalar_bytes += AlignUp(bytes);
         break;
     }
   }

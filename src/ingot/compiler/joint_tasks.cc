@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backends/cpu/kernel_table.h"
+#include "ingot/base/align.h"
 #include "ingot/base/error.h"
 
 namespace ingot::compiler {
@@ -48,7 +49,7 @@ class JointTasks {
         routine.publications.push_back(
             {arena, {Space::kShared, program_.SharedOffset(output)}, bytes});
       }
-      arena += (bytes + 63) / 64 * 64;
+      arena += AlignUp(bytes);
     }
     program_.arena_bytes = std::max(program_.arena_bytes, arena);
     program_.scratch_bytes =

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "backends/cpu/kernel_table.h"
+#include "ingot/base/align.h"
 #include "ingot/base/error.h"
 #include "ingot/ops/shard_map.h"
 
@@ -15,10 +16,6 @@ namespace {
 using runtime::Operand;
 using runtime::SlotValue;
 using Space = runtime::Operand::Space;
-
-uint64_t RoundUp(uint64_t bytes) {
-  return (bytes + 63) / 64 * 64;
-}
 
 uint64_t BytesOf(const ir::Type& type) {
   return static_cast<uint64_t>(type.shape().size()) * ItemSize(type.dtype());
@@ -73,12 +70,12 @@ int StateIndex(const runtime::StepProgram& program, const std::string& name) {
 
 uint64_t CompiledStep::SharedOffset(const ir::Value* value) {
   const auto [entry, added] = shared.emplace(value, shared_bytes);
-  if (added) shared_bytes += RoundUp(BytesOf(value->type()));
+  if (added) shared_bytes += AlignUp(BytesOf(value->type()));
   return entry->second;
 }
 
 uint64_t CompiledStep::ConstantOffset(const Tensor& tensor) {
-  const uint64_t offset = RoundUp(constants.size());
+  const uint64_t offset = AlignUp(constants.size());
   constants.resize(offset + tensor.bytes());
   if (tensor.bytes() > 0) std::memcpy(constants.data() + offset, tensor.raw(), tensor.bytes());
   return offset;
@@ -249,7 +246,7 @@ void ShardParts::LayOut(size_t index, CompiledStep& program) {
     uint64_t offset = 0;
     for (const Wanted& wanted : part.wanted) {
       emitted.routines[b].slot_offsets.push_back(offset);
-      offset += RoundUp(BytesOfWanted(part, wanted, b));
+      offset += AlignUp(BytesOfWanted(part, wanted, b));
     }
     emitted.slot_bytes = std::max(emitted.slot_bytes, offset);
   }
@@ -294,7 +291,7 @@ void ShardParts::PlaceInputs(size_t index, size_t b, CompiledStep& program) {
     const bool is_key = i >= part.sharded + part.sliced && inside->name() == ops::kRandomKeyInput;
     if (place.space == Space::kNone && (i < part.sharded || is_key)) {
       place = {Space::kArena, arena};
-      arena += RoundUp(is_key ? 3 * sizeof(int64_t) : BytesOf(inside->type()));
+      arena += AlignUp(is_key ? 3 * sizeof(int64_t) : BytesOf(inside->type()));
     }
     if (is_key) routine.random_key = place;
     if (place.space == Space::kNone) {
@@ -355,7 +352,7 @@ void ShardParts::PlaceData(size_t b, CompiledStep& program, uint64_t& arena) {
     if (place.space == Space::kNone) {
       const uint64_t row = BytesOf(input->type()) / static_cast<uint64_t>(batch_);
       place = {Space::kArena, arena};
-      arena += RoundUp(row * static_cast<uint64_t>(body.rows));
+      arena += AlignUp(row * static_cast<uint64_t>(body.rows));
     }
     routine.data_inputs.push_back(place);
   }

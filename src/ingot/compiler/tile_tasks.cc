@@ -43,8 +43,6 @@ class TileTasks {
   }
 
  private:
-  static bool IsUpdate(const ir::Node& node) { return KindOf(node) == NodeKind::kUpdate; }
-
   static bool IsSumOverShards(const ir::Value* value) {
     return value != nullptr && value->producer() != nullptr &&
            value->producer()->op().FullName() == "ingot.TreeReduce";

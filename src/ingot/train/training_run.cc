@@ -140,7 +140,9 @@ void TrainingRun::Initialize() {
       engine_->WriteState(parameter.name,
                           nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
     }
+    // The engine's memory begins as zeros.
     for (const nn::StateSpec& state : setup_.steps[0].state) {
+      if (state.initial == 0) continue;
       const std::vector<double> values(static_cast<size_t>(state.shape.size()), state.initial);
       engine_->WriteState(state.name,
                           Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));

@@ -6,13 +6,12 @@
 #include "backends/cpu/blocked_shard_matmul.h"
 #include "backends/cpu/kernel_table.h"
 #include "backends/cpu/matmul.h"
+#include "ingot/base/align.h"
 #include "ingot/base/error.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::cpu {
 namespace {
-
-size_t RoundUp(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 class PartialSum : public runtime::ReduceKernel {
  public:
@@ -92,7 +91,7 @@ class ProductSum : public runtime::ReduceKernel {
                                  static_cast<size_t>(request_.largest_rows));
   }
   size_t TableBytes() const {
-    return RoundUp(static_cast<size_t>(request_.shards) * sizeof(ShardProduct));
+    return AlignUp(static_cast<size_t>(request_.shards) * sizeof(ShardProduct));
   }
   ReduceRequest request_;
 };
