@@ -103,7 +103,7 @@ Conversion::Conversion(Field input)
 }
 
 void Conversion::Cast(DType to) {
-  if (ItemSize(to) == 0) ThrowUnsupportedDType("cast", to);
+  if (!IsArithmetic(to)) ThrowUnsupportedDType("cast", to);
   // Widening a field of integers needs no step of its own: the final conversion does it.
   const bool widening =
       stages_.empty() && !IsFloat(input_.dtype) && ItemSize(to) >= ItemSize(output_.dtype);

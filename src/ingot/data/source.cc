@@ -76,7 +76,7 @@ MemorySource::MemorySource(std::vector<std::string> names, std::vector<Tensor> t
   }
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = tensors_[i];
-    if (tensor.shape().rank() == 0 || ItemSize(tensor.dtype()) == 0) {
+    if (tensor.shape().rank() == 0 || !IsArithmetic(tensor.dtype())) {
       throw Error(ErrorCode::kInvalidInput, "field '" + names[i] + "' is " + tensor.Describe() +
                                                 ", expected numbers with one row for each sample");
     }

@@ -49,7 +49,7 @@ Tensor TensorAt(const Blob& blob, size_t offset, DType dtype, const Shape& shape
 
 bool StoredBytes(DType dtype, std::span<const int64_t> dims, uint64_t* bytes) {
   const size_t item = ItemSize(dtype);
-  if (item == 0) return false;
+  if (item == 0 || BitWidth(dtype) != static_cast<int>(item) * 8) return false;
   // A zero extent makes the product zero, yet the others must still be sane: Shape::size multiplies
   // them in order and would throw on an overflow before the zero.
   int64_t product = 1;

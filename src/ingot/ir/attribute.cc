@@ -77,7 +77,7 @@ struct Printer {
   std::string operator()(const Tensor& tensor) const {
     if (tensor.empty()) return "empty";
     std::string text = tensor.Describe();
-    if (tensor.size() > kLargestPrintedTensor || ItemSize(tensor.dtype()) == 0) return text;
+    if (tensor.size() > kLargestPrintedTensor || !IsArithmetic(tensor.dtype())) return text;
     if (IsInteger(tensor.dtype()) || tensor.dtype() == DType::kBool) {
       return text + " " + (*this)(tensor.ToInts());
     }

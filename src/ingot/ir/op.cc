@@ -93,7 +93,8 @@ void OpRegistry::Add(OpDefinition definition) {
     BadDefinition(definition, "its name holds a dot; what stands before it is the domain");
   }
   if (!definition.infer) BadDefinition(definition, "it has no shape rule (`infer`)");
-  if (!definition.reference && !definition.dynamic_reference && !HasSubgraph(definition)) {
+  if (!definition.reference && !definition.dynamic_reference && !definition.value_reference &&
+      !HasSubgraph(definition)) {
     BadDefinition(definition, "it has no reference kernel (`reference` or `dynamic_reference`)");
   }
   CheckPorts(definition, definition.inputs, "input");

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ingot/ir/graph.h"
+#include "ingot/tensor/datum.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::ir {
@@ -100,13 +101,24 @@ struct ReferenceCall {
   const TensorView& output(size_t i = 0) const { return outputs[i]; }
 };
 
+// What the reference of an op on sequences, optionals or graphs sees. `run` evaluates a graph that
+// is an attribute of the node, with its inputs in order.
+struct ValueCall {
+  using RunGraph = std::function<std::vector<Datum>(const Graph&, std::span<const Datum>)>;
+  const Node& node;
+  std::span<const Datum> inputs;
+  const RunGraph& run;
+
+  bool has_input(size_t i) const { return i < inputs.size() && !inputs[i].is_nothing(); }
+};
+
 // One example of an op: the test of its reference (where `expected` is given), of every optimised
 // kernel against the reference, of its gradient against finite differences in f64, and the
 // benchmark and support table all run from it.
 struct OpCase {
   struct Input {
     Shape shape = {};
-    double low = -1;            // values are drawn uniformly from [low, high], keyed by case and input
+    double low = -1;  // values are drawn uniformly from [low, high], keyed by case and input
     double high = 1;
     DType dtype = DType::kF32;  // float types are replaced by each supported one; others are kept
     std::optional<Tensor> value = {};  // fixed values instead (indices, shapes); kept as they are
@@ -123,7 +135,7 @@ struct OpCase {
   // in f64 against the reference on all elements.
   std::function<double(std::span<const double>)> formula = {};
   size_t outputs = 1;
-  bool gradient = true;    // false: the op or this case is not differentiable
+  bool gradient = true;     // false: the op or this case is not differentiable
   double tolerance = 1e-5;  // of f32 kernels against the reference, relative to the largest output
 };
 
@@ -147,6 +159,8 @@ class OpDefinition {
   std::function<void(const ReferenceCall&)> reference;
   // For ops whose output extents depend on the inputs' values.
   std::function<std::vector<Tensor>(const Node&, std::span<const Tensor>)> dynamic_reference;
+  // For ops on sequences and optionals, and ops that run graphs (If, Loop).
+  std::function<std::vector<Datum>(const ValueCall&)> value_reference;
 
   // Element i of output 0 depends on element i of the (broadcast) inputs alone.
   bool elementwise = false;

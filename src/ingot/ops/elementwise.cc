@@ -24,7 +24,7 @@ bool Holds(Types types, DType dtype) {
       return IsFloat(dtype) || dtype == DType::kI8 || dtype == DType::kI16 ||
              dtype == DType::kI32 || dtype == DType::kI64;
     case Types::kNumeric:
-      return IsFloat(dtype) || (IsInteger(dtype) && ItemSize(dtype) > 0);
+      return IsFloat(dtype) || (IsInteger(dtype) && BitWidth(dtype) >= 8);
     case Types::kAll:
       return dtype == DType::kBool || Holds(Types::kNumeric, dtype);
     case Types::kBool:

@@ -40,25 +40,52 @@ bool HasStaticOutputs(const ir::Node& node) {
   return true;
 }
 
+// The type of what a value is at run time; `inferred` says what the value itself does not know.
+ir::Type TypeOf(const Datum& datum, const ir::Type& inferred) {
+  if (datum.is_tensor()) return ir::Type::Tensor(datum.tensor().dtype(), datum.tensor().shape());
+  if (!datum.is_sequence() || inferred.kind() == ir::Type::Kind::kSequence) return inferred;
+  if (inferred.kind() == ir::Type::Kind::kOptional) return inferred.element();
+  if (datum.elements().empty()) return inferred;
+  return ir::Type::Sequence(TypeOf(datum.elements()[0], ir::Type()));
+}
+
+// An op on tensors alone.
+std::vector<Tensor> RunOnTensors(const ir::Node& node, std::span<const Datum> given) {
+  const ir::OpDefinition& op = node.op();
+  std::vector<Tensor> inputs;
+  for (const Datum& input : given) inputs.push_back(input.tensor());
+  std::vector<Tensor> outputs;
+  if (op.name == "Constant" && op.domain.empty() && node.HasAttribute("value")) {
+    outputs = {node.GetTensor("value")};  // shares its bytes
+  } else if (op.reference && HasStaticOutputs(node)) {
+    outputs = RunReference(node, inputs);
+  } else if (op.dynamic_reference) {
+    outputs = op.dynamic_reference(node, inputs);
+  } else {
+    throw Error(ErrorCode::kUnsupported, op.reference ? "its output shapes cannot be inferred: " +
+                                                            node.output()->type().ToString()
+                                                      : "the op has no reference kernel");
+  }
+  for (Tensor& output : outputs) output.KeepTexts(inputs);
+  return outputs;
+}
+
 // `node`'s input types are those of `inputs`; its output types are set.
-std::vector<Tensor> RunNode(ir::Node& node, std::span<const Tensor> inputs) {
+std::vector<Datum> RunNode(ir::Node& node, std::span<const Datum> inputs,
+                           const ir::ValueCall::RunGraph& run_graph) {
   ir::InferNode(node);
   try {
     const ir::OpDefinition& op = node.op();
-    std::vector<Tensor> outputs;
-    if (op.reference && HasStaticOutputs(node)) {
-      outputs = RunReference(node, inputs);
-    } else if (op.dynamic_reference) {
-      outputs = op.dynamic_reference(node, inputs);
+    std::vector<Datum> outputs;
+    if (op.value_reference) {
+      outputs = op.value_reference(ir::ValueCall{node, inputs, run_graph});
     } else {
-      throw Error(ErrorCode::kUnsupported, op.reference ? "its output shapes cannot be inferred: " +
-                                                              node.output()->type().ToString()
-                                                        : "the op has no reference kernel");
+      for (Tensor& output : RunOnTensors(node, inputs)) outputs.emplace_back(std::move(output));
     }
     INGOT_ASSERT(outputs.size() == node.outputs().size(),
                  node.Describe() + ": the reference made another number of outputs");
     for (size_t i = 0; i < outputs.size(); ++i) {
-      node.output(i)->set_type(ir::Type::Tensor(outputs[i].dtype(), outputs[i].shape()));
+      node.output(i)->set_type(TypeOf(outputs[i], node.output(i)->type()));
     }
     return outputs;
   } catch (const Error& error) {
@@ -75,10 +102,8 @@ std::string Bound(const ir::Type& wanted, const std::map<std::string, int64_t>& 
   return text;
 }
 
-// Checks one input against its type and binds the type's symbols.
-void CheckInput(const ir::Graph& graph, const ir::Value& input, const Tensor& given,
-                std::map<std::string, int64_t>& bindings) {
-  const ir::Type& wanted = input.type();
+// Whether a tensor is of the type, whose symbols it binds.
+bool Fits(const ir::Type& wanted, const Tensor& given, std::map<std::string, int64_t>& bindings) {
   bool fits = wanted.is_tensor() && wanted.dtype() == given.dtype() &&
               (!wanted.has_rank() || wanted.rank() == given.shape().rank());
   for (int i = 0; fits && wanted.has_rank() && i < wanted.rank(); ++i) {
@@ -87,11 +112,39 @@ void CheckInput(const ir::Graph& graph, const ir::Value& input, const Tensor& gi
     if (dim.is_static()) fits = dim.value() == extent;
     if (dim.is_symbolic()) fits = bindings.emplace(dim.symbol(), extent).first->second == extent;
   }
-  if (fits) return;
+  return fits;
+}
+
+bool Fits(const ir::Type& wanted, const Datum& given, std::map<std::string, int64_t>& bindings) {
+  switch (wanted.kind()) {
+    case ir::Type::Kind::kUnknown:
+      return true;
+    case ir::Type::Kind::kTensor:
+      return given.is_tensor() && Fits(wanted, given.tensor(), bindings);
+    case ir::Type::Kind::kOptional:
+      return given.is_nothing() || Fits(wanted.element(), given, bindings);
+    case ir::Type::Kind::kSequence:
+      break;
+  }
+  return given.is_sequence();
+}
+
+// Checks one input against its type and binds the type's symbols.
+void CheckInput(const ir::Graph& graph, const ir::Value& input, const Datum& given,
+                std::map<std::string, int64_t>& bindings) {
+  const ir::Type& wanted = input.type();
+  if (Fits(wanted, given, bindings)) return;
   throw Error(ErrorCode::kInvalidInput, "input '" + input.name() + "' of graph '" + graph.name() +
                                             "' is " +
-                                            (given.empty() ? "not given" : given.Describe()) +
+                                            (given.is_nothing() ? "not given" : given.Describe()) +
                                             ", expected " + Bound(wanted, bindings));
+}
+
+// A sequence is left out: an empty tensor.
+std::vector<Tensor> TensorsOf(std::span<const Datum> data) {
+  std::vector<Tensor> tensors;
+  for (const Datum& datum : data) tensors.push_back(datum.is_tensor() ? datum.tensor() : Tensor());
+  return tensors;
 }
 
 // One run of a graph.
@@ -100,52 +153,53 @@ class Run {
   Run(const ir::Graph& graph, const Hooks& hooks) : graph_(graph), hooks_(hooks) {}
 
   // Returns false when the observer ended it.
-  bool Execute(std::span<const Tensor> inputs);
-  std::vector<Tensor> TakeOutputs() const {
-    std::vector<Tensor> outputs;
+  bool Execute(std::span<const Datum> inputs);
+  std::vector<Datum> TakeOutputs() const {
+    std::vector<Datum> outputs;
     for (const ir::Value* output : copy_->outputs()) {
       const auto found = values_.find(output);
-      outputs.push_back(found == values_.end() ? Tensor() : found->second);
+      outputs.push_back(found == values_.end() ? Datum() : found->second);
     }
     return outputs;
   }
 
  private:
-  void SetInputs(std::span<const Tensor> inputs);
-  std::vector<Tensor> InputsOf(const ir::Node& node) const;
+  void SetInputs(std::span<const Datum> inputs);
+  std::vector<Datum> InputsOf(const ir::Node& node) const;
   // Values that no later node needs are freed.
   void ReleaseInputs(const ir::Node& node);
-  void Store(ir::Value* value, Tensor tensor) {
+  void Store(ir::Value* value, Datum datum) {
     if (!value->is_used()) return;
     remaining_uses_[value] = value->uses().size();
-    values_[value] = std::move(tensor);
+    values_[value] = std::move(datum);
   }
   // `original` is the node of the graph that was given, for the observer.
   bool RunShardMap(ir::Node& node, const ir::Node& original, std::span<const Tensor> inputs,
                    std::vector<Tensor>& outputs);
+  std::vector<Datum> RunBody(const ir::Graph& body, std::span<const Datum> inputs) const;
 
   const ir::Graph& graph_;
   const Hooks& hooks_;
   std::unique_ptr<ir::Graph> copy_;
-  std::map<const ir::Value*, Tensor> values_;  // of copy_
+  std::map<const ir::Value*, Datum> values_;  // of copy_
   std::map<const ir::Value*, size_t> remaining_uses_;
 };
 
-void Run::SetInputs(std::span<const Tensor> inputs) {
+void Run::SetInputs(std::span<const Datum> inputs) {
   INGOT_ASSERT(inputs.size() == graph_.inputs().size(),
                "graph '" + graph_.name() + "' was given another number of inputs");
   std::map<std::string, int64_t> bindings;
   for (size_t i = 0; i < inputs.size(); ++i) {
     CheckInput(graph_, *graph_.inputs()[i], inputs[i], bindings);
-    copy_->inputs()[i]->set_type(ir::Type::Tensor(inputs[i].dtype(), inputs[i].shape()));
+    copy_->inputs()[i]->set_type(TypeOf(inputs[i], copy_->inputs()[i]->type()));
     Store(copy_->inputs()[i], inputs[i]);
   }
 }
 
-std::vector<Tensor> Run::InputsOf(const ir::Node& node) const {
-  std::vector<Tensor> inputs;
+std::vector<Datum> Run::InputsOf(const ir::Node& node) const {
+  std::vector<Datum> inputs;
   for (const ir::Value* input : node.inputs()) {
-    inputs.push_back(input == nullptr ? Tensor() : values_.at(input));
+    inputs.push_back(input == nullptr ? Datum() : values_.at(input));
   }
   return inputs;
 }
@@ -172,8 +226,9 @@ bool Run::RunShardMap(ir::Node& node, const ir::Node& original, std::span<const 
       hooks_.on_shard(shard, begin, ShardBegin(shard + 1, shards, batch) - begin);
     }
     Run run(body, hooks_);
-    if (!run.Execute(ShardInputs(node, inputs, shard))) return false;
-    shard_outputs.push_back(run.TakeOutputs());
+    const std::vector<Tensor> given = ShardInputs(node, inputs, shard);
+    if (!run.Execute(std::vector<Datum>(given.begin(), given.end()))) return false;
+    shard_outputs.push_back(TensorsOf(run.TakeOutputs()));
   }
   outputs = JoinShards(node, shard_outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -182,24 +237,36 @@ bool Run::RunShardMap(ir::Node& node, const ir::Node& original, std::span<const 
   return true;
 }
 
-bool Run::Execute(std::span<const Tensor> inputs) {
+std::vector<Datum> Run::RunBody(const ir::Graph& body, std::span<const Datum> inputs) const {
+  const Hooks hooks{nullptr, nullptr};
+  Run run(body, hooks);
+  run.Execute(inputs);
+  return run.TakeOutputs();
+}
+
+bool Run::Execute(std::span<const Datum> inputs) {
   copy_ = graph_.Clone();
   SetInputs(inputs);
   const std::vector<ir::Node*> originals = graph_.nodes();
   const std::vector<ir::Node*> nodes = copy_->nodes();
   for (size_t n = 0; n < nodes.size(); ++n) {
     ir::Node& node = *nodes[n];
-    const std::vector<Tensor> node_inputs = InputsOf(node);
-    std::vector<Tensor> outputs;
+    const std::vector<Datum> node_inputs = InputsOf(node);
+    std::vector<Datum> outputs;
     const bool is_shard_map = node.op_type() == "ShardMap" && node.domain() == "ingot";
     if (!is_shard_map) {
-      outputs = RunNode(node, node_inputs);
-    } else if (!RunShardMap(node, *originals[n], node_inputs, outputs)) {
-      return false;
+      outputs =
+          RunNode(node, node_inputs, [&](const ir::Graph& body, std::span<const Datum> given) {
+            return RunBody(body, given);
+          });
+    } else {
+      std::vector<Tensor> joined;
+      if (!RunShardMap(node, *originals[n], TensorsOf(node_inputs), joined)) return false;
+      outputs.assign(joined.begin(), joined.end());
     }
     for (size_t i = 0; i < outputs.size(); ++i) Store(node.output(i), outputs[i]);
     ReleaseInputs(node);
-    if (hooks_.observer && !hooks_.observer(*originals[n], outputs)) return false;
+    if (hooks_.observer && !hooks_.observer(*originals[n], TensorsOf(outputs))) return false;
   }
   return true;
 }
@@ -209,6 +276,13 @@ bool Run::Execute(std::span<const Tensor> inputs) {
 std::vector<Tensor> InterpretInOrder(const ir::Graph& graph, std::span<const Tensor> inputs,
                                      const Observer& observer, const ShardObserver& on_shard) {
   const Hooks hooks{observer, on_shard};
+  Run run(graph, hooks);
+  run.Execute(std::vector<Datum>(inputs.begin(), inputs.end()));
+  return TensorsOf(run.TakeOutputs());
+}
+
+std::vector<Datum> InterpretValues(const ir::Graph& graph, std::span<const Datum> inputs) {
+  const Hooks hooks{nullptr, nullptr};
   Run run(graph, hooks);
   run.Execute(inputs);
   return run.TakeOutputs();

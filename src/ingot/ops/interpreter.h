@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ingot/ir/graph.h"
+#include "ingot/tensor/datum.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::ops {
@@ -45,6 +46,9 @@ std::map<std::string, Tensor> Interpret(const ir::Graph& graph,
 std::vector<Tensor> InterpretInOrder(const ir::Graph& graph, std::span<const Tensor> inputs,
                                      const Observer& observer = nullptr,
                                      const ShardObserver& on_shard = nullptr);
+
+// Any graph, with sequences and optionals among its inputs and outputs.
+std::vector<Datum> InterpretValues(const ir::Graph& graph, std::span<const Datum> inputs);
 
 // One node on its own. `node` belongs to a graph whose input types may be symbolic; the outputs'
 // shapes follow from `inputs` (an empty tensor for an absent optional one).

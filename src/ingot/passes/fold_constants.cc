@@ -20,7 +20,7 @@ bool HasSubgraph(const Node& node) {
 }
 
 bool IsStored(const ir::Type& type) {
-  return type.is_static() && ItemSize(type.dtype()) > 0;
+  return type.is_static() && IsArithmetic(type.dtype());
 }
 
 bool CanFold(const Node& node, const FoldOptions& options) {

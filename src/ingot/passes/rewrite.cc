@@ -34,7 +34,7 @@ const Tensor* ConstantOf(const ir::Value* value) {
 
 bool IsFilledWith(const ir::Value* value, double number) {
   const Tensor* tensor = ConstantOf(value);
-  if (tensor == nullptr || tensor->size() == 0 || ItemSize(tensor->dtype()) == 0) return false;
+  if (tensor == nullptr || tensor->size() == 0 || !IsArithmetic(tensor->dtype())) return false;
   if (tensor->dtype() == DType::kComplex64 || tensor->dtype() == DType::kComplex128) return false;
   const std::vector<double> elements = tensor->ToDoubles();
   return std::all_of(elements.begin(), elements.end(),

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "ingot/tensor/half.h"
+#include "ingot/tensor/string_ref.h"
 
 namespace ingot {
 
@@ -34,10 +35,14 @@ enum class DType : uint8_t {
   kF8E5M2FNUZ = 20,
   kU4 = 21,
   kI4 = 22,
+  kF4E2M1 = 23,
+  kF8E8M0 = 24,
+  kU2 = 25,
+  kI2 = 26,
 };
 
-// Bytes of one element; 0 for types that are not stored one element after another
-// (strings, 4-bit integers, undefined).
+// Bytes of one element in memory; 0 for kUndefined. Types of 4 and 2 bits take a byte an element
+// here, however files pack them; an element of a string tensor is a handle (StringRef).
 size_t ItemSize(DType type);
 
 // "f32", "bf16", "i64", ...: the names used in job files, printed graphs and messages.
@@ -47,7 +52,11 @@ std::string_view Name(DType type);
 DType ParseDType(std::string_view name);
 
 bool IsFloat(DType type);    // f16, bf16, f32, f64
-bool IsInteger(DType type);  // signed and unsigned, not bool
+bool IsInteger(DType type);  // signed and unsigned, of 4 and 2 bits too; not bool
+// Types that DispatchAll calls its function for: floats, integers of 8 bits or more, bool.
+bool IsArithmetic(DType type);
+// Bits of one element as files pack it: 4 for i4, 32 for f32; 0 for strings and kUndefined.
+int BitWidth(DType type);
 
 // The DType of a C++ type: DTypeOf<float>() == DType::kF32.
 template <typename T>
@@ -65,6 +74,7 @@ template <> constexpr DType DTypeOf<int64_t>() { return DType::kI64; }
 template <> constexpr DType DTypeOf<uint32_t>() { return DType::kU32; }
 template <> constexpr DType DTypeOf<uint64_t>() { return DType::kU64; }
 template <> constexpr DType DTypeOf<bool>() { return DType::kBool; }
+template <> constexpr DType DTypeOf<StringRef>() { return DType::kString; }
 
 // A type as a value, so that a generic lambda can name it: `using T = typename decltype(tag)::type`.
 template <typename T>

@@ -12,7 +12,7 @@ namespace ingot {
 namespace {
 
 TEST(DTypeTest, EveryNameReadsBack) {
-  for (int i = 0; i <= static_cast<int>(DType::kI4); ++i) {
+  for (int i = 0; i <= static_cast<int>(DType::kI2); ++i) {
     const auto type = static_cast<DType>(i);
     EXPECT_EQ(ParseDType(Name(type)), type);
   }
@@ -49,13 +49,16 @@ TEST(DTypeTest, SizesAreThoseOfTheirCppTypes) {
       check(tag);
     });
   }
-  EXPECT_EQ(ItemSize(DType::kString), 0u);
-  EXPECT_EQ(ItemSize(DType::kI4), 0u);
+  EXPECT_EQ(ItemSize(DType::kString), sizeof(StringRef));
+  EXPECT_EQ(ItemSize(DType::kI4), 1u);
+  EXPECT_EQ(BitWidth(DType::kI4), 4);
+  EXPECT_EQ(BitWidth(DType::kU2), 2);
+  EXPECT_EQ(BitWidth(DType::kBf16), 16);
   EXPECT_EQ(ItemSize(DType::kComplex128), 16u);
 }
 
 TEST(DTypeTest, KindsDoNotOverlap) {
-  for (int i = 0; i <= static_cast<int>(DType::kI4); ++i) {
+  for (int i = 0; i <= static_cast<int>(DType::kI2); ++i) {
     const auto type = static_cast<DType>(i);
     EXPECT_FALSE(IsFloat(type) && IsInteger(type)) << Name(type);
   }

@@ -33,6 +33,7 @@ Tensor Tensor::Clone() const {
   if (empty()) return {};
   Tensor copy(dtype_, shape_);
   std::memcpy(copy.data_, data_, bytes());
+  copy.texts_ = texts_;
   return copy;
 }
 
@@ -64,12 +65,45 @@ std::vector<int64_t> Tensor::ToInts() const {
   return values;
 }
 
-std::string Tensor::Describe() const { return std::string(Name(dtype_)) + shape_.ToString(); }
+Tensor Tensor::OfStrings(const Shape& shape, std::vector<std::string> texts) {
+  Tensor tensor(DType::kString, shape);
+  if (static_cast<int64_t>(texts.size()) != tensor.size()) {
+    throw Error(ErrorCode::kInvalidInput, "shape " + shape.ToString() + " does not hold " +
+                                              std::to_string(texts.size()) + " strings");
+  }
+  const auto block = std::make_shared<const std::vector<std::string>>(std::move(texts));
+  const std::span<StringRef> handles = tensor.data<StringRef>();
+  for (size_t i = 0; i < handles.size(); ++i) handles[i] = StringRef(&(*block)[i]);
+  tensor.texts_ = std::make_shared<const Texts>(Texts{block});
+  return tensor;
+}
+
+std::vector<std::string> Tensor::ToStrings() const {
+  std::vector<std::string> texts;
+  for (const StringRef& text : data<StringRef>()) texts.emplace_back(text.view());
+  return texts;
+}
+
+void Tensor::KeepTexts(std::span<const Tensor> from) {
+  if (dtype_ != DType::kString) return;
+  Texts all = texts_ == nullptr ? Texts() : *texts_;
+  for (const Tensor& tensor : from) {
+    if (tensor.texts_ != nullptr)
+      all.insert(all.end(), tensor.texts_->begin(), tensor.texts_->end());
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  texts_ = std::make_shared<const Texts>(std::move(all));
+}
+
+std::string Tensor::Describe() const {
+  return std::string(Name(dtype_)) + shape_.ToString();
+}
 
 void Tensor::CheckType(DType wanted) const {
   if (dtype_ != wanted) {
-    throw Error(ErrorCode::kInvalidInput, "tensor " + Describe() + " was read as " +
-                                              std::string(Name(wanted)));
+    throw Error(ErrorCode::kInvalidInput,
+                "tensor " + Describe() + " was read as " + std::string(Name(wanted)));
   }
 }
 

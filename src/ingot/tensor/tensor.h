@@ -1,4 +1,5 @@
-// Tensor: a typed, shaped, row-major view of a shared buffer. TensorView: the same without ownership.
+// Tensor: a typed, shaped, row-major view of a shared buffer. TensorView: the same without
+// ownership.
 //
 // Copying a Tensor shares its bytes; Clone copies them. Distinct tensors may be used from distinct
 // threads; one tensor's bytes are not synchronised. Buffers are aligned to 64 bytes.
@@ -44,12 +45,13 @@ struct TensorView {
 
 class Tensor {
  public:
-  Tensor() = default;                      // empty: dtype kUndefined
+  Tensor() = default;                       // empty: dtype kUndefined
   Tensor(DType dtype, const Shape& shape);  // zeroed
   // A view of bytes that something else keeps alive through `owner`.
   Tensor(DType dtype, const Shape& shape, std::shared_ptr<std::byte> owner, size_t offset = 0);
 
-  // From values: Tensor::Of<float>({2, 2}, {1, 2, 3, 4}); throws Error(kInvalidInput) on a wrong count.
+  // From values: Tensor::Of<float>({2, 2}, {1, 2, 3, 4}); throws Error(kInvalidInput) on a wrong
+  // count.
   template <typename T>
   static Tensor Of(const Shape& shape, std::span<const T> values) {
     Tensor tensor(DTypeOf<T>(), shape);
@@ -68,6 +70,9 @@ class Tensor {
   static Tensor Scalar(T value) {
     return Of<T>(Shape{}, std::span<const T>(&value, 1));
   }
+
+  // A string tensor; throws Error(kInvalidInput) on a wrong count.
+  static Tensor OfStrings(const Shape& shape, std::vector<std::string> texts);
 
   bool empty() const { return dtype_ == DType::kUndefined; }
   DType dtype() const { return dtype_; }
@@ -104,6 +109,12 @@ class Tensor {
   // Every element as int64; for shapes and axes.
   std::vector<int64_t> ToInts() const;
 
+  // The elements of a string tensor; throws Error(kInvalidInput) for other types.
+  std::vector<std::string> ToStrings() const;
+  // A string tensor whose elements were copied from string tensors among `from` keeps their text
+  // alive from now on.
+  void KeepTexts(std::span<const Tensor> from);
+
   // "f32[2, 3]".
   std::string Describe() const;
 
@@ -115,9 +126,12 @@ class Tensor {
   int64_t size_ = 0;
   std::shared_ptr<std::byte> owner_;
   std::byte* data_ = nullptr;
+  // What the handles of a string tensor point into; null for other types.
+  using Texts = std::vector<std::shared_ptr<const std::vector<std::string>>>;
+  std::shared_ptr<const Texts> texts_;
 };
 
-// Converts `count` elements from one type to another; neither may be string or 4-bit.
+// Converts `count` elements from one type to another; both are arithmetic (IsArithmetic).
 void ConvertElements(const void* from, DType from_type, void* to, DType to_type, int64_t count);
 
 }  // namespace ingot

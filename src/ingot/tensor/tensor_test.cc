@@ -127,5 +127,18 @@ TEST(TensorTest, ScalarHasNoAxes) {
   EXPECT_EQ(scalar.ToInts(), std::vector<int64_t>{42});
 }
 
+TEST(TensorTest, StringsAreHandlesThatTheTensorKeepsAlive) {
+  Tensor moved(DType::kString, {3});
+  {
+    const Tensor texts = Tensor::OfStrings({2}, {"short", std::string(100, 'x')});
+    EXPECT_EQ(texts.ToStrings(), (std::vector<std::string>{"short", std::string(100, 'x')}));
+    moved.data<StringRef>()[1] = texts.data<StringRef>()[1];
+    moved.KeepTexts({&texts, 1});
+  }
+  EXPECT_EQ(moved.Clone().Reshape({3, 1}).ToStrings(),
+            (std::vector<std::string>{"", std::string(100, 'x'), ""}));
+  EXPECT_THROW(Tensor::OfStrings({3}, {"a"}), Error);
+}
+
 }  // namespace
 }  // namespace ingot
