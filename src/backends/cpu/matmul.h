@@ -2,10 +2,10 @@
 //
 // Compiled for every instruction set that Highway knows and dispatched at run time. The order of
 // every sum is fixed by the shapes and the instruction set: sums over k go upwards in k, with fused
-// multiply-add where the instruction set has it. Left factors that are zero throughout a tile may be
-// skipped, which keeps the bits (but for the sign of a zero) as long as the right side is finite; a
-// training step stops before parameters become infinite or NaN. What is skipped depends on values
-// and shapes alone, so equal inputs give equal bits.
+// multiply-add where the instruction set has it. Left factors that are zero throughout a tile may
+// be skipped, which keeps the bits (but for the sign of a zero) as long as the right side is
+// finite; a training step stops before parameters become infinite or NaN. What is skipped depends
+// on values and shapes alone, so equal inputs give equal bits.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,8 @@ namespace ingot::cpu {
 
 // No vector of these kernels holds more f32 than this, whatever the instruction set.
 inline constexpr size_t kMostLanes = 16;
+// The columns of the widest panel of any instruction set: four such vectors.
+inline constexpr size_t kWidestPanel = 4 * kMostLanes;
 
 // c[m, n] = epilogue(sum_k a[m, k] * b[k, n] + bias[n]), row-major, strides in elements.
 struct MatMulArguments {
@@ -33,11 +35,14 @@ struct MatMulArguments {
   const float* bias = nullptr;  // [n], or null
   Epilogue epilogue;
   const float* gradient_of = nullptr;  // y[m, n] with c's stride, for Epilogue kReluGradient
-  float* scratch = nullptr;  // MatMulScratchFloats(...) floats, aligned to 64 bytes
+  float* scratch = nullptr;            // MatMulScratchFloats(...) floats, aligned to 64 bytes
 };
 
-// Words of scratch for a list of up to `count` indices and the entries that are written beyond.
-constexpr size_t ListWords(size_t count) { return (count + kMostLanes + 32 + 15) / 16 * 16; }
+// Words of scratch for a list of up to `count` indices, its length and the entries that are written
+// beyond.
+constexpr size_t ListWords(size_t count) {
+  return (count + kMostLanes + 32 + 15) / 16 * 16;
+}
 
 size_t MatMulScratchFloats(size_t n, size_t k, bool b_transposed);
 
@@ -55,9 +60,9 @@ struct ShardProduct {
   size_t rows = 0;
 };
 
-// out[i - begin, j] = sum over shards (by the fixed tree) of sum over rows of x[row, i] * d[row, j],
-// for i in [begin, end) and j in [0, n): the rows [begin, end) of a weight gradient [m, n], dense.
-// `scratch`: ShardMatMulScratchFloats(...) floats, aligned to 64 bytes.
+// out[i - begin, j] = sum over shards (by the fixed tree) of sum over rows of x[row, i] * d[row,
+// j], for i in [begin, end) and j in [0, n): the rows [begin, end) of a weight gradient [m, n],
+// dense. `scratch`: ShardMatMulScratchFloats(...) floats, aligned to 64 bytes.
 void ShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n,
                      float* out, float* scratch);
 size_t ShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t n);

@@ -22,6 +22,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 using FloatTag = hn::CappedTag<float, kMostLanes>;
 using FloatVector = hn::Vec<FloatTag>;
 
+// 16 sums, 4 right vectors and a broadcast fit 32 registers; 16 registers hold half of the sums.
+constexpr int kTileRows = 4;
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+constexpr int kTileVectors = 4;
+#else
+constexpr int kTileVectors = 2;
+#endif
 template <int MR, int NV>
 struct TileSum {
   FloatVector v[MR][NV];
@@ -108,6 +115,20 @@ HWY_INLINE void AccumulateListed(const float* HWY_RESTRICT a, size_t a_row, size
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) sum.v[i][j] = acc[i][j];
+  }
+}
+
+// Copies b[0..k)[0..columns) into panel[k][width], zero beyond `columns`.
+HWY_INLINE void PackPanel(const float* b, size_t b_stride, bool transposed, size_t k,
+                          size_t columns, size_t width, float* HWY_RESTRICT panel) {
+  for (size_t p = 0; p < k; ++p) {
+    float* row = panel + p * width;
+    if (transposed) {
+      for (size_t j = 0; j < columns; ++j) row[j] = b[j * b_stride + p];
+    } else {
+      for (size_t j = 0; j < columns; ++j) row[j] = b[p * b_stride + j];
+    }
+    for (size_t j = columns; j < width; ++j) row[j] = 0;
   }
 }
 
