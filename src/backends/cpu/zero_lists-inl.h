@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #include "backends/cpu/set_bits.h"
@@ -104,6 +105,7 @@ HWY_INLINE bool ListRowsOfLine(const float* x, size_t x_stride, size_t rows, uin
   size_t count[kBlocks] = {};
   for (size_t r = 0; r < rows; ++r) {
     const auto* line = reinterpret_cast<const uint32_t*>(x + r * x_stride);
+    hwy::Prefetch(line + 4 * kBlocks);  // the next blocks, which come soon
     for (size_t b = 0; b < kBlocks; ++b) {
       auto any = hn::LoadU(d, line + 4 * b);
       for (size_t i = lanes; i < 4; i += lanes) any = hn::Or(any, hn::LoadU(d, line + 4 * b + i));
