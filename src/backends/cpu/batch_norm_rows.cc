@@ -34,6 +34,20 @@ void AddMomentsImpl(const ChannelRows& size, const float* x, double* sum, double
   }
 }
 
+void AddGradientMomentsImpl(const ChannelRows& size, const float* x, const double* mean,
+                            const float* dy, double* sum, double* centred) {
+  for (size_t r = 0; r < size.rows; ++r, x += size.channels, dy += size.channels) {
+    ForEachVector(size.channels, [&](auto d, auto f, size_t c) HWY_ATTR {
+      const auto gradient = hn::PromoteTo(d, hn::LoadU(f, dy + c));
+      const auto distance = hn::Sub(hn::PromoteTo(d, hn::LoadU(f, x + c)), hn::LoadU(d, mean + c));
+      hn::StoreU(hn::Add(hn::LoadU(d, sum + c), gradient), d, sum + c);
+      // Not fused, for the same bits on every instruction set.
+      const auto product = hn::Mul(gradient, distance);
+      hn::StoreU(hn::Add(hn::LoadU(d, centred + c), product), d, centred + c);
+    });
+  }
+}
+
 void NormalizeChannelsImpl(const ChannelRows& size, const float* x, const float* mean,
                            const float* factor, const float* bias, float* y) {
   const hn::ScalableTag<float> d;
@@ -67,11 +81,16 @@ HWY_AFTER_NAMESPACE();
 namespace ingot::cpu {
 
 HWY_EXPORT(AddMomentsImpl);
+HWY_EXPORT(AddGradientMomentsImpl);
 HWY_EXPORT(NormalizeChannelsImpl);
 HWY_EXPORT(AffineChannelsImpl);
 
 void AddMoments(const ChannelRows& size, const float* x, double* sum, double* squares) {
   HWY_DYNAMIC_DISPATCH(AddMomentsImpl)(size, x, sum, squares);
+}
+void AddGradientMoments(const ChannelRows& size, const float* x, const double* mean,
+                        const float* dy, double* sum, double* centred) {
+  HWY_DYNAMIC_DISPATCH(AddGradientMomentsImpl)(size, x, mean, dy, sum, centred);
 }
 void NormalizeChannels(const ChannelRows& size, const float* x, const float* mean,
                        const float* factor, const float* bias, float* y) {

@@ -13,6 +13,9 @@ struct ChannelRows {
 
 // Adds to sum[c] the elements of x and to squares[c] their squares.
 void AddMoments(const ChannelRows& size, const float* x, double* sum, double* squares);
+// Adds to sum[c] the elements of dy and to centred[c] those of dy * (x - mean[c]).
+void AddGradientMoments(const ChannelRows& size, const float* x, const double* mean,
+                        const float* dy, double* sum, double* centred);
 // y = (x - mean[c]) * factor[c] + bias[c], in f32; y may be x.
 void NormalizeChannels(const ChannelRows& size, const float* x, const float* mean,
                        const float* factor, const float* bias, float* y);

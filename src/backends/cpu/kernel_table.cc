@@ -93,6 +93,7 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.BatchNormSumsGradient", {MakeBatchNormKernel}},
       {"ingot.BatchNormApply", {MakeBatchNormKernel}},
       {"ingot.BatchNormApplyInputGradient", {MakeBatchNormKernel}},
+      {"ingot.BatchNormApplySumsGradient", {MakeBatchNormKernel}},
   };
   return table;
 }

@@ -67,6 +67,11 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
     case VectorOp::kTanhGradient: return hn::Mul(a, hn::NegMulAdd(b, b, one));
     case VectorOp::kGeluGradient: return hn::Mul(a, GeluSlopeOf(d, b));
     case VectorOp::kGeluTanhGradient: return hn::Mul(a, GeluTanhSlopeOf(d, b));
+    case VectorOp::kAtLeast: return hn::IfThenElse(hn::Lt(a, b), b, a);
+    case VectorOp::kAtMost: return hn::IfThenElse(hn::Gt(a, b), b, a);
+    case VectorOp::kIsAtLeast: return hn::IfThenElse(hn::Lt(a, b), zero, one);
+    case VectorOp::kIsAtMost: return hn::IfThenElse(hn::Gt(a, b), zero, one);
+    case VectorOp::kKeepWhere: return hn::IfThenElse(hn::Eq(b, zero), zero, a);
   }
   return a;
 }
@@ -124,6 +129,11 @@ void ApplyVectorOpImpl(VectorOp op, float alpha, const float* a, const float* b,
     INGOT_CASE(kTanhGradient);
     INGOT_CASE(kGeluGradient);
     INGOT_CASE(kGeluTanhGradient);
+    INGOT_CASE(kAtLeast);
+    INGOT_CASE(kAtMost);
+    INGOT_CASE(kIsAtLeast);
+    INGOT_CASE(kIsAtMost);
+    INGOT_CASE(kKeepWhere);
 #undef INGOT_CASE
   }
 }

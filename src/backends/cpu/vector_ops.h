@@ -12,6 +12,8 @@ enum class VectorOp : uint8_t {
   kRelu, kLeakyRelu, kElu, kSigmoid, kTanh, kGelu, kGeluTanh,
   kReluGradient, kLeakyReluGradient, kEluGradient, kSigmoidGradient, kTanhGradient,
   kGeluGradient, kGeluTanhGradient,
+  // a held at b or above, or at b or below; 1 where it is there by itself, else 0; a where b is not 0.
+  kAtLeast, kAtMost, kIsAtLeast, kIsAtMost, kKeepWhere,
 };
 
 // out[i] = op(a[i], b[i]) for i < count; `b` is not read by unary ops; out may be a or b.

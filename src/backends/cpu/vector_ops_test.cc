@@ -88,6 +88,14 @@ const std::vector<Expectation>& Expectations() {
        [](double a, double b) { return a * (b * (1 - b)); }, 5e-7, 2e-45},
       {VectorOp::kTanhGradient, "TanhGradient", 2,
        [](double a, double b) { return a * (1 - b * b); }, 5e-7, 2e-45},
+      {VectorOp::kAtLeast, "AtLeast", 2, [](double a, double b) { return a < b ? b : a; }, 0, 0},
+      {VectorOp::kAtMost, "AtMost", 2, [](double a, double b) { return a > b ? b : a; }, 0, 0},
+      {VectorOp::kIsAtLeast, "IsAtLeast", 2, [](double a, double b) { return a < b ? 0.0 : 1.0; },
+       0, 0},
+      {VectorOp::kIsAtMost, "IsAtMost", 2, [](double a, double b) { return a > b ? 0.0 : 1.0; }, 0,
+       0},
+      {VectorOp::kKeepWhere, "KeepWhere", 2, [](double a, double b) { return b == 0 ? 0 : a; }, 0,
+       0},
   };
   return all;
 }

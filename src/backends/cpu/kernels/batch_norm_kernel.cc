@@ -1,4 +1,4 @@
-// BatchNormSums, its gradient, BatchNormApply and its gradient for X, f32 with the channels last
+// BatchNormSums, BatchNormApply and their gradients, f32 with the channels last
 // and sums in f64.
 #include <algorithm>
 #include <cmath>
@@ -6,6 +6,7 @@
 #include "backends/cpu/batch_norm_rows.h"
 #include "backends/cpu/kernel_factories.h"
 #include "ingot/ir/op.h"
+#include "ingot/ops/batch_norm.h"
 #include "ingot/ops/window.h"
 #include "ingot/tensor/tensor.h"
 
@@ -82,6 +83,46 @@ class ApplyKernel : public runtime::Kernel {
   bool gradient_;
 };
 
+// dS, dscale and dbias from X, S, scale and dY.
+class ApplySumsGradientKernel : public runtime::Kernel {
+ public:
+  ApplySumsGradientKernel(ChannelRows size, double epsilon) : size_(size), epsilon_(epsilon) {}
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    const size_t channels = size_.channels;
+    const auto* sums = static_cast<const double*>(operands[1]);
+    const auto* scale = static_cast<const float*>(operands[2]);
+    auto* mean = reinterpret_cast<double*>(scratch);
+    double* sum = mean + channels;
+    double* centred = sum + channels;
+    const auto statistics = [&](size_t c) {
+      return ops::StatisticsOf(sums, static_cast<int64_t>(channels), static_cast<int64_t>(c));
+    };
+    for (size_t c = 0; c < channels; ++c) mean[c] = statistics(c).mean;
+    std::fill_n(sum, 2 * channels, 0.0);
+    AddGradientMoments(size_, static_cast<const float*>(operands[0]), mean,
+                       static_cast<const float*>(operands[3]), sum, centred);
+    auto* ds = static_cast<double*>(operands[4]);
+    auto* d_scale = static_cast<float*>(operands[5]);
+    auto* d_bias = static_cast<float*>(operands[6]);
+    std::fill_n(ds, 2 * channels + 1, 0.0);
+    for (size_t c = 0; c < channels; ++c) {
+      const ops::Statistics here = statistics(c);
+      const double inverse = here.InverseDeviation(epsilon_);
+      const ops::ChannelGradient gradient{sum[c], centred[c] * inverse};
+      ops::AddSumsGradient(here, inverse, scale[c], gradient, static_cast<int64_t>(c),
+                           static_cast<int64_t>(channels), ds);
+      d_scale[c] = static_cast<float>(gradient.normalised);
+      d_bias[c] = static_cast<float>(gradient.sum);
+    }
+  }
+  size_t scratch_bytes() const override { return 3 * size_.channels * sizeof(double); }
+  std::string name() const override { return "batch_norm_apply_sums_gradient_f32"; }
+
+ private:
+  ChannelRows size_;
+  double epsilon_;
+};
+
 }  // namespace
 
 KernelPointer MakeBatchNormKernel(const ir::Node& node) {
@@ -96,6 +137,9 @@ KernelPointer MakeBatchNormKernel(const ir::Node& node) {
   for (int i = 0; i + 1 < shape.rank(); ++i) size.rows *= static_cast<size_t>(shape[i]);
   if (node.op_type() == "BatchNormSums") return std::make_shared<SumsKernel>(size);
   if (node.op_type() == "BatchNormSumsGradient") return std::make_shared<SumsGradientKernel>(size);
+  if (node.op_type() == "BatchNormApplySumsGradient") {
+    return std::make_shared<ApplySumsGradientKernel>(size, node.GetFloat("epsilon"));
+  }
   return std::make_shared<ApplyKernel>(size, node.GetFloat("epsilon"),
                                        node.op_type() == "BatchNormApplyInputGradient");
 }

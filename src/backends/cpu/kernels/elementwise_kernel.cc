@@ -18,11 +18,11 @@ constexpr size_t kMostSlots = 24;
 
 // How an input reaches the elements of the output.
 struct Access {
-  enum class Kind : uint8_t { kDense, kScalar, kRow, kGeneral };
+  enum class Kind : uint8_t { kDense, kScalar, kRow, kGeneral, kAbsent };
   Kind kind = Kind::kDense;
-  size_t period = 0;                  // kRow: the input repeats after so many elements
-  std::vector<int64_t> output_dims;   // kGeneral
-  std::vector<int64_t> strides;       // kGeneral: 0 along broadcast axes
+  size_t period = 0;                 // kRow: the input repeats after so many elements
+  std::vector<int64_t> output_dims;  // kGeneral
+  std::vector<int64_t> strides;      // kGeneral: 0 along broadcast axes
 };
 
 struct Link {
@@ -89,8 +89,12 @@ class ElementwiseKernel : public runtime::Kernel {
   static void LoadBlock(const Access& access, const float* input, size_t at, size_t count,
                         float* block, const float*& read) {
     switch (access.kind) {
-      case Access::Kind::kScalar: return;
-      case Access::Kind::kDense: read = input + at; return;
+      case Access::Kind::kScalar:
+      case Access::Kind::kAbsent:
+        return;
+      case Access::Kind::kDense:
+        read = input + at;
+        return;
       case Access::Kind::kRow: {
         size_t from = at % access.period;
         for (size_t done = 0; done < count; from = 0) {
@@ -128,16 +132,25 @@ struct Entry {
 
 const Entry* FindVectorOp(const ir::Node& node) {
   static const std::map<std::string, Entry, std::less<>> table = {
-      {"Add", {VectorOp::kAdd, 2}}, {"Sub", {VectorOp::kSub, 2}},
-      {"Mul", {VectorOp::kMul, 2}}, {"Div", {VectorOp::kDiv, 2}},
-      {"Max", {VectorOp::kMax, 2}}, {"Min", {VectorOp::kMin, 2}},
-      {"Neg", {VectorOp::kNeg, 1}}, {"Abs", {VectorOp::kAbs, 1}},
-      {"Exp", {VectorOp::kExp, 1}}, {"Log", {VectorOp::kLog, 1}},
-      {"Sqrt", {VectorOp::kSqrt, 1}}, {"Reciprocal", {VectorOp::kReciprocal, 1}},
+      {"Add", {VectorOp::kAdd, 2}},
+      {"Sub", {VectorOp::kSub, 2}},
+      {"Mul", {VectorOp::kMul, 2}},
+      {"Div", {VectorOp::kDiv, 2}},
+      {"Max", {VectorOp::kMax, 2}},
+      {"Min", {VectorOp::kMin, 2}},
+      {"Neg", {VectorOp::kNeg, 1}},
+      {"Abs", {VectorOp::kAbs, 1}},
+      {"Exp", {VectorOp::kExp, 1}},
+      {"Log", {VectorOp::kLog, 1}},
+      {"Sqrt", {VectorOp::kSqrt, 1}},
+      {"Reciprocal", {VectorOp::kReciprocal, 1}},
       {"Identity", {VectorOp::kIdentity, 1}},
-      {"Relu", {VectorOp::kRelu, 1}}, {"LeakyRelu", {VectorOp::kLeakyRelu, 1}},
-      {"Elu", {VectorOp::kElu, 1}}, {"Sigmoid", {VectorOp::kSigmoid, 1}},
-      {"Tanh", {VectorOp::kTanh, 1}}, {"Gelu", {VectorOp::kGelu, 1}},
+      {"Relu", {VectorOp::kRelu, 1}},
+      {"LeakyRelu", {VectorOp::kLeakyRelu, 1}},
+      {"Elu", {VectorOp::kElu, 1}},
+      {"Sigmoid", {VectorOp::kSigmoid, 1}},
+      {"Tanh", {VectorOp::kTanh, 1}},
+      {"Gelu", {VectorOp::kGelu, 1}},
       {"ingot.ReluGradient", {VectorOp::kReluGradient, 2}},
       {"ingot.LeakyReluGradient", {VectorOp::kLeakyReluGradient, 2}},
       {"ingot.EluGradient", {VectorOp::kEluGradient, 2}},
@@ -196,15 +209,21 @@ class ChainBuilder {
     chain_.inputs.push_back(AccessOf(type.shape(), output_));
     return true;
   }
+  void AddAbsentInput() {
+    Access access;
+    access.kind = Access::Kind::kAbsent;
+    chain_.inputs.push_back(access);
+  }
   bool AddConstant(const ir::Node& node) {
     const Tensor& value = node.GetTensor("value");
     if (value.size() != 1 || value.dtype() != DType::kF32) return false;
-    slot_of_[node.output()] =
-        static_cast<int>(chain_.inputs.size() + chain_.constants.size());
+    slot_of_[node.output()] = static_cast<int>(chain_.inputs.size() + chain_.constants.size());
     chain_.constants.push_back(value.data<float>()[0]);
     return true;
   }
   bool AddNode(const ir::Node& node) {
+    if (node.op_type() == "Clip") return AddClip(node);
+    if (node.op_type() == "ClipGradient") return AddClipGradient(node);
     const Entry* entry = FindVectorOp(node);
     if (entry == nullptr) return false;
     Link link{entry->op, 0, 0, 0, 0};
@@ -220,10 +239,7 @@ class ChainBuilder {
     link.a = Slot(node.input(0));
     link.b = entry->inputs == 2 ? Slot(node.input(1)) : link.a;
     if (link.a < 0 || link.b < 0) return false;
-    link.out = next_ < 0 ? First() : next_;
-    next_ = link.out + 1;
-    slot_of_[node.output()] = link.out;
-    chain_.links.push_back(link);
+    slot_of_[node.output()] = Push(link);
     return true;
   }
   bool Finish(const ir::Value* result) {
@@ -234,6 +250,41 @@ class ChainBuilder {
   Chain Take() { return std::move(chain_); }
 
  private:
+  // The slot of the result.
+  int Push(Link link) {
+    link.out = next_ < 0 ? First() : next_;
+    next_ = link.out + 1;
+    chain_.links.push_back(link);
+    return link.out;
+  }
+  // Clip(x, min, max); either bound may be absent.
+  bool AddClip(const ir::Node& node) {
+    int value = Slot(node.input(0));
+    const VectorOp ops[] = {VectorOp::kAtLeast, VectorOp::kAtMost};
+    for (size_t i = 0; i < 2; ++i) {
+      if (node.input(1 + i) == nullptr) continue;
+      const int bound = Slot(node.input(1 + i));
+      if (value < 0 || bound < 0) return false;
+      value = Push({ops[i], 0, value, bound, 0});
+    }
+    slot_of_[node.output()] = value;
+    return value >= 0;
+  }
+  // ClipGradient(dy, x, min, max): dy where x is within the bounds.
+  bool AddClipGradient(const ir::Node& node) {
+    int value = Slot(node.input(0));
+    const int x = Slot(node.input(1));
+    const VectorOp ops[] = {VectorOp::kIsAtLeast, VectorOp::kIsAtMost};
+    for (size_t i = 0; i < 2; ++i) {
+      if (node.input(2 + i) == nullptr) continue;
+      const int bound = Slot(node.input(2 + i));
+      if (value < 0 || x < 0 || bound < 0) return false;
+      const int within = Push({ops[i], 0, x, bound, 0});
+      value = Push({VectorOp::kKeepWhere, 0, value, within, 0});
+    }
+    slot_of_[node.output()] = value;
+    return value >= 0;
+  }
   int First() const { return static_cast<int>(chain_.inputs.size() + chain_.constants.size()); }
   int Slot(const ir::Value* value) const {
     const auto entry = slot_of_.find(value);
@@ -270,6 +321,10 @@ KernelPointer MakeElementwiseKernel(const ir::Node& node) {
   }
   std::map<const ir::Value*, bool> seen;
   for (const ir::Value* input : node.inputs()) {
+    if (input == nullptr) {
+      builder.AddAbsentInput();
+      continue;
+    }
     // The same value twice would take two operands' places for one slot.
     if (!IsFloatTensor(input) || seen[input] || !builder.AddInput(input, input->type())) {
       return nullptr;

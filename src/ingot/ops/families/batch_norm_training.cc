@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/batch_norm.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/window.h"
@@ -67,23 +68,6 @@ Dimension SumsExtent(const Dimension& channels) {
 }
 
 // ---- statistics ----
-
-struct Statistics {
-  double mean = 0, variance = 0, count = 0;
-
-  double InverseDeviation(double epsilon) const { return 1 / std::sqrt(variance + epsilon); }
-};
-
-template <typename S>
-Statistics StatisticsOf(const S* sums, int64_t channels, int64_t c) {
-  Statistics statistics;
-  statistics.count = double{sums[2 * channels]};
-  if (statistics.count <= 0) return statistics;
-  statistics.mean = double{sums[c]} / statistics.count;
-  const double square = double{sums[channels + c]} / statistics.count;
-  statistics.variance = std::max(0.0, square - statistics.mean * statistics.mean);
-  return statistics;
-}
 
 // The sums of any float type as f64.
 std::vector<double> ReadFloats(const TensorView& view) {
@@ -186,29 +170,6 @@ void InputGradientReference(const ir::ReferenceCall& call) {
   });
 }
 
-// What the gradient with respect to a channel's sums is made of.
-struct ChannelGradient {
-  double sum = 0;         // of dY
-  double normalised = 0;  // of dY (X - mean) / deviation
-};
-
-// With mean = S1 / n and variance = S2 / n - mean^2.
-void AddSumsGradient(const Statistics& statistics, double inverse, double scale,
-                     const ChannelGradient& gradient, int64_t c, int64_t channels,
-                     std::vector<double>& ds) {
-  if (statistics.count <= 0) return;
-  const double mean = statistics.mean;
-  const double d_mean = -scale * inverse * gradient.sum;
-  // A variance that was held at 0 does not change with the sums.
-  const double d_variance =
-      statistics.variance > 0 ? -0.5 * scale * inverse * inverse * gradient.normalised : 0.0;
-  ds[static_cast<size_t>(c)] = (d_mean - 2 * mean * d_variance) / statistics.count;
-  ds[static_cast<size_t>(channels + c)] = d_variance / statistics.count;
-  const double square = statistics.variance + mean * mean;
-  ds[static_cast<size_t>(2 * channels)] -=
-      (d_mean * mean + d_variance * (square - 2 * mean * mean)) / statistics.count;
-}
-
 void ApplySumsGradientReference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const TensorView& dy = call.input(3);
@@ -235,7 +196,7 @@ void ApplySumsGradientReference(const ir::ReferenceCall& call) {
       const auto channel = static_cast<int64_t>(c);
       const double inverse = all[c].InverseDeviation(epsilon);
       gradients[c].normalised *= inverse;
-      AddSumsGradient(all[c], inverse, scale[c], gradients[c], channel, layout.channels, ds);
+      AddSumsGradient(all[c], inverse, scale[c], gradients[c], channel, layout.channels, ds.data());
       d_scale[c] = gradients[c].normalised;
       d_bias[c] = gradients[c].sum;
     }
