@@ -31,6 +31,9 @@ struct ReduceRequest {
   int64_t largest_rows = 1;
 };
 std::shared_ptr<const runtime::ReduceKernel> MakeReduceKernel(const ReduceRequest& request);
+// How many rows of a product's result a task should take, 0 where it does not matter: a kernel that
+// packs the whole right side for each call wants many, as far as they fit the second-level cache.
+int64_t RowsAtOnce(const ReduceRequest& request);
 
 // Of an optimizer (updates/update.h); null for another op.
 std::shared_ptr<const runtime::UpdateKernel> MakeUpdateKernel(const ir::Node& node);

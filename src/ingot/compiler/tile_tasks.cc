@@ -109,7 +109,7 @@ class TileTasks {
     for (size_t i = 1; i < sums.size(); ++i) {
       runtime::ReduceUnit again = unit;
       AddSum(sums[i], again, request.dtype);
-      AddTiles(again, stage, request.product);
+      AddTiles(again, stage, request.product, cpu::RowsAtOnce(request));
       program_.units.push_back(std::move(again));
     }
     if (!sums.empty()) AddSum(sums[0], unit, request.dtype);
@@ -123,7 +123,7 @@ class TileTasks {
     }
     program_.scratch_bytes =
         std::max<uint64_t>(program_.scratch_bytes, unit.kernel->scratch_bytes());
-    AddTiles(unit, stage, request.product);
+    AddTiles(unit, stage, request.product, cpu::RowsAtOnce(request));
     program_.units.push_back(std::move(unit));
   }
 
@@ -143,7 +143,7 @@ class TileTasks {
     AddUpdate(node, node.input(1), unit);
     runtime::Stage& stage = program_.stages[schedule_.stage.at(&node)];
     stage.updates = true;
-    AddTiles(unit, stage, false);
+    AddTiles(unit, stage, false, 0);
     program_.units.push_back(std::move(unit));
   }
 
@@ -250,12 +250,14 @@ class TileTasks {
     return entry->second;
   }
 
-  void AddTiles(const runtime::ReduceUnit& unit, runtime::Stage& stage, bool product) {
+  // `rows_at_once`: what the kernel of a product does best, or 0.
+  void AddTiles(const runtime::ReduceUnit& unit, runtime::Stage& stage, bool product,
+                int64_t rows_at_once) {
     int64_t rows = std::max<int64_t>(kFlatTileElements / unit.row_elements, 1);
     if (product) {
       const double row_flops = 2.0 * static_cast<double>(shards_.batch() * unit.row_elements);
       rows = static_cast<int64_t>(kTileFlops / row_flops) / kTileRowUnit * kTileRowUnit;
-      rows = std::max(rows, kTileRowUnit);
+      rows = std::max({rows, kTileRowUnit, rows_at_once});
     }
     for (int64_t begin = 0; begin < unit.rows; begin += rows) {
       stage.tasks.push_back({runtime::Task::Kind::kTile,

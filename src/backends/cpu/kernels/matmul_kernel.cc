@@ -44,8 +44,8 @@ class MatMulKernel : public runtime::Kernel {
       arguments.a = a + plan_.a_offsets[i];
       arguments.b = b + plan_.b_offsets[i];
       arguments.c = c + i * arguments.m * arguments.n;
-      // Both give the same bits: what is skipped is zero.
-      if (blocked_ && !HasManyZeroColumns(arguments)) {
+      // Both give the same bits: what is skipped is zero. MatMul skips none where b is transposed.
+      if (blocked_ && (arguments.b_transposed || !HasManyZeroColumns(arguments))) {
         BlockedMatMul(arguments);
       } else {
         MatMul(arguments);

@@ -138,6 +138,18 @@ class PlainReduce : public runtime::ReduceKernel {
 
 }  // namespace
 
+int64_t RowsAtOnce(const ReduceRequest& request) {
+  constexpr int64_t kMostBytes = 256 << 10;
+  constexpr int64_t kUnit = 48;  // whole register tiles of six rows, whole cache lines of x
+  if (!request.product || request.dtype != DType::kF32 ||
+      !IsBlockedShardProduct(static_cast<size_t>(request.row_elements),
+                             static_cast<size_t>(request.largest_rows))) {
+    return 0;
+  }
+  const auto row_bytes = request.row_elements * static_cast<int64_t>(sizeof(float));
+  return kMostBytes / row_bytes >= kUnit ? kUnit : 0;
+}
+
 std::shared_ptr<const runtime::ReduceKernel> MakeReduceKernel(const ReduceRequest& request) {
   if (request.dtype == DType::kF64) return std::make_shared<PlainReduce>(request);
   if (request.dtype != DType::kF32) ThrowUnsupportedDType("reduction over shards", request.dtype);
