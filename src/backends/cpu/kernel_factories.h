@@ -24,5 +24,6 @@ KernelPointer MakeRecurrentKernel(const ir::Node& node);     // LSTM, GRU, their
 KernelPointer MakeConcatKernel(const ir::Node& node);        // Concat, Split
 KernelPointer MakePoolKernel(const ir::Node& node);          // pooling, its gradients
 KernelPointer MakeBatchNormKernel(const ir::Node& node);     // sums, apply, gradients for X
+KernelPointer MakeBatchNormUpdateKernel(const ir::Node& node);     // sums, apply, gradients for X
 
 }  // namespace ingot::cpu

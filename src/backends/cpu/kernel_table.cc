@@ -94,6 +94,7 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.BatchNormApply", {MakeBatchNormKernel}},
       {"ingot.BatchNormApplyInputGradient", {MakeBatchNormKernel}},
       {"ingot.BatchNormApplySumsGradient", {MakeBatchNormKernel}},
+      {"ingot.BatchNormUpdate", {MakeBatchNormUpdateKernel}},
   };
   return table;
 }

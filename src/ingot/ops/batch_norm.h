@@ -26,6 +26,17 @@ Statistics StatisticsOf(const S* sums, int64_t channels, int64_t c) {
   return statistics;
 }
 
+// The running statistics of a channel after a batch: momentum is the weight of the batch.
+struct Running {
+  double mean = 0, variance = 0;
+};
+inline Running Moved(const Running& running, const Statistics& batch, double momentum) {
+  // One element has no unbiased variance; its biased one, 0, stands in.
+  const double unbiased = batch.variance * batch.count / std::max(batch.count - 1, 1.0);
+  return {(1 - momentum) * running.mean + momentum * batch.mean,
+          (1 - momentum) * running.variance + momentum * unbiased};
+}
+
 // What the gradient with respect to a channel's sums is made of.
 struct ChannelGradient {
   double sum = 0;         // of dY

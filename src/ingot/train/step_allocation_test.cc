@@ -160,6 +160,17 @@ INSTANTIATE_TEST_SUITE_P(
         AllocationCase{"gelu", "[flatten, {dense: 32}, gelu, {dense: 10}]", "adamw", 2},
         AllocationCase{"dropout", "[flatten, {dense: 32}, relu, {dropout: 0.2}, {dense: 10}]",
                        "adamw", 2},
+        AllocationCase{"convolutions",
+                       "[{reshape: [1, 28, 28]}, {conv: {filters: 4, kernel: 3, stride: 4}}, "
+                       "batch_norm, relu6, {conv: {filters: 4, kernel: 3, groups: 2}}, batch_norm, "
+                       "relu, {max_pool: 2}, global_average_pool, flatten, {dense: 10}]",
+                       "adam", 2},
+        AllocationCase{"transformer",
+                       "[{reshape: [1, 28, 28]}, {patchify: 14}, {dense: 8}, position_embedding, "
+                       "{transformer_block: {heads: 2}}, layer_norm, flatten, {dense: 10}]",
+                       "adamw", 2},
+        AllocationCase{"lstm", "[{lstm: 8}, {dense: 10}]", "rmsprop", 2},
+        AllocationCase{"gru", "[{gru: 8}, {dense: 10}]", "lion", 2},
         AllocationCase{"mse", "[flatten, {dense: 32}, relu, {dense: 10}]", "adam", 2, "mse"},
         AllocationCase{"mae", "[flatten, {dense: 32}, relu, {dense: 10}]", "adam", 2, "mae"},
         AllocationCase{"huber", "[flatten, {dense: 32}, relu, {dense: 10}]", "adam", 2, "huber"},

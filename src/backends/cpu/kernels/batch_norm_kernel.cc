@@ -1,4 +1,4 @@
-// BatchNormSums, BatchNormApply and their gradients, f32 with the channels last
+// BatchNormSums, BatchNormApply and their gradients, BatchNormUpdate; f32 with the channels last
 // and sums in f64.
 #include <algorithm>
 #include <cmath>
@@ -123,7 +123,39 @@ class ApplySumsGradientKernel : public runtime::Kernel {
   double epsilon_;
 };
 
+// New running mean and variance from those before and S.
+class UpdateKernel : public runtime::Kernel {
+ public:
+  UpdateKernel(int64_t channels, double momentum) : channels_(channels), momentum_(momentum) {}
+  void Run(std::span<void* const> operands, std::byte* /*scratch*/) const override {
+    const auto* mean = static_cast<const float*>(operands[0]);
+    const auto* variance = static_cast<const float*>(operands[1]);
+    const auto* sums = static_cast<const double*>(operands[2]);
+    for (int64_t c = 0; c < channels_; ++c) {
+      const ops::Running moved =
+          ops::Moved({mean[c], variance[c]}, ops::StatisticsOf(sums, channels_, c), momentum_);
+      static_cast<float*>(operands[3])[c] = static_cast<float>(moved.mean);
+      static_cast<float*>(operands[4])[c] = static_cast<float>(moved.variance);
+    }
+  }
+  std::string name() const override { return "batch_norm_update_f32"; }
+
+ private:
+  int64_t channels_;
+  double momentum_;
+};
+
 }  // namespace
+
+KernelPointer MakeBatchNormUpdateKernel(const ir::Node& node) {
+  const ir::Type& mean = node.input(0)->type();
+  if (!mean.is_static() || mean.dtype() != DType::kF32 ||
+      node.input(1)->type().dtype() != DType::kF32 ||
+      node.input(2)->type().dtype() != DType::kF64) {
+    return nullptr;
+  }
+  return std::make_shared<UpdateKernel>(mean.shape().size(), node.GetFloat("momentum"));
+}
 
 KernelPointer MakeBatchNormKernel(const ir::Node& node) {
   const ir::Type& x = node.input(0)->type();

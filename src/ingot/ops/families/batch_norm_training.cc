@@ -215,10 +215,9 @@ void UpdateReference(const ir::ReferenceCall& call) {
   const auto channels = static_cast<int64_t>(mean.size());
   for (size_t c = 0; c < mean.size(); ++c) {
     const Statistics now = StatisticsOf(sums.data(), channels, static_cast<int64_t>(c));
-    // One element has no unbiased variance; its biased one, 0, stands in.
-    const double unbiased = now.variance * now.count / std::max(now.count - 1, 1.0);
-    new_mean[c] = (1 - momentum) * mean[c] + momentum * now.mean;
-    new_variance[c] = (1 - momentum) * variance[c] + momentum * unbiased;
+    const Running moved = Moved({mean[c], variance[c]}, now, momentum);
+    new_mean[c] = moved.mean;
+    new_variance[c] = moved.variance;
   }
   WriteFloats(new_mean, call.output(0));
   WriteFloats(new_variance, call.output(1));
