@@ -1,5 +1,6 @@
 // Conv and the two products of its gradient, channels last, f32, over lines and planes.
 #include "backends/cpu/convolution.h"
+#include "backends/cpu/depthwise_training.h"
 #include "backends/cpu/kernel_factories.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/convolution.h"
@@ -60,6 +61,54 @@ class ConvolutionKernel : public runtime::Kernel {
   size_t output_;
 };
 
+// Each channel with a filter of its own.
+class DepthwiseKernel : public runtime::Kernel {
+ public:
+  DepthwiseKernel(Product product, const ConvolutionShape& shape, bool bias, size_t output)
+      : product_(product), shape_(shape), bias_(bias), output_(output) {
+    const bool forward = product == Product::kForward;
+    rows_ = forward ? TapsOfOutputs(shape.rows) : TapsOfInputs(shape.rows);
+    columns_ = forward ? TapsOfOutputs(shape.columns) : TapsOfInputs(shape.columns);
+  }
+
+  void Run(std::span<void* const> operands, std::byte* /*scratch*/) const override {
+    const auto* from = static_cast<const float*>(operands[0]);
+    const auto* w = static_cast<const float*>(operands[1]);
+    auto* to = static_cast<float*>(operands[output_]);
+    if (product_ == Product::kWeightGradient) return DepthwiseWeightGradient(shape_, from, w, to);
+    const bool forward = product_ == Product::kForward;
+    const int64_t x_sample = shape_.rows.input * shape_.columns.input * shape_.channels;
+    const int64_t y_sample = shape_.rows.output * shape_.columns.output * shape_.channels;
+    const DepthwiseGather gather{&rows_, &columns_,
+                                 forward ? shape_.columns.input : shape_.columns.output,
+                                 shape_.columns.kernel, static_cast<size_t>(shape_.channels)};
+    const auto* bias = bias_ ? static_cast<const float*>(operands[2]) : nullptr;
+    for (int64_t n = 0; n < shape_.samples; ++n) {
+      GatherDepthwise(gather, from, w, bias, to);
+      from += forward ? x_sample : y_sample;
+      to += forward ? y_sample : x_sample;
+    }
+  }
+  std::string name() const override {
+    switch (product_) {
+      case Product::kForward:
+        return "depthwise_convolution_f32";
+      case Product::kInputGradient:
+        return "depthwise_convolution_input_gradient_f32";
+      case Product::kWeightGradient:
+        break;
+    }
+    return "depthwise_convolution_weight_gradient_f32";
+  }
+
+ private:
+  Product product_;
+  ConvolutionShape shape_;
+  bool bias_;
+  size_t output_;
+  TapLists rows_, columns_;
+};
+
 ConvolutionAxis AxisOf(const ops::WindowAxis& axis) {
   return {axis.input.value(), axis.output.value(), axis.kernel,
           axis.stride,        axis.dilation,       axis.pad_begin};
@@ -94,6 +143,9 @@ KernelPointer MakeConvolutionKernel(const ir::Node& node) {
   if (node.op_type() == "ConvInputGradient") product = Product::kInputGradient;
   if (node.op_type() == "ConvWeightGradient") product = Product::kWeightGradient;
   const bool bias = product == Product::kForward && node.input(2) != nullptr;
+  if (shape.groups > 1 && shape.groups == shape.channels && shape.groups == shape.outputs) {
+    return std::make_shared<DepthwiseKernel>(product, shape, bias, node.inputs().size());
+  }
   return std::make_shared<ConvolutionKernel>(product, shape, bias, node.inputs().size());
 }
 
