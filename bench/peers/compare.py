@@ -1,10 +1,11 @@
-"""Measures Ingot beside PyTorch, JAX and TensorFlow on the MNIST job and prints a Markdown table.
+"""Measures Ingot beside PyTorch, JAX and TensorFlow and prints a Markdown table.
 
-Modes: peers (step time at two batch sizes, epoch, start to first step, whole job, memory, size), busy
-(step time while as many other processes as threads spin), accuracy (mean of several seeds, Ingot and
-PyTorch with the same initialisation scheme). The runs are interleaved, one program after the other,
-for so many rounds; every figure is the median of the rounds. The table is also written to
-bench/results/. The peers live in a virtual environment of their own, .venv-bench.
+Modes on the MNIST job: peers (step time at two batch sizes, epoch, start to first step, whole job,
+memory, size), busy (step time while as many other processes as threads spin), accuracy (mean of several
+seeds, Ingot and PyTorch with the same initialisation scheme). The mode networks compares the larger networks of
+bench/jobs/ (networks.py). The runs are interleaved, one program after the other, for so many rounds;
+every figure is the median of the rounds. The table is also written to bench/results/. The peers live
+in a virtual environment of their own, .venv-bench, or where --python says.
 """
 
 import argparse
@@ -20,7 +21,10 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
+import networks  # noqa: E402
 import runners  # noqa: E402
+from network_table import NETWORKS  # noqa: E402
+from report import megabytes, progress, table, with_ratio  # noqa: E402
 from runners import ROOT, Setting  # noqa: E402
 
 VENV = ROOT / ".venv-bench"
@@ -28,10 +32,6 @@ PACKAGES = ["torch", "jax[cpu]", "tensorflow-cpu", "numpy"]
 IDX_FILES = [f"{split}-{kind}" for split in ("train", "t10k")
              for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
 SHORT_EPOCHS = 4  # for step times: the first epoch warms up and is not counted
-
-
-def progress(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def environment_python():
@@ -90,20 +90,6 @@ def rounds_of(programs, count, settings):
                 broken[program.key] = error
                 progress(f"{program.label} failed and is left out: {error}")
     return {key: medians(runs) for key, runs in results.items() if key[0] not in broken}
-
-
-def table(header, rows):
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def megabytes(value):
-    return f"{value / 1e6:,.0f} MB"
-
-
-def with_ratio(value, own, text):
-    """"838 us (5.6x)": the figure and its ratio to Ingot's."""
-    return f"{text} ({value / own:.2g}x)" if own else text
 
 
 def peers_mode(options, data, programs):
@@ -187,16 +173,56 @@ def accuracy_mode(options, data, programs):
     return table(["", f"mean test accuracy of {options.seeds} seeds", "range"], rows), figures
 
 
+def at_least_1(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
+    return value
+
+
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mode", choices=["peers", "busy", "accuracy"], default="peers")
+    parser = argparse.ArgumentParser(
+        prog="./dev bench", usage="./dev bench peers|busy|accuracy|networks [name...] [option...]",
+        description=__doc__.splitlines()[0],
+        epilog="./dev bench peers compares the MNIST job, ./dev bench networks the larger networks of "
+               "bench/jobs/: all of them, or those named. Example: ./dev bench networks cnn gpt "
+               "--precision bf16 --only ingot,pytorch --rounds 5")
+    parser.add_argument("--mode", choices=["peers", "busy", "accuracy", "networks"], default="peers",
+                        help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="name",
+                        help=f"networks: which of {', '.join(NETWORKS)} (all)")
     parser.add_argument("--only", help="labels to keep, such as ingot or jax, comma-separated")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--python", type=pathlib.Path, help="an interpreter whose packages are used "
+                        "in place of .venv-bench; frameworks that it lacks are left out")
+    parser.add_argument("--rounds", type=at_least_1, default=3)
+    parser.add_argument("--epochs", type=at_least_1, default=10)
+    parser.add_argument("--steps", type=at_least_1,
+                        help="networks: timed steps of a run (10 to 100, by network)")
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="networks: of both")
+    parser.add_argument("--threads", type=at_least_1, default=2)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--init", choices=["glorot", "pytorch"], default="glorot")
-    return parser.parse_args()
+    options = parser.parse_intermixed_args()
+    if options.names and options.mode != "networks":
+        parser.error(f"only `networks` takes names, got {' '.join(options.names)}")
+    for name in options.names:
+        if name not in NETWORKS:
+            parser.error(f"unknown network '{name}': expected one of {', '.join(NETWORKS)}")
+    return options
+
+
+def mnist_mode(options, kept, python):
+    programs = [runners.Ingot()] + (runners.peers(python) if python else [])
+    programs = [p for p in programs if any(word in p.label.lower() for word in kept)]
+    found = runners.available(programs, python)
+    for program in programs:
+        if program not in found:
+            progress(f"left out: {program.label}: {python} has no module {program.module}")
+    with tempfile.TemporaryDirectory(prefix="ingot-bench-data-") as folder:
+        data = pathlib.Path(folder)
+        unpack(find_data(), data)
+        mode = {"peers": peers_mode, "busy": busy_mode, "accuracy": accuracy_mode}[options.mode]
+        return mode(options, data, found)
 
 
 def main():
@@ -205,14 +231,9 @@ def main():
     cpus = sorted(os.sched_getaffinity(0))[:options.threads]
     os.sched_setaffinity(0, cpus)
     kept = (options.only or "").lower().split(",")
-    own_only = kept == ["ingot"]
-    programs = [runners.Ingot()] + ([] if own_only else runners.peers(environment_python()))
-    programs = [p for p in programs if any(word in p.label.lower() for word in kept)]
-    with tempfile.TemporaryDirectory(prefix="ingot-bench-data-") as folder:
-        data = pathlib.Path(folder)
-        unpack(find_data(), data)
-        mode = {"peers": peers_mode, "busy": busy_mode, "accuracy": accuracy_mode}[options.mode]
-        text, figures = mode(options, data, programs)
+    python = None if kept == ["ingot"] else options.python or environment_python()
+    mode = networks.networks_mode if options.mode == "networks" else mnist_mode
+    text, figures = mode(options, kept, python)
     now = datetime.datetime.now().isoformat(timespec="seconds")
     about = (f"{options.mode}: {now}, {len(cpus)} CPUs, {options.threads} threads, "
              f"{platform.machine()}; load before the runs and of other programs is not corrected for")

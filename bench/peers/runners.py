@@ -12,11 +12,13 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LONGEST_RUN_S = 600
+MODULES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
 
 
 class Failed(Exception):
@@ -36,6 +38,12 @@ class Setting:
     evaluate: bool = True
 
 
+def peer_environment(threads):
+    """For the peers' programs: CPUs only, so many threads."""
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu",
+            "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(threads)}
+
+
 def run_process(command, environment=None):
     """(stdout, seconds from start to the last line of stdout, start on CLOCK_MONOTONIC, peak bytes)."""
     with tempfile.TemporaryFile("w+") as errors:
@@ -43,28 +51,45 @@ def run_process(command, environment=None):
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=errors, text=True, env=environment)
         lines, last = [], start
+        # Also a program that prints nothing ends.
+        limit = threading.Timer(LONGEST_RUN_S, process.kill)
+        limit.start()
         for line in process.stdout:
             lines.append(line)
             last = time.monotonic()
-            if last - start > LONGEST_RUN_S:
-                process.kill()
+        limit.cancel()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stdout.close()
         if process.returncode != 0:
+            if time.monotonic() - start >= LONGEST_RUN_S:
+                raise Failed(f"{' '.join(map(str, command))}: ended after {LONGEST_RUN_S} s")
             errors.seek(0)
             tail = (errors.read() + "".join(lines))[-2000:]
             raise Failed(f"{' '.join(map(str, command))}: exit status {process.returncode}\n{tail}")
     return "".join(lines), last - start, start, usage.ru_maxrss * 1024
 
 
+def available(programs, python):
+    """Those whose module this Python has; Ingot needs none."""
+    modules = sorted({p.module for p in programs if p.module})
+    if not modules:
+        return programs
+    find = ("import importlib.util, json, sys; "
+            "print(json.dumps([m for m in sys.argv[1:] if importlib.util.find_spec(m)]))")
+    out, *_ = run_process([python, "-c", find, *modules])
+    present = json.loads(out)
+    return [p for p in programs if p.module is None or p.module in present]
+
+
 class Peer:
     """A peer's program in the environment of the peers."""
 
-    def __init__(self, label, script, variant, distribution, python):
+    def __init__(self, label, script, variant, distributions, python):
         self.label = label
         self.key = f"{script}-{variant}"
-        self.distribution = distribution
+        self.module = MODULES[script]
+        self._distributions = distributions
         self._script = HERE / f"peer_{script}.py"
         self._variant = variant
         self._python = python
@@ -75,9 +100,7 @@ class Peer:
                    str(setting.threads), "--seed", str(setting.seed), "--init", setting.init]
         if not setting.evaluate:
             command.append("--no-evaluate")
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu",
-                       "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(setting.threads)}
-        out, seconds, start, peak = run_process(command, environment)
+        out, seconds, start, peak = run_process(command, peer_environment(setting.threads))
         result = json.loads(out.splitlines()[-1])
         return {"step_microseconds": result["step_microseconds"],
                 "epoch_seconds": result["epoch_seconds"],
@@ -86,7 +109,7 @@ class Peer:
                 "job_seconds": seconds, "peak_bytes": peak}
 
     def installed_bytes(self):
-        out, *_ = run_process([self._python, HERE / "sizes.py", self.distribution])
+        out, *_ = run_process([self._python, HERE / "sizes.py", *self._distributions])
         sizes = json.loads(out)
         return sizes["bytes"], sizes["gpu"]
 
@@ -96,6 +119,7 @@ class Ingot:
 
     label = "Ingot"
     key = "ingot"
+    module = None
 
     def _command(self, setting, out):
         command = [ROOT / "build" / "ingot", "train", ROOT / "examples" / "mnist" / "mnist.yaml",
@@ -126,13 +150,14 @@ class Ingot:
 
 
 def peers(python):
+    tensorflow = ["tensorflow-cpu", "tensorflow"]
     return [
-        Peer("PyTorch eager", "pytorch", "eager", "torch", python),
-        Peer("PyTorch compile", "pytorch", "compile", "torch", python),
-        Peer("JAX jit per step", "jax", "step", "jax", python),
-        Peer("JAX epoch in one scan", "jax", "scan", "jax", python),
-        Peer("TensorFlow tf.function", "tensorflow", "function", "tensorflow-cpu", python),
-        Peer("Keras fit", "tensorflow", "keras", "tensorflow-cpu", python),
+        Peer("PyTorch eager", "pytorch", "eager", ["torch"], python),
+        Peer("PyTorch compile", "pytorch", "compile", ["torch"], python),
+        Peer("JAX jit per step", "jax", "step", ["jax"], python),
+        Peer("JAX epoch in one scan", "jax", "scan", ["jax"], python),
+        Peer("TensorFlow tf.function", "tensorflow", "function", tensorflow, python),
+        Peer("Keras fit", "tensorflow", "keras", tensorflow, python),
     ]
 
 

@@ -1,7 +1,8 @@
 """Prints the installed size in bytes of a distribution with all that it depends on, as JSON.
 
-usage: sizes.py DISTRIBUTION; run by the Python of the environment that holds it. "gpu" is the part that
-serves GPUs only (packages named nvidia-*, cuda-* and triton), which PyPI's torch brings along.
+usage: sizes.py DISTRIBUTION...; run by the Python of the environment that holds one of them, of which
+the first counts. "gpu" is the part that serves GPUs only (packages named nvidia-*, cuda-* and triton),
+which PyPI's torch brings along.
 """
 
 import importlib.metadata
@@ -38,6 +39,8 @@ def closure(name, found):
 
 if __name__ == "__main__":
     sizes = {}
-    closure(sys.argv[1], sizes)
+    for name in sys.argv[1:]:
+        if not sizes:
+            closure(name, sizes)
     gpu = sum(size for name, size in sizes.items() if GPU.match(name))
     print(json.dumps({"bytes": sum(sizes.values()), "gpu": gpu}))
