@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -205,6 +206,8 @@ def parse_arguments():
     options = parser.parse_intermixed_args()
     if options.names and options.mode != "networks":
         parser.error(f"only `networks` takes names, got {' '.join(options.names)}")
+    if options.python and not shutil.which(options.python):
+        parser.error(f"--python: no program '{options.python}'")
     for name in options.names:
         if name not in NETWORKS:
             parser.error(f"unknown network '{name}': expected one of {', '.join(NETWORKS)}")
