@@ -15,3 +15,4 @@ endif()
 
 include(${CMAKE_CURRENT_LIST_DIR}/highway.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/onednn.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/onnx.cmake)

@@ -80,7 +80,10 @@ CLI::Option* Options::State::Add(
       help);
   option->type_name(metavariable)->type_size(1)->expected(1);
   option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  if (name.starts_with("--")) names.push_back(name);
+  // "-o,--out" has two names.
+  for (const std::string& one : Split(name, ',')) {
+    if (one.starts_with("-")) names.push_back(one);
+  }
   return option;
 }
 

@@ -6,7 +6,7 @@
 //     options.Flag("--json", &json_, "for programs");
 //   }
 //
-// The names of options begin with "--"; a value follows as "--out DIR" or "--out=DIR". Faults are
+// The names of options begin with "--" ("-o,--out" has a short one too); a value follows as "--out DIR" or "--out=DIR". Faults are
 // Error(kInvalidInput) that name the option, what was given and what was expected.
 #pragma once
 

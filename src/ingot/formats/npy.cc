@@ -10,6 +10,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
 #include "ingot/formats/endian.h"
+#include "ingot/formats/unicode.h"
 
 namespace ingot::formats {
 namespace {
@@ -40,6 +41,9 @@ constexpr std::array<TypeCode, 14> kTypeCodes = {{
     {"c16", DType::kComplex128, 8},
 }};
 
+// Characters of one element of a text array.
+constexpr uint64_t kLongestText = uint64_t{1} << 24;
+
 [[noreturn]] void Corrupt(const std::string& name, const std::string& message) {
   throw Error(ErrorCode::kCorrupt, name + ": " + message);
 }
@@ -48,6 +52,7 @@ struct Header {
   TypeCode type = {};
   bool big_endian = false;
   bool fortran = false;
+  uint64_t characters = 0;  // of each element of a text array, in UTF-32
   std::vector<int64_t> dims;
 };
 
@@ -163,8 +168,18 @@ class HeaderParser {
         return;
       }
     }
+    if (descr.size() > 2 && (descr[0] == '<' || descr[0] == '>') && descr[1] == 'U') {
+      const auto end = descr.data() + descr.size();
+      const auto result = std::from_chars(descr.data() + 2, end, header.characters);
+      if (result.ec != std::errc() || result.ptr != end || header.characters > kLongestText) {
+        Bad("the type '" + std::string(descr) + "'");
+      }
+      header.type = {descr, DType::kString, 4};
+      header.big_endian = descr[0] == '>';
+      return;
+    }
     throw Error(ErrorCode::kUnsupported, name_ + ": npy type '" + std::string(descr) +
-                                             "' is not supported, expected numbers or bool");
+                                             "' is not supported, expected numbers, bool or text");
   }
 
   std::string_view text_;
@@ -220,6 +235,54 @@ Tensor FromFortran(const std::byte* source, DType dtype, const Shape& shape) {
   return tensor;
 }
 
+// Each element is so many characters of UTF-32, filled up with zeros.
+Tensor ReadTexts(const Blob& blob, size_t begin, const Header& header, const std::string& name) {
+  uint64_t wanted = 0;
+  const Shape shape(header.dims);
+  if (!StoredBytes(DType::kU32, header.dims, &wanted) || header.fortran ||
+      __builtin_mul_overflow(wanted, header.characters, &wanted) || wanted != blob.size - begin) {
+    Corrupt(name, "a text array of " + shape.ToString() + " with " +
+                      std::to_string(header.characters) + " characters each does not fit its " +
+                      std::to_string(blob.size - begin) + " bytes");
+  }
+  if (header.characters == 0 && shape.size() > 65536) {
+    Corrupt(name, "oversized header: " + shape.ToString() + " texts without a character");
+  }
+  std::vector<std::string> texts(static_cast<size_t>(shape.size()));
+  const std::byte* at = blob.data.get() + begin;
+  for (std::string& text : texts) {
+    for (uint64_t i = 0; i < header.characters; ++i, at += 4) {
+      auto code = LoadLittle<uint32_t>(at);
+      if (header.big_endian) code = __builtin_bswap32(code);
+      if (code > 0x10FFFF) Corrupt(name, "a text holds " + std::to_string(code) + ", no character");
+      if (code != 0) AppendUtf8(text, code);
+    }
+  }
+  return Tensor::OfStrings(shape, std::move(texts));
+}
+
+// The elements of a text array, and how many characters each has room for.
+std::vector<std::byte> EncodeTexts(const Tensor& tensor, uint64_t* characters) {
+  std::vector<std::vector<uint32_t>> codes;
+  *characters = 1;  // NumPy has no text of none
+  for (const std::string& text : tensor.ToStrings()) {
+    std::vector<uint32_t> one;
+    for (size_t at = 0; at < text.size();) {
+      const Character character = ReadUtf8(text, at);
+      one.push_back(character.code);
+      at += character.bytes;
+    }
+    *characters = std::max<uint64_t>(*characters, one.size());
+    codes.push_back(std::move(one));
+  }
+  std::vector<std::byte> bytes;
+  for (std::vector<uint32_t>& one : codes) {
+    one.resize(*characters, 0);
+    for (const uint32_t code : one) AppendLittle(bytes, code);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 bool IsNpy(std::span<const std::byte> bytes) {
@@ -230,6 +293,7 @@ Tensor ParseNpy(const Blob& blob, const std::string& name) {
   size_t begin = 0;
   const std::string_view text = HeaderText(blob.bytes(), name, &begin);
   const Header header = HeaderParser(text, name).Parse();
+  if (header.type.dtype == DType::kString) return ReadTexts(blob, begin, header, name);
   const Shape shape(header.dims);
   const DType dtype = header.type.dtype;
   const std::string described = std::string(Name(dtype)) + shape.ToString();
@@ -261,14 +325,23 @@ Tensor ReadNpy(const std::string& path) {
 std::vector<std::byte> EncodeNpy(const Tensor& tensor) {
   const auto type = std::find_if(kTypeCodes.begin(), kTypeCodes.end(),
                                  [&](const TypeCode& t) { return t.dtype == tensor.dtype(); });
-  if (type == kTypeCodes.end()) {
+  uint64_t characters = 0;
+  std::vector<std::byte> texts;
+  if (tensor.dtype() == DType::kString) {
+    texts = EncodeTexts(tensor, &characters);
+  } else if (type == kTypeCodes.end()) {
     throw Error(ErrorCode::kInvalidInput,
                 "npy cannot hold " + tensor.Describe() + ": NumPy has no such type",
                 "convert it to f32 first");
   }
   std::string text = "{'descr': '";
-  text += ItemSize(type->dtype) == 1 ? '|' : '<';
-  text += std::string(type->code) + "', 'fortran_order': False, 'shape': (";
+  if (characters > 0) {
+    text += "<U" + std::to_string(characters);
+  } else {
+    text += ItemSize(type->dtype) == 1 ? '|' : '<';
+    text += std::string(type->code);
+  }
+  text += "', 'fortran_order': False, 'shape': (";
   const int rank = tensor.shape().rank();
   for (int axis = 0; axis < rank; ++axis) {
     if (axis > 0) text += ", ";
@@ -294,7 +367,11 @@ std::vector<std::byte> EncodeNpy(const Tensor& tensor) {
   }
   const ByteSink append = AppendTo(out);
   append(AsBytes(text));
-  append({tensor.raw(), tensor.bytes()});
+  if (characters > 0) {
+    append(texts);
+  } else {
+    append({tensor.raw(), tensor.bytes()});
+  }
   return out;
 }
 

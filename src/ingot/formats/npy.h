@@ -13,11 +13,11 @@
 namespace ingot::formats {
 
 // Reads bool, integers and floats of 8 to 64 bits, float16 and complex numbers, of either byte
-// order, in C or Fortran order, of any rank.
+// order, in C or Fortran order, of any rank; and texts (NumPy's str_, as UTF-8) in C order.
 //
 // Little endian arrays in C order are not copied: the tensor views the mapped file, keeps the
 // mapping alive and must not be written to. Others become row-major copies. Throws Error: kNotFound
-// or kIo from the file, kCorrupt for damage (magic, header, size), kUnsupported for objects, text,
+// or kIo from the file, kCorrupt for damage (magic, header, size), kUnsupported for objects, bytes,
 // records and other types that no tensor has.
 Tensor ReadNpy(const std::string& path);
 

@@ -105,8 +105,8 @@ TEST(Npy, NamesWhatIsWrong) {
   EXPECT_EQ(
       message("{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807, 2), }"),
       "a.npy: oversized header: f64[9223372036854775807, 2] is more than any file can hold");
-  EXPECT_EQ(message("{'descr': '<U8', 'fortran_order': False, 'shape': (), }"),
-            "a.npy: npy type '<U8' is not supported, expected numbers or bool");
+  EXPECT_EQ(message("{'descr': '|S8', 'fortran_order': False, 'shape': (), }"),
+            "a.npy: npy type '|S8' is not supported, expected numbers, bool or text");
   EXPECT_EQ(message("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (), }"),
             "a.npy: an npy array of records, expected numbers");
   EXPECT_THAT(message("{'descr': '<f8', 'shape': (1,), }"),
@@ -179,6 +179,18 @@ TEST(Zip, WriterRefusesNamesGivenTwice) {
   std::vector<std::byte> bytes;
   EXPECT_EQ(ErrorOf([&] { WriteZip(files, AppendTo(bytes)); }).message(),
             "zip: two entries are called 'a'");
+}
+
+TEST(NpyTest, TextsAreUtf32InTheFile) {
+  const Tensor texts = Tensor::OfStrings({2, 2}, {"", "ab", "gr\u00fc\u00df", "\U0001F600"});
+  const std::vector<std::byte> bytes = EncodeNpy(texts);
+  EXPECT_NE(TextOf(bytes).find("'descr': '<U4'"), std::string::npos);
+  const Tensor read = ParseNpy(BlobOf(bytes), "a.npy");
+  EXPECT_EQ(read.shape(), texts.shape());
+  EXPECT_EQ(read.ToStrings(), texts.ToStrings());
+  std::vector<std::byte> cut = bytes;
+  cut.resize(bytes.size() - 4);
+  EXPECT_THROW(ParseNpy(BlobOf(cut), "a.npy"), Error);
 }
 
 }  // namespace

@@ -248,6 +248,15 @@ const std::vector<std::string>& Predictor::class_names() const {
 const std::vector<formats::NamedTensor>& Predictor::parameters() const {
   return state_->chosen.checkpoint.parameters;
 }
+const std::map<std::string, std::string>& Predictor::metadata() const {
+  return state_->chosen.checkpoint.metadata;
+}
+const nn::Network& Predictor::network() const {
+  return state_->network;
+}
+const ir::OpRegistry& Predictor::registry() const {
+  return *state_->setup.registry;
+}
 const data::DataSets& Predictor::data() {
   return state_->Data();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +55,11 @@ class Predictor {
   const std::vector<std::string>& class_names() const;  // may be empty
   nn::OutputKind output_kind() const;
   const std::vector<formats::NamedTensor>& parameters() const;
+  // What the checkpoint says of the data: ModelMetadata as text.
+  const std::map<std::string, std::string>& metadata() const;
+  // As it is for predictions: without a loss, its parameters inputs.
+  const nn::Network& network() const;
+  const ir::OpRegistry& registry() const;
 
   // `x`: [n, ...], each row an input() after the transforms; n >= 1. Returns [n, ...] of the job's
   // precision: what the last layer gives. Throws Error(kInvalidInput) for another shape or type.

@@ -70,6 +70,8 @@ class Session {
   // The same with sequences and optionals among them.
   std::vector<Datum> RunValues(std::span<const Datum> inputs) const;
 
+  // Whether SessionOptions::initializers may hold this name.
+  bool IsReplaceable(const std::string& initializer) const;
   // "x f32[batch, 3, 32, 32]; mask i64[batch]": what the model wants.
   std::string DescribeInputs() const;
 

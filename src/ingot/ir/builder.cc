@@ -30,7 +30,7 @@ bool SurelySameShape(const Type& a, const Type& b) {
 
 std::vector<Value*> Builder::Ops(const std::string& op, std::vector<Value*> inputs, size_t outputs,
                                  Attributes attributes) {
-  const size_t dot = op.find('.');
+  const size_t dot = op.rfind('.');
   const OpDefinition& definition = dot == std::string::npos
                                        ? registry_.Get(op)
                                        : registry_.Get(op.substr(dot + 1), op.substr(0, dot));

@@ -23,7 +23,7 @@ std::vector<std::string> OpNames() {
 }
 
 const ir::OpDefinition& Find(const ir::OpRegistry& registry, const std::string& full_name) {
-  const size_t dot = full_name.find('.');
+  const size_t dot = full_name.rfind('.');
   return dot == std::string::npos
              ? registry.Get(full_name)
              : registry.Get(full_name.substr(dot + 1), full_name.substr(0, dot));

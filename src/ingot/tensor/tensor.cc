@@ -6,13 +6,28 @@
 #include <cstring>
 #include <type_traits>
 
+#include <unistd.h>
+
 #include "ingot/base/text.h"
 
 namespace ingot {
 
+namespace {
+
+// More than this machine has: the system would promise it, and end the process when it is touched.
+bool IsMoreThanThereIs(size_t bytes) {
+  constexpr size_t kPlausible = size_t{1} << 30;
+  if (bytes < kPlausible) return false;
+  const auto pages = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES));
+  return bytes / static_cast<size_t>(::sysconf(_SC_PAGE_SIZE)) >= pages;
+}
+
+}  // namespace
+
 std::shared_ptr<std::byte> AllocateBytes(size_t bytes) {
   const size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+  const bool refused = rounded < bytes || IsMoreThanThereIs(rounded);
+  void* memory = refused ? nullptr : std::aligned_alloc(kAlignment, rounded);
   if (memory == nullptr) {
     throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + HumanBytes(bytes),
                 "use a smaller batch or model, or free memory on this machine");

@@ -1,0 +1,172 @@
+// A session on the interpreter: shapes follow from the inputs of each call.
+#include "ingot/infer/session.h"
+
+#include <utility>
+
+#include "ingot/base/error.h"
+#include "ingot/base/text.h"
+#include "ingot/formats/onnx_file.h"
+#include "ingot/infer/precision.h"
+#include "ingot/ir/op.h"
+#include "ingot/onnx/import.h"
+#include "ingot/ops/interpreter.h"
+#include "ingot/ops/standard_ops.h"
+
+namespace ingot::infer {
+namespace {
+
+PortInfo PortOf(const std::string& name, const ir::Type& type) {
+  PortInfo port;
+  port.name = name;
+  const ir::Type* tensor = &type;
+  if (type.kind() == ir::Type::Kind::kSequence) port.kind = PortInfo::Kind::kSequence;
+  if (type.kind() == ir::Type::Kind::kOptional) port.kind = PortInfo::Kind::kOptional;
+  while (!tensor->is_tensor() && tensor->kind() != ir::Type::Kind::kUnknown) {
+    tensor = &tensor->element();
+  }
+  port.dtype = tensor->dtype();
+  port.has_rank = tensor->is_tensor() && tensor->has_rank();
+  if (!port.has_rank) return port;
+  for (const ir::Dimension& dim : tensor->dims()) {
+    port.dims.push_back(dim.value());
+    port.symbols.push_back(dim.symbol());
+  }
+  return port;
+}
+
+}  // namespace
+
+Precision ParsePrecision(std::string_view name) {
+  if (name == "f32") return Precision::kF32;
+  if (name == "bf16") return Precision::kBf16;
+  throw Error(ErrorCode::kInvalidInput, "unknown precision '" + std::string(name) + "'",
+              "expected one of: f32, bf16");
+}
+
+std::string PortInfo::Describe() const {
+  std::string text = std::string(Name(dtype)) + "[";
+  if (!has_rank) text += "...";
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += dims[i] >= 0 ? std::to_string(dims[i]) : symbols[i].empty() ? "?" : symbols[i];
+  }
+  text += "]";
+  if (kind == Kind::kSequence) text = "seq(" + text + ")";
+  if (kind == Kind::kOptional) text = "optional(" + text + ")";
+  return name + " " + text;
+}
+
+struct Session::State {
+  ir::OpRegistry registry;
+  onnx::ImportedModel model;
+  std::vector<PortInfo> inputs;
+  std::vector<PortInfo> outputs;
+
+  static std::unique_ptr<State> Make(formats::OnnxFile file, const SessionOptions& options);
+  void CheckInputs(const Session& session, std::span<const Datum> given) const;
+};
+
+std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
+                                                     const SessionOptions& options) {
+  auto state = std::make_unique<State>();
+  state->registry = ops::StandardOps();
+  state->model = onnx::ImportModel(file, state->registry, {options.initializers});
+  if (options.precision == Precision::kBf16) {
+    RoundProductsToBf16(*state->model.graph, state->registry);
+  }
+  if (!state->model.producer.empty()) {
+    state->model.metadata.emplace("producer", state->model.producer);
+  }
+  const ir::Graph& graph = *state->model.graph;
+  for (const ir::Value* input : graph.inputs()) {
+    state->inputs.push_back(PortOf(input->name(), input->type()));
+  }
+  for (size_t i = 0; i < graph.outputs().size(); ++i) {
+    state->outputs.push_back(PortOf(graph.output_names()[i], state->model.output_types[i]));
+  }
+  return state;
+}
+
+Session::Session(std::unique_ptr<const State> state) : state_(std::move(state)) {}
+Session::~Session() = default;
+
+std::unique_ptr<Session> Session::Load(const std::string& path, const SessionOptions& options) {
+  return std::unique_ptr<Session>(new Session(State::Make(formats::OnnxFile::Open(path), options)));
+}
+
+std::unique_ptr<Session> Session::FromBytes(std::span<const std::byte> bytes,
+                                            const std::string& folder_of_external_data,
+                                            const SessionOptions& options) {
+  return std::unique_ptr<Session>(new Session(State::Make(
+      formats::OnnxFile::Parse(formats::CopyBlob(bytes), "model", folder_of_external_data),
+      options)));
+}
+
+const std::vector<PortInfo>& Session::inputs() const {
+  return state_->inputs;
+}
+const std::vector<PortInfo>& Session::outputs() const {
+  return state_->outputs;
+}
+const std::map<std::string, std::string>& Session::metadata() const {
+  return state_->model.metadata;
+}
+
+bool Session::IsReplaceable(const std::string& initializer) const {
+  return state_->model.replaceable.count(initializer) > 0;
+}
+
+std::string Session::DescribeInputs() const {
+  std::vector<std::string> texts;
+  for (const PortInfo& port : state_->inputs) texts.push_back(port.Describe());
+  return texts.empty() ? "the model takes no inputs" : Join(texts, "; ");
+}
+
+void Session::State::CheckInputs(const Session& session, std::span<const Datum> given) const {
+  const auto fail = [&](const std::string& problem) {
+    throw Error(ErrorCode::kInvalidInput, problem, "the model wants: " + session.DescribeInputs());
+  };
+  if (given.size() != inputs.size()) {
+    fail(std::to_string(given.size()) + " inputs were given, expected " +
+         std::to_string(inputs.size()));
+  }
+  std::map<std::string, std::pair<int64_t, std::string>> bound;  // symbol -> extent, input
+  for (size_t i = 0; i < given.size(); ++i) {
+    const PortInfo& port = inputs[i];
+    if (port.kind != PortInfo::Kind::kTensor) continue;  // the interpreter looks at them
+    const std::string what = "input '" + port.name + "' is " + given[i].Describe();
+    if (!given[i].is_tensor() || given[i].tensor().dtype() != port.dtype) {
+      fail(what + ", expected " + std::string(Name(port.dtype)));
+    }
+    const Shape& shape = given[i].tensor().shape();
+    if (!port.has_rank) continue;
+    bool fits = shape.rank() == static_cast<int>(port.dims.size());
+    for (size_t d = 0; fits && d < port.dims.size(); ++d) {
+      const int64_t extent = shape[static_cast<int>(d)];
+      if (port.dims[d] >= 0) fits = extent == port.dims[d];
+      if (port.dims[d] >= 0 || port.symbols[d].empty()) continue;
+      const auto [known, is_new] = bound.try_emplace(port.symbols[d], extent, port.name);
+      if (!is_new && known->second.first != extent) {
+        fail(what + ", whose '" + port.symbols[d] + "' is " + std::to_string(extent) +
+             ", but that of input '" + known->second.second + "' is " +
+             std::to_string(known->second.first));
+      }
+    }
+    if (!fits) fail(what + ", expected " + port.Describe());
+  }
+}
+
+std::vector<Datum> Session::RunValues(std::span<const Datum> inputs) const {
+  state_->CheckInputs(*this, inputs);
+  return ops::InterpretValues(*state_->model.graph, inputs);
+}
+
+std::vector<Tensor> Session::Run(std::span<const Tensor> inputs) const {
+  std::vector<Tensor> outputs;
+  for (const Datum& output : RunValues(std::vector<Datum>(inputs.begin(), inputs.end()))) {
+    outputs.push_back(output.tensor());
+  }
+  return outputs;
+}
+
+}  // namespace ingot::infer
