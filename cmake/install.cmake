@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 # ingot::ingot, the whole library: what a program that includes <ingot/ingot.h> links.
 function(ingot_umbrella)
   get_property(rooms GLOBAL PROPERTY INGOT_ROOMS)
-  list(REMOVE_ITEM rooms cli)  # the command line belongs to the program, not to the library
+  list(REMOVE_ITEM rooms cli serve server)  # these belong to the programs, not to the library
   add_library(ingot_library INTERFACE)
   add_library(ingot::ingot ALIAS ingot_library)
   set_target_properties(ingot_library PROPERTIES EXPORT_NAME ingot)
@@ -21,7 +21,7 @@ endfunction()
 
 function(ingot_install)
   get_property(rooms GLOBAL PROPERTY INGOT_ROOMS)
-  list(REMOVE_ITEM rooms cli)
+  list(REMOVE_ITEM rooms cli serve server)
   set(libraries ingot_library ingot_onnx_proto)
   foreach(room IN LISTS rooms)
     list(APPEND libraries ingot_${room})
@@ -34,7 +34,7 @@ function(ingot_install)
   endif()
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/src/ingot ${CMAKE_SOURCE_DIR}/include/ingot
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
-          FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE)
+          FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE PATTERN "serve*" EXCLUDE)
   set(package ${CMAKE_INSTALL_LIBDIR}/cmake/ingot)
   install(EXPORT ingotTargets NAMESPACE ingot:: DESTINATION ${package} COMPONENT development)
   configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/ingotConfig.cmake.in

@@ -5,9 +5,12 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <filesystem>
+#include <map>
 #include <new>
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -34,6 +37,26 @@ void FlushOutput(const Streams& streams) {
   if (std::fflush(streams.out) == 0 && !failed) return;
   throw Error(ErrorCode::kIo,
               std::string("cannot write the output: ") + std::strerror(errno != 0 ? errno : EIO));
+}
+
+// Never returns: this process goes on as the program, which lies beside this one.
+[[noreturn]] void BecomeProgram(const std::string& program, const std::string& verb,
+                                const std::vector<std::string>& arguments) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::string path = (self.parent_path() / program).string();
+  std::vector<char*> words = {const_cast<char*>(program.c_str()), const_cast<char*>(verb.c_str())};
+  for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  words.push_back(nullptr);
+  ::execv(path.c_str(), words.data());
+  const int fault = errno;
+  if (fault == ENOENT) {
+    throw Error(ErrorCode::kUnsupported, "`ingot " + verb + "` is not part of this build: '" + path +
+                                             "' does not exist",
+                "it needs Boost, OpenSSL, nghttp2 and protobuf when Ingot is built; ./dev setup "
+                "installs them");
+  }
+  throw Error(ErrorCode::kIo, "cannot start '" + path + "': " + std::strerror(fault));
 }
 
 void Report(const Streams& streams, const std::string& message, const std::string& hint = "") {
@@ -87,6 +110,10 @@ int Program::Dispatch(const std::vector<std::string>& arguments, const Streams& 
     return kOk;
   }
   std::vector<std::string> names = {"help"};
+  for (const auto& [help, program] : externals_) {
+    if (help.name == verb) BecomeProgram(program, verb, rest);
+    names.push_back(help.name);
+  }
   for (const auto& [help, make] : verbs_) {
     if (help.name == verb) return RunVerb(help, make, rest, streams);
     names.push_back(help.name);
@@ -117,9 +144,12 @@ std::string Program::Overview() const {
   std::string text =
       "Ingot: from data to a trained model.\n\nUsage: ingot VERB [ARGUMENTS]\n\nVerbs:\n";
   size_t width = 0;
-  for (const auto& verb : verbs_) width = std::max(width, verb.first.name.size());
-  for (const auto& verb : verbs_) {
-    text += fmt::format("  {:<{}}  {}\n", verb.first.name, width, verb.first.summary);
+  std::map<std::string, std::string> summaries;
+  for (const auto& verb : verbs_) summaries[verb.first.name] = verb.first.summary;
+  for (const auto& verb : externals_) summaries[verb.first.name] = verb.first.summary;
+  for (const auto& [name, summary] : summaries) width = std::max(width, name.size());
+  for (const auto& [name, summary] : summaries) {
+    text += fmt::format("  {:<{}}  {}\n", name, width, summary);
   }
   text +=
       "\n`ingot VERB --help` says more about a verb, `ingot --version` which Ingot this is.\n"

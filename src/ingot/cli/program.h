@@ -52,6 +52,11 @@ class Program {
     verbs_.emplace_back(std::move(help), [] { return std::make_unique<V>(); });
   }
 
+  // A verb that another program beside this one does; it gets the verb and all that follows.
+  void AddExternal(VerbHelp help, std::string program) {
+    externals_.emplace_back(std::move(help), std::move(program));
+  }
+
   // Runs the verb that `arguments` (without the program's name) begin with, and returns the exit
   // status. Everything that is thrown ends here: "error: ..." and "hint: ..." on streams.err.
   int Run(const std::vector<std::string>& arguments, const Streams& streams) const;
@@ -63,6 +68,7 @@ class Program {
   std::string Overview() const;
 
   std::vector<std::pair<VerbHelp, Maker>> verbs_;
+  std::vector<std::pair<VerbHelp, std::string>> externals_;
 };
 
 // All of Ingot's verbs, in the order of their names.

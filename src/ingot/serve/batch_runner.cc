@@ -1,0 +1,224 @@
+// RunBatch: jobs in, one call of the backend, answers out.
+#include <cstring>
+
+#include "ingot/base/align.h"
+#include "ingot/serve/served_model.h"
+
+namespace ingot::serve {
+namespace {
+
+// Memory that a thread uses for the inputs of one batch after another.
+class Scratch {
+ public:
+  std::byte* Get(size_t bytes) {
+    if (bytes > size_) {
+      bytes_ = AllocateBytes(bytes);
+      size_ = bytes;
+    }
+    return bytes_.get();
+  }
+  const std::byte* begin() const { return bytes_.get(); }
+  const std::byte* end() const { return bytes_.get() + size_; }
+  // A large batch now and then does not keep its memory for ever.
+  void Trim() {
+    if (size_ > kKeptBytes) {
+      bytes_.reset();
+      size_ = 0;
+    }
+  }
+
+ private:
+  static constexpr size_t kKeptBytes = 4 << 20;
+  std::shared_ptr<std::byte> bytes_;
+  size_t size_ = 0;
+};
+
+// The inputs of all jobs, joined, in `scratch`.
+std::vector<Value> Gather(const ServedModel& model, const std::vector<JobPtr>& jobs, int64_t rows,
+                          Scratch& scratch) {
+  const size_t count = model.core_inputs.size();
+  size_t total = kAlignment;
+  for (const JobPtr& job : jobs) {
+    for (const InferInput& input : job->inputs) total += input.bytes.size();
+  }
+  std::byte* at = scratch.Get(total + count * kAlignment);
+  std::vector<Value> values(count);
+  for (size_t i = 0; i < count; ++i) {
+    const ServedPort& port = model.core_inputs[i];
+    Value& value = values[i];
+    std::byte* const begin = at;
+    for (const JobPtr& job : jobs) {
+      const std::span<const std::byte> bytes = job->inputs[i].bytes;
+      if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
+      at += bytes.size();
+    }
+    value.dtype = port.dtype;
+    value.bytes = {begin, at};
+    const std::span<const int64_t> given = jobs[0]->inputs[i].dims.span();
+    if (port.reshaped) {
+      value.dims = port.backend_dims;
+      if (model.max_batch > 0) value.dims.insert(value.dims.begin(), rows);
+    } else {
+      value.dims.assign(given.begin(), given.end());
+      if (model.max_batch > 0) value.dims[0] = rows;
+    }
+    at = begin + AlignUp(static_cast<size_t>(at - begin));
+  }
+  return values;
+}
+
+// An output may be an input handed through, whose memory is used again.
+void CopyOutOf(const Scratch& scratch, Value& value) {
+  if (value.bytes.data() < scratch.begin() || value.bytes.data() >= scratch.end()) return;
+  std::shared_ptr<std::byte> copy = AllocateBytes(value.bytes.size());
+  std::memcpy(copy.get(), value.bytes.data(), value.bytes.size());
+  value.bytes = {copy.get(), value.bytes.size()};
+  value.owner = std::move(copy);
+}
+
+void CheckRows(const ServedModel& model, const std::vector<Value>& values, int64_t rows) {
+  if (model.max_batch == 0) return;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const std::vector<int64_t>& dims = values[i].dims;
+    if (!dims.empty() && dims[0] == rows) continue;
+    throw Error(ErrorCode::kInternal,
+                "output '" + model.core_outputs[i].name + "' of model '" + model.name +
+                    "' has shape " + ShapeText(dims) + " for a batch of " + std::to_string(rows) +
+                    ": set max_batch_size: 0 in its config.pbtxt");
+  }
+}
+
+// Where the rows of each job begin in the joined bytes.
+struct Cut {
+  size_t begin = 0, end = 0;
+};
+
+std::vector<Cut> CutRows(const Value& value, const std::vector<JobPtr>& jobs, int64_t rows) {
+  std::vector<Cut> cuts;
+  size_t at = 0;
+  if (value.dtype != DType::kString) {
+    const size_t row = value.bytes.size() / static_cast<size_t>(rows);
+    for (const JobPtr& job : jobs) {
+      const size_t end = at + row * static_cast<size_t>(job->rows);
+      cuts.push_back({at, end});
+      at = end;
+    }
+    return cuts;
+  }
+  const std::vector<std::string_view> elements = SplitBytesElements(value.bytes, -1);
+  const size_t row = elements.size() / static_cast<size_t>(rows);
+  size_t element = 0;
+  for (const JobPtr& job : jobs) {
+    size_t end = at;
+    for (size_t k = 0; k < row * static_cast<size_t>(job->rows); ++k) {
+      end += 4 + elements[element++].size();
+    }
+    cuts.push_back({at, end});
+    at = end;
+  }
+  return cuts;
+}
+
+const WantedOutput* FindWanted(const InferJob& job, const std::string& name) {
+  for (const WantedOutput& wanted : job.wanted) {
+    if (wanted.name == name) return &wanted;
+  }
+  return nullptr;
+}
+
+bool IsVisible(const ServedModel& model, const std::string& name) {
+  return model.FindOutput(name) != nullptr;
+}
+
+void Scatter(const ServedModel& model, std::vector<Value>& values, std::vector<JobPtr>& jobs,
+             int64_t rows) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Value& value = values[i];
+    const ServedPort& port = model.core_outputs[i];
+    const bool visible = IsVisible(model, port.name);
+    std::vector<Cut> cuts;
+    if (jobs.size() > 1) cuts = CutRows(value, jobs, rows);
+    for (size_t j = 0; j < jobs.size(); ++j) {
+      InferJob& job = *jobs[j];
+      const WantedOutput* wanted = nullptr;
+      if (!job.internal) {
+        if (!visible) continue;
+        wanted = FindWanted(job, port.name);
+        if (wanted == nullptr && !job.wanted.empty()) continue;
+      }
+      InferOutput& output = job.outputs.emplace_back();
+      output.name = port.name;
+      output.dtype = value.dtype;
+      output.wanted = wanted;
+      output.owner = value.owner;
+      output.bytes = jobs.size() == 1
+                         ? value.bytes
+                         : value.bytes.subspan(cuts[j].begin, cuts[j].end - cuts[j].begin);
+      if (port.reshaped) {
+        output.dims = port.dims;
+        if (model.max_batch > 0) output.dims.insert(output.dims.begin(), job.rows);
+      } else {
+        output.dims = value.dims;
+        if (model.max_batch > 0) output.dims[0] = job.rows;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool CanJoin(const InferJob& a, const InferJob& b) {
+  if (a.inputs.size() != b.inputs.size()) return false;
+  for (size_t i = 0; i < a.inputs.size(); ++i) {
+    const Dims& x = a.inputs[i].dims;
+    const Dims& y = b.inputs[i].dims;
+    if (x.rank != y.rank) return false;
+    for (int d = 1; d < x.rank; ++d) {
+      if (x.extent[d] != y.extent[d]) return false;
+    }
+  }
+  return true;
+}
+
+void RunBatch(const std::shared_ptr<const ServedModel>& model, std::vector<JobPtr>& jobs) {
+  thread_local Scratch scratch;
+  int64_t rows = 0;
+  for (const JobPtr& job : jobs) rows += job->rows;
+  const Clock::time_point start = Clock::now();
+  try {
+    std::vector<Value> inputs = Gather(*model, jobs, rows, scratch);
+    const Clock::time_point gathered = Clock::now();
+    std::vector<Value> outputs = model->backend->Run(inputs);
+    const Clock::time_point computed = Clock::now();
+    CheckRows(*model, outputs, rows);
+    for (Value& output : outputs) CopyOutOf(scratch, output);
+    Scatter(*model, outputs, jobs, rows);
+    const Clock::time_point end = Clock::now();
+    for (const JobPtr& job : jobs) {
+      job->times.compute_start = start;
+      job->times.compute_end = end;
+      job->times.input_ns = Nanoseconds(gathered - start);
+      job->times.infer_ns = Nanoseconds(computed - gathered);
+      job->times.output_ns = Nanoseconds(end - computed);
+    }
+    model->statistics.AddBatch(jobs, rows);
+    model->last_used_ns.store(end.time_since_epoch().count(), std::memory_order_relaxed);
+  } catch (...) {
+    Status status = CurrentStatus();
+    const Clock::time_point now = Clock::now();
+    for (const JobPtr& job : jobs) {
+      job->outputs.clear();
+      job->status = status;
+      job->times.compute_start = start;
+      job->times.compute_end = now;
+      model->statistics.AddFailure(*job, now);
+    }
+  }
+  scratch.Trim();
+  for (JobPtr& job : jobs) {
+    job->Finish();
+    job.reset();
+  }
+}
+
+}  // namespace ingot::serve

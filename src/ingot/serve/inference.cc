@@ -1,0 +1,152 @@
+// The way of a job from a front end to a scheduler and back.
+#include "ingot/serve/inference.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "ingot/serve/json_writer.h"
+#include "ingot/serve/model_config.h"
+#include "ingot/serve/served_model.h"
+
+namespace ingot::serve {
+namespace {
+
+// "0.93:7:seven" for the greatest values of each row, as BYTES.
+void Classify(const ServedModel& model, int64_t classes, InferOutput& output) {
+  const ServedPort* port = model.FindOutput(output.name);
+  const size_t rows = model.max_batch > 0 && !output.dims.empty()
+                          ? static_cast<size_t>(output.dims[0])
+                          : 1;
+  const size_t item = ItemSize(output.dtype);
+  const size_t total = item == 0 ? 0 : output.bytes.size() / item;
+  std::vector<double> values(total);
+  ConvertElements(output.bytes.data(), output.dtype, values.data(), DType::kF64,
+                  static_cast<int64_t>(total));
+  const size_t row = rows == 0 ? 0 : total / rows;
+  const size_t count = std::min<size_t>(row, static_cast<size_t>(classes));
+  auto text = std::make_shared<std::string>();
+  std::vector<size_t> order(row);
+  for (size_t r = 0; r < rows; ++r) {
+    const double* v = values.data() + r * row;
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
+                      [&](size_t a, size_t b) { return v[a] != v[b] ? v[a] > v[b] : a < b; });
+    for (size_t k = 0; k < count; ++k) {
+      char number[48];
+      std::snprintf(number, sizeof number, "%f:%zu", v[order[k]], order[k]);
+      std::string element = number;
+      if (port != nullptr && order[k] < port->labels.size()) {
+        element += ":" + port->labels[order[k]];
+      }
+      AppendBytesElement(element, *text);
+    }
+  }
+  output.dtype = DType::kString;
+  output.dims = model.max_batch > 0
+                    ? std::vector<int64_t>{static_cast<int64_t>(rows), static_cast<int64_t>(count)}
+                    : std::vector<int64_t>{static_cast<int64_t>(count)};
+  output.bytes = std::as_bytes(std::span<const char>(text->data(), text->size()));
+  output.owner = text;
+}
+
+}  // namespace
+
+Status Inference::UseSharedMemory(const SharedMemoryPlace& place, InferInput& input) const {
+  Status status;
+  const SharedMemory::Window window =
+      state_.shared_memory.Find(place.region, place.offset, place.size, status);
+  if (!status.ok()) {
+    status.message = "input '" + input.name + "': " + status.message;
+    return status;
+  }
+  input.bytes = window.bytes;
+  input.owner = window.owner;
+  return {};
+}
+
+void Inference::Start(const JobPtr& job, const std::string& model, const std::string& version) {
+  job->times.received = Clock::now();
+  state_.in_flight.fetch_add(1, std::memory_order_relaxed);
+  try {
+    job->model = state_.repository->Find(model, version, job->status);
+    if (job->model != nullptr) {
+      StartFound(job);
+      return;
+    }
+  } catch (...) {
+    job->status = CurrentStatus();
+  }
+  job->Finish();
+}
+
+void Inference::StartFound(const JobPtr& job) {
+  job->status = job->model->Check(*job);
+  if (!job->status.ok()) {
+    job->model->statistics.AddFailure(*job, Clock::now());
+    job->Finish();
+    return;
+  }
+  if (state_.cache != nullptr && job->model->cache_responses && job->sequence.id.empty()) {
+    const Clock::time_point begin = Clock::now();
+    std::string key = ResponseCache::KeyOf(*job);
+    if (state_.cache->Find(key, *job)) {
+      const Clock::time_point now = Clock::now();
+      job->from_cache = true;
+      job->times.queued = job->times.compute_start = job->times.compute_end = now;
+      job->model->statistics.AddCacheHit(*job, Nanoseconds(now - begin), now);
+      job->Finish();
+      return;
+    }
+    job->cache_key = std::move(key);
+  }
+  job->model->scheduler->Submit(job);
+}
+
+Status Inference::WriteOutputs(InferJob& job) const {
+  for (InferOutput& output : job.outputs) {
+    if (output.wanted == nullptr) continue;
+    if (output.wanted->classes > 0) {
+      if (output.dtype == DType::kString) {
+        return Invalid("output '" + output.name + "': BYTES have no classification");
+      }
+      Classify(*job.model, output.wanted->classes, output);
+    }
+    const SharedMemoryPlace& place = output.wanted->place;
+    if (place.region.empty()) continue;
+    Status status;
+    const SharedMemory::Window window =
+        state_.shared_memory.Find(place.region, place.offset, place.size, status);
+    if (status.ok() && output.bytes.size() > place.size) {
+      status = Invalid("shared memory size specified with the request (" +
+                       std::to_string(place.size) + " bytes) should be at least " +
+                       std::to_string(output.bytes.size()) + " bytes to hold the results");
+    }
+    if (!status.ok()) {
+      status.message = "output '" + output.name + "': " + status.message;
+      return status;
+    }
+    if (!output.bytes.empty()) {
+      std::memcpy(window.bytes.data(), output.bytes.data(), output.bytes.size());
+    }
+  }
+  return {};
+}
+
+void Inference::Complete(InferJob& job) {
+  state_.in_flight.fetch_sub(1, std::memory_order_relaxed);
+  if (!job.status.ok()) return;
+  try {
+    if (!job.cache_key.empty()) {
+      const Clock::time_point begin = Clock::now();
+      state_.cache->Insert(job.cache_key, job);
+      job.model->statistics.AddCacheMiss(Nanoseconds(Clock::now() - begin));
+    }
+    if (!job.wanted.empty()) job.status = WriteOutputs(job);
+  } catch (...) {
+    job.status = CurrentStatus();
+  }
+  if (!job.status.ok()) job.outputs.clear();
+}
+
+}  // namespace ingot::serve

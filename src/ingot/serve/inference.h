@@ -1,0 +1,34 @@
+// Inference: what every front end does with a job: finds its model, checks it, looks into the cache,
+// submits it, and looks after the answer.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "ingot/serve/job.h"
+#include "ingot/serve/server_state.h"
+
+namespace ingot::serve {
+
+// Safe for use by several threads.
+class Inference {
+ public:
+  explicit Inference(ServerState& state) : state_(state) {}
+
+  // The job is finished sooner or later, with a status where something is wrong.
+  void Start(const JobPtr& job, const std::string& model, const std::string& version);
+
+  // For Finish to call first: the cache, outputs in shared memory, classes in place of values.
+  void Complete(InferJob& job);
+
+  // Points an input at registered shared memory.
+  Status UseSharedMemory(const SharedMemoryPlace& place, InferInput& input) const;
+
+ private:
+  void StartFound(const JobPtr& job);
+  Status WriteOutputs(InferJob& job) const;
+
+  ServerState& state_;
+};
+
+}  // namespace ingot::serve

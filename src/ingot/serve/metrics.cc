@@ -1,0 +1,200 @@
+// Metrics as text.
+#include "ingot/serve/metrics.h"
+
+#include <fstream>
+#include <functional>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "ingot/serve/served_model.h"
+
+namespace ingot::serve {
+namespace {
+
+struct Sample {
+  std::shared_ptr<const ServedModel> model;
+  StatisticsValues values;
+};
+
+std::string Escape(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+class Writer {
+ public:
+  void Head(const char* name, const char* type, const char* help) {
+    text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  }
+  void Line(const char* name, const std::string& labels, double value) {
+    text += labels.empty() ? fmt::format("{} {}\n", name, value)
+                           : fmt::format("{}{{{}}} {}\n", name, labels, value);
+  }
+  // One value for each model.
+  void PerModel(const std::vector<Sample>& samples, const char* name, const char* type,
+                const char* help, const std::function<double(const Sample&)>& value) {
+    if (samples.empty()) return;
+    Head(name, type, help);
+    for (const Sample& sample : samples) Line(name, Labels(sample), value(sample));
+  }
+  void PerModel(const std::vector<Sample>& samples, const char* name, const char* help,
+                const Histogram StatisticsValues::*member) {
+    if (samples.empty()) return;
+    Head(name, "histogram", help);
+    for (const Sample& sample : samples) {
+      const Histogram& histogram = sample.values.*member;
+      uint64_t sum = 0;
+      for (size_t i = 0; i < kTimeBounds.size(); ++i) {
+        sum += histogram.counts[i];
+        text += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, Labels(sample), kTimeBounds[i], sum);
+      }
+      sum += histogram.counts.back();
+      text += fmt::format("{}_bucket{{{},le=\"+Inf\"}} {}\n", name, Labels(sample), sum);
+      text += fmt::format("{}_sum{{{}}} {}\n{}_count{{{}}} {}\n", name, Labels(sample),
+                          histogram.sum, name, Labels(sample), sum);
+    }
+  }
+  static std::string Labels(const Sample& sample) {
+    return fmt::format("model=\"{}\",version=\"{}\"", Escape(sample.model->name),
+                       sample.model->version);
+  }
+
+  std::string text;
+};
+
+// Untyped: their names end as only counters and histograms of Prometheus may, or without _total.
+void WriteTriton(const std::vector<Sample>& samples, Writer& w) {
+  const auto us = [](const CountedTime& time) { return static_cast<double>(time.ns) / 1000; };
+  const auto n = [](uint64_t count) { return static_cast<double>(count); };
+  w.PerModel(samples, "nv_inference_request_success", "untyped", "Successful inference requests",
+             [&](const Sample& s) { return n(s.values.success.count); });
+  w.PerModel(samples, "nv_inference_request_failure", "untyped", "Failed inference requests",
+             [&](const Sample& s) { return n(s.values.fail.count); });
+  w.PerModel(samples, "nv_inference_count", "untyped",
+             "Inferences performed, each row of a batch counted",
+             [&](const Sample& s) { return n(s.values.inference_count); });
+  w.PerModel(samples, "nv_inference_exec_count", "untyped", "Batches computed",
+             [&](const Sample& s) { return n(s.values.execution_count); });
+  w.PerModel(samples, "nv_inference_pending_request_count", "untyped", "Requests that wait",
+             [&](const Sample& s) { return static_cast<double>(s.model->scheduler->queued()); });
+  w.PerModel(samples, "nv_inference_request_duration_us", "untyped",
+             "Time of requests in microseconds",
+             [&](const Sample& s) { return us(s.values.success); });
+  w.PerModel(samples, "nv_inference_queue_duration_us", "untyped",
+             "Time in queues in microseconds", [&](const Sample& s) { return us(s.values.queue); });
+  w.PerModel(samples, "nv_inference_compute_input_duration_us", "untyped",
+             "Time of preparing inputs in microseconds",
+             [&](const Sample& s) { return us(s.values.compute_input); });
+  w.PerModel(samples, "nv_inference_compute_infer_duration_us", "untyped",
+             "Time of computing in microseconds",
+             [&](const Sample& s) { return us(s.values.compute_infer); });
+  w.PerModel(samples, "nv_inference_compute_output_duration_us", "untyped",
+             "Time of preparing outputs in microseconds",
+             [&](const Sample& s) { return us(s.values.compute_output); });
+  w.PerModel(samples, "nv_cache_num_hits_per_model", "untyped", "Answers from the cache",
+             [&](const Sample& s) { return n(s.values.cache_hit.count); });
+  w.PerModel(samples, "nv_cache_num_misses_per_model", "untyped", "Requests not in the cache",
+             [&](const Sample& s) { return n(s.values.cache_miss.count); });
+}
+
+void WriteModels(const std::vector<Sample>& samples, Writer& w) {
+  const auto n = [](uint64_t count) { return static_cast<double>(count); };
+  w.PerModel(samples, "ingot_requests_total", "counter", "Inference requests answered well",
+             [&](const Sample& s) { return n(s.values.success.count); });
+  w.PerModel(samples, "ingot_requests_failed_total", "counter", "Inference requests refused or failed",
+             [&](const Sample& s) { return n(s.values.fail.count); });
+  w.PerModel(samples, "ingot_requests_rejected_total", "counter",
+             "Inference requests refused for want of room or time",
+             [&](const Sample& s) { return n(s.values.rejected); });
+  w.PerModel(samples, "ingot_requests_cancelled_total", "counter",
+             "Inference requests given up by their clients",
+             [&](const Sample& s) { return n(s.values.cancelled); });
+  w.PerModel(samples, "ingot_rows_total", "counter", "Rows computed",
+             [&](const Sample& s) { return n(s.values.inference_count); });
+  w.PerModel(samples, "ingot_batches_total", "counter", "Batches computed",
+             [&](const Sample& s) { return n(s.values.execution_count); });
+  w.PerModel(samples, "ingot_queued_requests", "gauge", "Inference requests that wait",
+             [&](const Sample& s) { return static_cast<double>(s.model->scheduler->queued()); });
+  w.PerModel(samples, "ingot_request_duration_seconds", "From the arrival of a request to its answer",
+             &StatisticsValues::request_seconds);
+  w.PerModel(samples, "ingot_queue_duration_seconds", "Time of requests in queues",
+             &StatisticsValues::queue_seconds);
+  w.PerModel(samples, "ingot_compute_duration_seconds", "Time of computing a batch",
+             &StatisticsValues::compute_seconds);
+  if (samples.empty()) return;
+  w.Head("ingot_batch_size", "histogram", "Rows of the batches computed");
+  for (const Sample& sample : samples) {
+    const std::string labels = Writer::Labels(sample);
+    uint64_t sum = 0, rows = 0;
+    auto it = sample.values.batches.begin();
+    for (int64_t bound = 1; bound <= 1024; bound *= 2) {
+      for (; it != sample.values.batches.end() && it->first <= bound; ++it) {
+        sum += it->second.infer.count;
+        rows += it->second.infer.count * static_cast<uint64_t>(it->first);
+      }
+      w.text += fmt::format("ingot_batch_size_bucket{{{},le=\"{}\"}} {}\n", labels, bound, sum);
+    }
+    for (; it != sample.values.batches.end(); ++it) {
+      sum += it->second.infer.count;
+      rows += it->second.infer.count * static_cast<uint64_t>(it->first);
+    }
+    w.text += fmt::format("ingot_batch_size_bucket{{{},le=\"+Inf\"}} {}\n", labels, sum);
+    w.text += fmt::format("ingot_batch_size_sum{{{}}} {}\ningot_batch_size_count{{{}}} {}\n", labels,
+                          rows, labels, sum);
+  }
+}
+
+double ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  double size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+void WriteServer(ServerState& state, Writer& w) {
+  w.Head("ingot_connections", "gauge", "Open connections");
+  w.Line("ingot_connections", "", static_cast<double>(state.connections ? state.connections() : 0));
+  w.Head("ingot_requests_in_flight", "gauge", "Inference requests being answered");
+  w.Line("ingot_requests_in_flight", "", static_cast<double>(state.in_flight.load()));
+  w.Head("ingot_resident_memory_bytes", "gauge", "Resident memory of the process");
+  w.Line("ingot_resident_memory_bytes", "", ResidentBytes());
+  w.Head("ingot_uptime_seconds", "gauge", "Time since the start of the process");
+  w.Line("ingot_uptime_seconds", "",
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - state.started).count());
+  if (state.cache == nullptr) return;
+  const ResponseCache::Numbers cache = state.cache->numbers();
+  w.Head("ingot_cache_bytes", "gauge", "Bytes in the response cache");
+  w.Line("ingot_cache_bytes", "", static_cast<double>(cache.bytes));
+  w.Head("ingot_cache_hits_total", "counter", "Answers from the response cache");
+  w.Line("ingot_cache_hits_total", "", static_cast<double>(cache.hits));
+  w.Head("ingot_cache_misses_total", "counter", "Requests that were not in the response cache");
+  w.Line("ingot_cache_misses_total", "", static_cast<double>(cache.misses));
+  w.Head("ingot_cache_evictions_total", "counter", "Answers dropped from the response cache");
+  w.Line("ingot_cache_evictions_total", "", static_cast<double>(cache.evictions));
+}
+
+}  // namespace
+
+std::string MetricsText(ServerState& state, bool own_only) {
+  std::vector<Sample> samples;
+  for (auto& model : state.repository->Loaded()) {
+    StatisticsValues values = model->statistics.Values();
+    samples.push_back({std::move(model), std::move(values)});
+  }
+  Writer writer;
+  if (!own_only) WriteTriton(samples, writer);
+  WriteModels(samples, writer);
+  WriteServer(state, writer);
+  return writer.text;
+}
+
+}  // namespace ingot::serve

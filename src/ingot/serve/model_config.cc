@@ -1,0 +1,305 @@
+// Reading, writing and completing configurations of served models.
+#include "ingot/serve/model_config.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include "ingot/base/file.h"
+#include "ingot/serve/data_type.h"
+#include "ingot/serve/json_message.h"
+#include "ingot/serve/proto/model_config.pb.h"
+
+namespace ingot::serve {
+namespace {
+
+namespace pb = google::protobuf;
+
+// Keeps the first fault, with its place.
+class FirstFault : public pb::io::ErrorCollector {
+ public:
+  void AddError(int line, int column, const std::string& message) override {
+    if (!text_.empty()) return;
+    text_ = "line " + std::to_string(line + 1) + ", column " + std::to_string(column + 1) + ": " +
+            message;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+inference::DataType TypeOf(DType type) {
+  inference::DataType result = inference::TYPE_INVALID;
+  inference::DataType_Parse(ConfigName(type), &result);
+  return result;
+}
+
+const Port* Find(std::span<const Port> ports, const std::string& name) {
+  for (const Port& port : ports) {
+    if (port.name == name) return &port;
+  }
+  return nullptr;
+}
+
+// Whether every port's first axis is dynamic and has the same name: then rows can be joined.
+bool CanBatch(std::span<const Port> inputs, std::span<const Port> outputs) {
+  std::string symbol;
+  bool first = true;
+  for (const std::span<const Port> ports : {inputs, outputs}) {
+    for (const Port& port : ports) {
+      if (port.dims.empty() || port.dims[0] >= 0) return false;
+      const std::string& name = port.symbols.empty() ? std::string() : port.symbols[0];
+      if (first) symbol = name;
+      if (name != symbol) return false;
+      first = false;
+    }
+  }
+  return !first;
+}
+
+template <typename Repeated>
+void FillDims(const Port& port, bool batched, Repeated* dims) {
+  for (size_t i = batched ? 1 : 0; i < port.dims.size(); ++i) dims->Add(port.dims[i]);
+}
+
+std::vector<int64_t> BackendDims(const auto& configured) {
+  const auto& dims = configured.has_reshape() ? configured.reshape().shape() : configured.dims();
+  return {dims.begin(), dims.end()};
+}
+
+void CheckPort(const auto& configured, const Port* port, bool batched, const std::string& kind,
+               std::span<const Port> all) {
+  const std::string what = "config.pbtxt: " + kind + " '" + configured.name() + "'";
+  if (port == nullptr) {
+    std::string names;
+    for (const Port& known : all) names += (names.empty() ? "'" : ", '") + known.name + "'";
+    throw Error(ErrorCode::kInvalidInput, what + " is none of the model's, which has " + names);
+  }
+  if (ConfigType(configured.data_type()) != port->dtype) {
+    throw Error(ErrorCode::kInvalidInput,
+                what + ": data_type " + inference::DataType_Name(configured.data_type()) +
+                    ", but the model has " + ConfigName(port->dtype));
+  }
+  std::vector<int64_t> dims = BackendDims(configured);
+  if (batched) dims.insert(dims.begin(), -1);
+  bool fits = dims.size() == port->dims.size();
+  for (size_t i = 0; fits && i < dims.size(); ++i) {
+    if (batched && i == 0) {
+      fits = port->dims[0] < 0;
+    } else {
+      fits = dims[i] < 0 || port->dims[i] < 0 || dims[i] == port->dims[i];
+    }
+  }
+  if (!fits) {
+    throw Error(ErrorCode::kInvalidInput,
+                what + ": dims " + ShapeText(dims) + (batched ? " (with the batch axis)" : "") +
+                    ", but the model has " + ShapeText(port->dims));
+  }
+}
+
+QueuePolicy PolicyOf(const inference::ModelQueuePolicy& policy) {
+  QueuePolicy result;
+  result.reject = policy.timeout_action() == inference::ModelQueuePolicy::REJECT;
+  result.default_timeout_us = policy.default_timeout_microseconds();
+  result.allow_timeout_override = policy.allow_timeout_override();
+  result.max_queued = policy.max_queue_size();
+  return result;
+}
+
+void FillLabels(const std::string& folder, const std::string& file, ServedPort& port) {
+  if (file.empty()) return;
+  if (file.find("..") != std::string::npos || file.starts_with("/")) {
+    throw Error(ErrorCode::kInvalidInput,
+                "label_filename '" + file + "' must lie in the model's folder");
+  }
+  const std::string text = ReadFile(folder + "/" + file);
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::string line = text.substr(at, end - at);
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    port.labels.push_back(std::move(line));
+    at = end + 1;
+  }
+}
+
+void FillPort(const auto& configured, ServedPort& port) {
+  port.dims.assign(configured.dims().begin(), configured.dims().end());
+  port.reshaped = configured.has_reshape();
+  if (port.reshaped) port.backend_dims = BackendDims(configured);
+}
+
+}  // namespace
+
+DType ConfigType(int type) {
+  if (type == inference::TYPE_STRING) return DType::kString;
+  const std::string& name = inference::DataType_Name(static_cast<inference::DataType>(type));
+  return name.starts_with("TYPE_") ? ParseWireType(name.substr(5)) : DType::kUndefined;
+}
+
+ModelConfig ParseConfigText(std::string_view pbtxt) {
+  ModelConfig config;
+  pb::TextFormat::Parser parser;
+  FirstFault fault;
+  parser.RecordErrorsTo(&fault);
+  parser.SetRecursionLimit(32);
+  if (!parser.ParseFromString(std::string(pbtxt), &config)) {
+    throw Error(ErrorCode::kInvalidInput, "config.pbtxt, " + fault.text());
+  }
+  return config;
+}
+
+ModelConfig ParseConfigJson(std::string_view json) {
+  ModelConfig config;
+  ReadJson(json, "model configuration (JSON)", config);
+  return config;
+}
+
+std::string ConfigText(const ModelConfig& config) {
+  std::string text;
+  pb::TextFormat::PrintToString(config, &text);
+  return text;
+}
+
+std::string ConfigJson(const ModelConfig& config) {
+  return JsonOf(config).dump();
+}
+
+void CompleteConfig(const std::string& name, std::span<const Port> inputs,
+                    std::span<const Port> outputs, bool had_file, ModelConfig& config) {
+  config.set_name(name);
+  if (config.platform().empty()) config.set_platform("onnxruntime_onnx");
+  if (config.backend().empty()) config.set_backend("onnxruntime");
+  if (config.default_model_filename().empty()) config.set_default_model_filename("model.onnx");
+  if (!config.has_version_policy()) config.mutable_version_policy()->mutable_latest()->set_num_versions(1);
+  const bool derives_ports = config.input_size() == 0 && config.output_size() == 0;
+  if (!had_file && config.max_batch_size() == 0 && derives_ports && CanBatch(inputs, outputs)) {
+    config.set_max_batch_size(64);
+    if (config.scheduling_choice_case() == ModelConfig::SCHEDULING_CHOICE_NOT_SET) {
+      config.mutable_dynamic_batching();
+    }
+  }
+  const bool batched = config.max_batch_size() > 0;
+  if (config.input_size() == 0 && !config.has_sequence_batching()) {
+    for (const Port& port : inputs) {
+      auto* input = config.add_input();
+      input->set_name(port.name);
+      input->set_data_type(TypeOf(port.dtype));
+      FillDims(port, batched, input->mutable_dims());
+    }
+  }
+  if (config.output_size() == 0 && !config.has_sequence_batching()) {
+    for (const Port& port : outputs) {
+      auto* output = config.add_output();
+      output->set_name(port.name);
+      output->set_data_type(TypeOf(port.dtype));
+      FillDims(port, batched, output->mutable_dims());
+    }
+  }
+}
+
+void CheckConfig(const ModelConfig& config, std::span<const Port> inputs,
+                 std::span<const Port> outputs) {
+  if (config.max_batch_size() < 0) {
+    throw Error(ErrorCode::kInvalidInput, "config.pbtxt: max_batch_size " +
+                                              std::to_string(config.max_batch_size()) +
+                                              ", expected 0 or more");
+  }
+  const bool batched = config.max_batch_size() > 0;
+  std::set<std::string> given;
+  for (const auto& input : config.input()) {
+    CheckPort(input, Find(inputs, input.name()), batched, "input", inputs);
+    given.insert(input.name());
+  }
+  for (const auto& output : config.output()) {
+    CheckPort(output, Find(outputs, output.name()), batched, "output", outputs);
+  }
+  if (config.has_sequence_batching()) {
+    for (const auto& control : config.sequence_batching().control_input()) {
+      given.insert(control.name());
+    }
+    for (const auto& state : config.sequence_batching().state()) given.insert(state.input_name());
+  }
+  for (const Port& port : inputs) {
+    if (!given.contains(port.name)) {
+      throw Error(ErrorCode::kInvalidInput,
+                  "config.pbtxt: the model's input '" + port.name + "' is missing");
+    }
+  }
+}
+
+void FillPorts(const ModelConfig& config, std::span<const Port> inputs,
+               std::span<const Port> outputs, const std::string& folder, ServedModel& model) {
+  model.max_batch = config.max_batch_size();
+  const size_t skipped = model.max_batch > 0 ? 1 : 0;
+  const auto core_of = [&](const Port& port) {
+    ServedPort core;
+    core.name = port.name;
+    core.dtype = port.dtype;
+    core.dims.assign(port.dims.begin() + static_cast<ptrdiff_t>(std::min(skipped, port.dims.size())),
+                     port.dims.end());
+    return core;
+  };
+  for (const Port& port : inputs) {
+    ServedPort core = core_of(port);
+    for (const auto& configured : config.input()) {
+      if (configured.name() != port.name) continue;
+      FillPort(configured, core);
+      model.inputs.push_back(core);
+    }
+    model.core_inputs.push_back(std::move(core));
+  }
+  for (const Port& port : outputs) {
+    ServedPort core = core_of(port);
+    for (const auto& configured : config.output()) {
+      if (configured.name() != port.name) continue;
+      FillPort(configured, core);
+      FillLabels(folder, configured.label_filename(), core);
+      model.outputs.push_back(core);
+    }
+    model.core_outputs.push_back(std::move(core));
+  }
+}
+
+BatchSettings BatchSettingsOf(const ModelConfig& config, int default_instances) {
+  BatchSettings settings;
+  settings.max_batch = config.max_batch_size();
+  int instances = 0;
+  for (const auto& group : config.instance_group()) instances += std::max(1, group.count());
+  settings.instances = instances > 0 ? std::min(instances, 256) : default_instances;
+  if (!config.has_dynamic_batching()) return settings;
+  const auto& dynamic = config.dynamic_batching();
+  settings.join = config.max_batch_size() > 0;
+  settings.preferred.assign(dynamic.preferred_batch_size().begin(),
+                            dynamic.preferred_batch_size().end());
+  settings.max_delay_us = static_cast<int64_t>(
+      std::min<uint64_t>(dynamic.max_queue_delay_microseconds(), 60'000'000));
+  settings.preserve_ordering = dynamic.preserve_ordering();
+  settings.levels = dynamic.priority_levels();
+  settings.default_level = dynamic.default_priority_level();
+  if (settings.levels > 0 &&
+      (settings.default_level < 1 || settings.default_level > settings.levels)) {
+    throw Error(ErrorCode::kInvalidInput, "config.pbtxt: default_priority_level " +
+                                              std::to_string(settings.default_level) +
+                                              ", expected 1 to priority_levels, " +
+                                              std::to_string(settings.levels));
+  }
+  if (dynamic.has_default_queue_policy()) {
+    settings.default_policy = PolicyOf(dynamic.default_queue_policy());
+  }
+  for (const auto& [level, policy] : dynamic.priority_queue_policy()) {
+    settings.policies[level] = PolicyOf(policy);
+  }
+  return settings;
+}
+
+std::string ConfigParameter(const ModelConfig& config, const std::string& key) {
+  const auto found = config.parameters().find(key);
+  return found == config.parameters().end() ? "" : found->second.string_value();
+}
+
+}  // namespace ingot::serve

@@ -1,0 +1,119 @@
+// Comparing a request with the ports of its model.
+#include "ingot/serve/served_model.h"
+
+#include <algorithm>
+
+namespace ingot::serve {
+namespace {
+
+std::string Names(const std::vector<ServedPort>& ports) {
+  std::string text;
+  for (const ServedPort& port : ports) text += (text.empty() ? "'" : ", '") + port.name + "'";
+  return text;
+}
+
+// The extents with the batch axis, as clients see them.
+std::string ExpectedShape(const ServedPort& port, int64_t max_batch) {
+  std::vector<int64_t> dims = port.dims;
+  if (max_batch > 0) dims.insert(dims.begin(), -1);
+  return ShapeText(dims);
+}
+
+}  // namespace
+
+const ServedPort* ServedModel::FindOutput(const std::string& wanted) const {
+  for (const ServedPort& port : outputs) {
+    if (port.name == wanted) return &port;
+  }
+  return nullptr;
+}
+
+Status ServedModel::CheckInput(const ServedPort& port, const InferInput& input,
+                               int64_t& rows) const {
+  const std::string where = "input '" + port.name + "' of model '" + name + "': ";
+  if (input.dtype != port.dtype) {
+    return Invalid(where + "inference input data-type is '" + std::string(WireName(input.dtype)) +
+                   "', but the model expects '" + std::string(WireName(port.dtype)) + "'");
+  }
+  const size_t batch_axes = max_batch > 0 ? 1 : 0;
+  const std::span<const int64_t> dims = input.dims.span();
+  bool fits = dims.size() == port.dims.size() + batch_axes;
+  for (size_t i = 0; fits && i < port.dims.size(); ++i) {
+    fits = port.dims[i] < 0 || port.dims[i] == dims[i + batch_axes];
+  }
+  const int64_t elements = input.dims.size();
+  if (!fits || elements < 0) {
+    return Invalid(where + "unexpected shape " + input.dims.ToString() + ", the model expects " +
+                   ExpectedShape(port, max_batch));
+  }
+  if (batch_axes > 0) {
+    if (dims[0] < 1) return Invalid(where + "the batch axis has no rows");
+    if (rows >= 0 && rows != dims[0]) {
+      return Invalid(where + "has " + std::to_string(dims[0]) + " rows, other inputs have " +
+                     std::to_string(rows));
+    }
+    rows = dims[0];
+  }
+  if (port.dtype == DType::kString) {
+    try {
+      SplitBytesElements(input.bytes, elements);
+    } catch (const Error& error) {
+      return Invalid(where + error.message());
+    }
+    return {};
+  }
+  const size_t item = ItemSize(port.dtype);
+  if (static_cast<uint64_t>(elements) != input.bytes.size() / item ||
+      input.bytes.size() % item != 0) {
+    return Invalid(where + "got " + std::to_string(input.bytes.size()) + " bytes, shape " +
+                   input.dims.ToString() + " of " + std::string(WireName(port.dtype)) + " takes " +
+                   std::to_string(static_cast<uint64_t>(elements) * item));
+  }
+  return {};
+}
+
+Status ServedModel::Check(InferJob& job) const {
+  for (size_t i = 0; i < job.inputs.size(); ++i) {
+    const std::string& given = job.inputs[i].name;
+    const auto is_it = [&](const auto& other) { return other.name == given; };
+    if (std::none_of(inputs.begin(), inputs.end(), is_it)) {
+      return Invalid("unexpected inference input '" + given + "' for model '" + name +
+                     "', which has " + Names(inputs));
+    }
+    if (std::any_of(job.inputs.begin(), job.inputs.begin() + static_cast<ptrdiff_t>(i), is_it)) {
+      return Invalid("input '" + given + "' is given twice");
+    }
+  }
+  int64_t rows = -1;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    size_t at = i;
+    while (at < job.inputs.size() && job.inputs[at].name != inputs[i].name) ++at;
+    if (at >= job.inputs.size()) {
+      return Invalid("expected " + std::to_string(inputs.size()) + " inputs but got " +
+                     std::to_string(job.inputs.size()) + " inputs for model '" + name +
+                     "': input '" + inputs[i].name + "' is missing");
+    }
+    if (at != i) std::swap(job.inputs[i], job.inputs[at]);
+    if (Status status = CheckInput(inputs[i], job.inputs[i], rows); !status.ok()) return status;
+  }
+  job.rows = rows < 0 ? 1 : rows;
+  if (max_batch > 0 && job.rows > max_batch) {
+    return Invalid("inference request batch-size must be <= " + std::to_string(max_batch) +
+                   " for '" + name + "', got " + std::to_string(job.rows));
+  }
+  for (const WantedOutput& wanted : job.wanted) {
+    if (FindOutput(wanted.name) == nullptr) {
+      return Invalid("unexpected inference output '" + wanted.name + "' for model '" + name +
+                     "', which has " + Names(outputs));
+    }
+  }
+  return {};
+}
+
+void Refuse(const JobPtr& job, Status status) {
+  job->status = std::move(status);
+  job->model->statistics.AddFailure(*job, Clock::now());
+  job->Finish();
+}
+
+}  // namespace ingot::serve

@@ -1,0 +1,340 @@
+// ingot client: calls a server once, or measures it.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "ingot/base/error.h"
+#include "ingot/base/file.h"
+#include "ingot/cli/program.h"
+#include "ingot/formats/npy.h"
+#include "ingot/plot/chart.h"
+#include "ingot/plot/picture.h"
+#include "ingot/serve/data_type.h"
+#include "ingot/server/http_client.h"
+#include "ingot/server/verbs.h"
+
+namespace ingot::server {
+namespace {
+
+using cli::Options;
+using cli::Streams;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+struct Request {
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+};
+
+Json GetJson(HttpClient& client, const std::string& path) {
+  const HttpAnswer answer = client.Send("GET", path, {}, "");
+  Json json = Json::parse(answer.body, nullptr, false);
+  if (answer.status != 200 || json.is_discarded()) {
+    throw Error(ErrorCode::kInvalidInput,
+                "the server answers " + std::to_string(answer.status) + " for " + path + ": " +
+                    (json.is_object() && json.contains("error") ? json["error"].get<std::string>()
+                                                                : answer.body));
+  }
+  return json;
+}
+
+// A request in binary. `values`: NAME=FILE.npy or NAME=JSON; what is not given is zeros.
+Request MakeRequest(const Json& model, const std::vector<std::string>& values, int64_t batch) {
+  Json inputs = Json::array();
+  std::string binary;
+  std::map<std::string, std::string> given;
+  for (const std::string& value : values) {
+    const size_t equals = value.find('=');
+    if (equals == std::string::npos) {
+      throw Error(ErrorCode::kInvalidInput, "--input '" + value + "': expected NAME=FILE.npy or NAME=JSON");
+    }
+    given[value.substr(0, equals)] = value.substr(equals + 1);
+  }
+  for (const Json& port : model.value("inputs", Json::array())) {
+    const std::string name = port["name"], datatype = port["datatype"];
+    const DType dtype = serve::ParseWireType(datatype);
+    std::vector<int64_t> shape = port["shape"];
+    for (size_t i = 0; i < shape.size(); ++i) {
+      if (shape[i] < 0) shape[i] = i == 0 ? batch : 1;
+    }
+    Json input = {{"name", name}, {"shape", shape}, {"datatype", datatype}};
+    const auto found = given.find(name);
+    std::string bytes;
+    if (found != given.end() && found->second.ends_with(".npy")) {
+      const Tensor tensor = ReadNpy(found->second).Cast(dtype);
+      input["shape"] = tensor.shape().dims();
+      bytes.assign(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
+    } else if (found != given.end()) {
+      const Json data = Json::parse(found->second, nullptr, false);
+      if (!data.is_array()) {
+        throw Error(ErrorCode::kInvalidInput, "--input " + name + ": expected a JSON array");
+      }
+      input["data"] = data;
+      std::vector<int64_t> dims;
+      for (const Json* at = &data; at->is_array(); at = &(*at)[0]) {
+        dims.push_back(static_cast<int64_t>(at->size()));
+        if (at->empty()) break;
+      }
+      if (dims.size() == shape.size()) input["shape"] = dims;
+    } else {
+      int64_t count = 1;
+      for (const int64_t d : shape) count *= d;
+      if (dtype == DType::kString) {
+        for (int64_t i = 0; i < count; ++i) serve::AppendBytesElement("", bytes);
+      } else {
+        bytes.assign(static_cast<size_t>(count) * ItemSize(dtype), '\0');
+      }
+    }
+    given.erase(name);
+    if (!input.contains("data")) {
+      input["parameters"] = {{"binary_data_size", bytes.size()}};
+      binary += bytes;
+    }
+    inputs.push_back(std::move(input));
+  }
+  if (!given.empty()) {
+    throw Error(ErrorCode::kInvalidInput, "--input " + given.begin()->first + ": the model has no such input");
+  }
+  Json head = {{"inputs", std::move(inputs)}};
+  if (!binary.empty()) head["parameters"] = {{"binary_data_output", true}};
+  Request request;
+  const std::string json = head.dump();
+  request.body = json + binary;
+  if (!binary.empty()) {
+    request.headers = {{"Content-Type", "application/octet-stream"},
+                       {"Inference-Header-Content-Length", std::to_string(json.size())}};
+  }
+  return request;
+}
+
+// The latencies of one measurement, in seconds.
+struct Measured {
+  std::mutex mutex;
+  std::vector<std::pair<double, double>> samples;  // when it began, how long it took
+  std::atomic<int64_t> failed = 0;
+  std::string first_failure;
+};
+
+double Percentile(const std::vector<double>& sorted, double share) {
+  if (sorted.empty()) return 0;
+  const size_t at = static_cast<size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5);
+  return sorted[at];
+}
+
+class Client : public cli::Verb {
+ public:
+  void Declare(Options& options) override {
+    options.PositionalChoice("ACTION", &action_,
+                             "infer: one request; perf: as many as answers come back (closed loop); "
+                             "load: so many a second, whatever comes back (open loop)",
+                             {"infer", "perf", "load"});
+    options.Positional("MODEL", &model_, "the model's name");
+    options.Text("--url", &url_, "URL", "the server (default: http://127.0.0.1:8000)");
+    options.Texts("--input", &inputs_, "NAME=VALUE", "a .npy file or a JSON array (default: zeros)");
+    options.Number("--batch", &batch_, "N", "rows of a request (default: 1)", 1);
+    options.Number("--concurrency", &concurrency_, "N",
+                   "perf: connections (default: 1); load: at most (default: 64)", 1);
+    options.Number("--rate", &rate_, "N", "load: requests a second (default: 100)", 1);
+    options.Real("--seconds", &seconds_, "S", "how long (default: 5)", 0.1, 86400);
+    options.Text("--key", &key_, "KEY", "the API key");
+    options.Text("--csv", &csv_, "FILE", "every request: start and latency in seconds");
+    options.Text("--plot", &plot_, "FILE.svg", "the latencies as a curve");
+    options.Flag("--json", &json_, "prints JSON");
+  }
+
+  int Run(const Streams& streams) override {
+    HttpClient client(url_);
+    const std::string path = "/v2/models/" + model_;
+    Request request = MakeRequest(GetJson(client, path), inputs_, batch_.value_or(1));
+    if (!key_.empty()) request.headers.emplace_back("Authorization", "Bearer " + key_);
+    if (action_ == "infer") return Infer(client, path, request, streams);
+    Measured measured;
+    const Clock::time_point begin = Clock::now();
+    Measure(path, request, begin, measured);
+    return Report(measured, std::chrono::duration<double>(Clock::now() - begin).count(), streams);
+  }
+
+ private:
+  int Infer(HttpClient& client, const std::string& path, const Request& request,
+            const Streams& streams) const {
+    const Request plain = AsJsonAnswer(request);  // for people
+    const HttpAnswer answer = client.Send("POST", path + "/infer", plain.headers, plain.body);
+    if (answer.status != 200) {
+      throw Error(ErrorCode::kInvalidInput,
+                  "the server answers " + std::to_string(answer.status) + ": " + answer.body);
+    }
+    const Json json = Json::parse(answer.body);
+    if (json_) {
+      streams.Out(json.dump(2) + "\n");
+      return cli::kOk;
+    }
+    for (const Json& output : json["outputs"]) {
+      streams.Out(fmt::format("{} {} {}\n{}\n", output["name"].get<std::string>(),
+                              output["datatype"].get<std::string>(), output["shape"].dump(),
+                              output["data"].dump()));
+    }
+    return cli::kOk;
+  }
+
+  static Request AsJsonAnswer(const Request& request) {
+    Request result = request;
+    const std::string parameter = ",\"parameters\":{\"binary_data_output\":true}}";
+    const size_t at = result.body.find(parameter);
+    if (at == std::string::npos) return result;
+    result.body.replace(at, parameter.size(), "}");
+    for (auto& [name, value] : result.headers) {
+      if (name == "Inference-Header-Content-Length") value = std::to_string(at + 1);
+    }
+    return result;
+  }
+
+  void One(HttpClient& client, const std::string& path, const Request& request,
+           Clock::time_point begin, Clock::time_point due, Measured& measured,
+           std::vector<std::pair<double, double>>& samples) const {
+    const auto fail = [&](const std::string& what) {
+      if (measured.failed.fetch_add(1) > 0) return;
+      const std::scoped_lock lock(measured.mutex);
+      measured.first_failure = what;
+    };
+    try {
+      const HttpAnswer answer = client.Send("POST", path + "/infer", request.headers, request.body);
+      if (answer.status != 200) {
+        fail(std::to_string(answer.status) + " " + answer.body);
+        return;
+      }
+    } catch (const Error& error) {
+      fail(error.message());
+      return;
+    }
+    samples.emplace_back(std::chrono::duration<double>(due - begin).count(),
+                         std::chrono::duration<double>(Clock::now() - due).count());
+  }
+
+  // In the open loop a request is due at its time whether or not a connection is free, and its
+  // latency counts from then.
+  void Measure(const std::string& path, const Request& request, Clock::time_point begin,
+               Measured& measured) const {
+    const bool open = action_ == "load";
+    const Clock::time_point end =
+        begin + std::chrono::duration_cast<Clock::duration>(
+                    std::chrono::duration<double>(seconds_.value_or(5)));
+    std::atomic<int64_t> next = 0;
+    const double interval = 1 / static_cast<double>(rate_.value_or(100));
+    const auto work = [&] {
+      HttpClient client(url_);
+      std::vector<std::pair<double, double>> samples;
+      while (Clock::now() < end) {
+        Clock::time_point due = Clock::now();
+        if (open) {
+          due = begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
+                            interval * static_cast<double>(next.fetch_add(1))));
+          if (due >= end) break;
+          std::this_thread::sleep_until(due);
+        }
+        One(client, path, request, begin, due, measured, samples);
+      }
+      const std::scoped_lock lock(measured.mutex);
+      measured.samples.insert(measured.samples.end(), samples.begin(), samples.end());
+    };
+    std::vector<std::thread> threads;
+    const int64_t count = concurrency_.value_or(open ? 64 : 1);
+    for (int64_t i = 0; i < count; ++i) threads.emplace_back(work);
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  int Report(Measured& measured, double seconds, const Streams& streams) const {
+    std::sort(measured.samples.begin(), measured.samples.end());
+    std::vector<double> sorted;
+    double sum = 0;
+    for (const auto& [start, latency] : measured.samples) {
+      sorted.push_back(latency);
+      sum += latency;
+    }
+    std::sort(sorted.begin(), sorted.end());
+    const double count = static_cast<double>(sorted.size());
+    if (!csv_.empty()) WriteCsv(measured);
+    if (!plot_.empty()) WritePlot(measured);
+    const std::pair<const char*, double> shares[] = {
+        {"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
+    if (json_) {
+      Json json = {{"requests", sorted.size()},
+                   {"failed", measured.failed.load()},
+                   {"seconds", seconds},
+                   {"requests_per_second", count / seconds},
+                   {"rows_per_second", count * static_cast<double>(batch_.value_or(1)) / seconds}};
+      json["latency_seconds"]["mean"] = count > 0 ? sum / count : 0;
+      for (const auto& [name, share] : shares) json["latency_seconds"][name] = Percentile(sorted, share);
+      streams.Out(json.dump(2) + "\n");
+    } else {
+      streams.Out(fmt::format("{} requests in {:.2f} s: {:.1f} a second, {} failed\n", sorted.size(),
+                              seconds, count / seconds, measured.failed.load()));
+      for (const auto& [name, share] : shares) {
+        streams.Out(fmt::format("  {:<6} {:>10.1f} us\n", name, 1e6 * Percentile(sorted, share)));
+      }
+    }
+    if (measured.failed > 0) streams.Err("the first failure: " + measured.first_failure + "\n");
+    return sorted.empty() ? cli::kFailed : cli::kOk;
+  }
+
+  void WriteCsv(const Measured& measured) const {
+    std::string text = "start_seconds,latency_seconds\n";
+    for (const auto& [start, latency] : measured.samples) {
+      text += fmt::format("{:.6f},{:.9f}\n", start, latency);
+    }
+    WriteFileAtomically(RealFileSystem(), csv_, text);
+  }
+
+  // The median and the 99th percentile of each of 100 pieces of the time.
+  void WritePlot(const Measured& measured) const {
+    plot::Panel panel;
+    panel.title = model_ + ": latency (ms)";
+    panel.x_title = "seconds";
+    panel.logarithmic = true;
+    const std::pair<const char*, double> shares[] = {{"median", 0.5}, {"p99", 0.99}};
+    for (const auto& [name, share] : shares) {
+      plot::Series series;
+      series.name = name;
+      series.colour = panel.series.size();
+      const size_t piece = std::max<size_t>(1, measured.samples.size() / 100);
+      for (size_t i = 0; i < measured.samples.size(); i += piece) {
+        std::vector<double> some;
+        for (size_t k = i; k < std::min(i + piece, measured.samples.size()); ++k) {
+          some.push_back(measured.samples[k].second);
+        }
+        std::sort(some.begin(), some.end());
+        series.points.push_back({measured.samples[i].first, 1e3 * Percentile(some, share)});
+      }
+      panel.series.push_back(std::move(series));
+    }
+    const std::string picture = plot::DrawFile(plot_, 800, 400, [&](plot::Canvas& canvas) {
+      plot::DrawPanels({panel}, {0, 0, 800, 400}, canvas);
+    });
+    WriteFileAtomically(RealFileSystem(), plot_, picture);
+  }
+
+  std::string action_, model_, url_ = "http://127.0.0.1:8000", key_, csv_, plot_;
+  std::vector<std::string> inputs_;
+  std::optional<int64_t> batch_, concurrency_, rate_;
+  std::optional<double> seconds_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+void AddClient(cli::Program& program) {
+  program.Add<Client>({.name = "client",
+                       .summary = "call and measure an inference server",
+                       .details = "Prints the answer's tensors, or throughput and percentiles of the latency.",
+                       .example = "ingot client infer mnist --input x=digit.npy\n"
+                                  "ingot client perf mnist --concurrency 16 --seconds 10\n"
+                                  "ingot client load mnist --rate 2000 --csv latencies.csv --plot "
+                                  "latencies.svg"});
+}
+
+}  // namespace ingot::server

@@ -1,0 +1,155 @@
+// The client's side of HTTP/1.1.
+#include "ingot/server/http_client.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ingot/base/error.h"
+
+namespace ingot::server {
+
+std::string HttpAnswer::Header(const std::string& name) const {
+  for (const auto& [key, value] : headers) {
+    if (key == name) return value;
+  }
+  return "";
+}
+
+HttpClient::HttpClient(const std::string& url) {
+  std::string rest = url;
+  if (rest.starts_with("https://")) {
+    throw Error(ErrorCode::kUnsupported, "'" + url + "': this client speaks HTTP without TLS");
+  }
+  if (rest.starts_with("http://")) rest = rest.substr(7);
+  rest = rest.substr(0, rest.find('/'));
+  const size_t colon = rest.rfind(':');
+  host_ = rest.substr(0, colon);
+  port_ = colon == std::string::npos ? "8000" : rest.substr(colon + 1);
+  if (host_.starts_with("[") && host_.ends_with("]")) host_ = host_.substr(1, host_.size() - 2);
+}
+
+HttpClient::~HttpClient() {
+  if (socket_ >= 0) ::close(socket_);
+}
+
+void HttpClient::Connect() {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int result = ::getaddrinfo(host_.c_str(), port_.c_str(), &hints, &found);
+  if (result != 0) {
+    throw Error(ErrorCode::kIo, "cannot find '" + host_ + ":" + port_ + "': " + ::gai_strerror(result));
+  }
+  int fault = 0;
+  for (const addrinfo* at = found; at != nullptr && socket_ < 0; at = at->ai_next) {
+    socket_ = ::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (socket_ >= 0 && ::connect(socket_, at->ai_addr, at->ai_addrlen) != 0) {
+      fault = errno;
+      ::close(socket_);
+      socket_ = -1;
+    }
+  }
+  ::freeaddrinfo(found);
+  if (socket_ < 0) {
+    throw Error(ErrorCode::kIo, "cannot reach " + host_ + ":" + port_ + ": " + std::strerror(fault));
+  }
+  const int on = 1;
+  ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  in_.clear();
+}
+
+void HttpClient::WriteAll(const std::string& bytes) {
+  size_t at = 0;
+  while (at < bytes.size()) {
+    const ssize_t n = ::send(socket_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Error(ErrorCode::kIo, std::string("the server hung up: ") + std::strerror(errno));
+    at += static_cast<size_t>(n);
+  }
+}
+
+bool HttpClient::ReadMore() {
+  char buffer[64 << 10];
+  for (;;) {
+    const ssize_t n = ::recv(socket_, buffer, sizeof buffer, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    in_.append(buffer, static_cast<size_t>(n));
+    return true;
+  }
+}
+
+HttpAnswer HttpClient::ReadAnswer() {
+  HttpAnswer answer;
+  size_t end = 0;
+  while ((end = in_.find("\r\n\r\n")) == std::string::npos) {
+    if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up without an answer");
+  }
+  const std::string head = in_.substr(0, end);
+  in_.erase(0, end + 4);
+  answer.status = head.size() > 12 ? std::atoi(head.c_str() + 9) : 0;
+  for (size_t at = head.find("\r\n"); at != std::string::npos; at = head.find("\r\n", at)) {
+    at += 2;
+    const size_t colon = head.find(':', at);
+    const size_t stop = std::min(head.find("\r\n", at), head.size());
+    if (colon == std::string::npos || colon > stop) continue;
+    std::string name = head.substr(at, colon - at);
+    std::transform(name.begin(), name.end(), name.begin(), ::tolower);
+    size_t begin = colon + 1;
+    while (begin < stop && head[begin] == ' ') ++begin;
+    answer.headers.emplace_back(name, head.substr(begin, stop - begin));
+  }
+  if (answer.Header("transfer-encoding") == "chunked") {
+    for (;;) {
+      size_t line = 0;
+      while ((line = in_.find("\r\n")) == std::string::npos) {
+        if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up within an answer");
+      }
+      const size_t size = std::strtoull(in_.c_str(), nullptr, 16);
+      while (in_.size() < line + 4 + size) {
+        if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up within an answer");
+      }
+      answer.body.append(in_, line + 2, size);
+      in_.erase(0, line + 4 + size);
+      if (size == 0) return answer;
+    }
+  }
+  const size_t length = std::strtoull(answer.Header("content-length").c_str(), nullptr, 10);
+  while (in_.size() < length) {
+    if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up within an answer");
+  }
+  answer.body = in_.substr(0, length);
+  in_.erase(0, length);
+  if (answer.Header("connection") == "close") {
+    ::close(socket_);
+    socket_ = -1;
+  }
+  return answer;
+}
+
+HttpAnswer HttpClient::Send(const std::string& method, const std::string& path,
+                            const std::vector<std::pair<std::string, std::string>>& headers,
+                            const std::string& body) {
+  if (socket_ < 0) Connect();
+  std::string request = method + " " + path + " HTTP/1.1\r\nHost: " + host_ + ":" + port_ +
+                        "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  for (const auto& [name, value] : headers) request += name + ": " + value + "\r\n";
+  request += "\r\n" + body;
+  try {
+    WriteAll(request);
+    return ReadAnswer();
+  } catch (...) {
+    if (socket_ >= 0) ::close(socket_);
+    socket_ = -1;
+    throw;
+  }
+}
+
+}  // namespace ingot::server
