@@ -22,6 +22,9 @@ function(ingot_other_tests)
     ingot_script_test(end_to_end COMMAND Python3::Interpreter
                       ${CMAKE_SOURCE_DIR}/tests/end_to_end/end_to_end_test.py)
   endif()
+  if(TARGET ingot-serve)
+    ingot_script_test(serve COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/run.py)
+  endif()
   if(NOT INGOT_SANITIZE)  # its flags do not reach a program that links the package
     ingot_script_test(install COMMAND Python3::Interpreter
       ${CMAKE_SOURCE_DIR}/tests/install/install_test.py

@@ -24,6 +24,7 @@ import uuid
 import zlib
 
 import grpc
+import ml_dtypes
 import numpy as np
 import tritonclient.grpc as tgrpc
 import tritonclient.grpc.aio as tgrpc_aio
@@ -48,7 +49,8 @@ class Server:
             [str(BUILD / "ingot"), "serve", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0",
              *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.log = []
-        threading.Thread(target=self._drain, daemon=True).start()
+        self.reader = threading.Thread(target=self._drain, daemon=True)
+        self.reader.start()
         self.line = self.process.stdout.readline()
         match = re.fullmatch(r"ready http=(\S+) grpc=(\S+) metrics=(\S+)\n", self.line)
         if not match:
@@ -65,6 +67,8 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=60)
         self.process.stdout.close()
+        self.reader.join()
+        self.process.stderr.close()
         return code
 
     def get(self, path, method="GET", body=None, headers=None, address=None):
@@ -201,19 +205,19 @@ class ServeTest(unittest.TestCase):
                 info = np.iinfo(dtype)
                 value = np.array([[info.min, info.max, 1]], dtype=dtype)
             for module, client in self.both():
-                one = module.InferInput("x", list(value.shape), np_to_triton_dtype(dtype))
+                one = module.InferInput("x", list(value.shape), np_to_triton_dtype(value.dtype))
                 one.set_data_from_numpy(value)
                 answer = client.infer(f"identity_{name}", [one]).as_numpy("y")
                 np.testing.assert_array_equal(answer, value, err_msg=f"{name} {module.__name__}")
             if name != "fp16":
-                one = thttp.InferInput("x", list(value.shape), np_to_triton_dtype(dtype))
+                one = thttp.InferInput("x", list(value.shape), np_to_triton_dtype(value.dtype))
                 one.set_data_from_numpy(value, binary_data=False)
                 out = thttp.InferRequestedOutput("y", binary_data=False)
                 answer = self.http.infer(f"identity_{name}", [one], outputs=[out]).as_numpy("y")
                 got = answer.astype(str) if name == "bytes" else answer
                 want = np.array([[v.decode() for v in value[0]]]) if name == "bytes" else value
                 np.testing.assert_array_equal(got, want, err_msg=f"{name} in JSON")
-        value = np.array([[1.5, -2, 0.25]], np.float32)
+        value = np.array([[1.5, -2, 0.25]], ml_dtypes.bfloat16)
         for module, client in self.both():
             one = module.InferInput("x", [1, 3], "BF16")
             one.set_data_from_numpy(value)

@@ -46,13 +46,14 @@ void FlushOutput(const Streams& streams) {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   const std::string path = (self.parent_path() / program).string();
   std::vector<char*> words = {const_cast<char*>(program.c_str()), const_cast<char*>(verb.c_str())};
-  for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : arguments)
+    words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
   ::execv(path.c_str(), words.data());
   const int fault = errno;
   if (fault == ENOENT) {
-    throw Error(ErrorCode::kUnsupported, "`ingot " + verb + "` is not part of this build: '" + path +
-                                             "' does not exist",
+    throw Error(ErrorCode::kUnsupported,
+                "`ingot " + verb + "` is not part of this build: '" + path + "' does not exist",
                 "it needs Boost, OpenSSL, nghttp2 and protobuf when Ingot is built; ./dev setup "
                 "installs them");
   }

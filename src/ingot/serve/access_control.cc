@@ -142,8 +142,8 @@ Status AccessControl::Check(Access access, std::string_view model, const Peer& p
     return {StatusCode::kPermissionDenied, "the API key '" + known.name + "' may not administer"};
   }
   if (!known.MayUse(model)) {
-    return {StatusCode::kPermissionDenied, "the API key '" + known.name + "' may not use model '" +
-                                               std::string(model) + "'"};
+    return {StatusCode::kPermissionDenied,
+            "the API key '" + known.name + "' may not use model '" + std::string(model) + "'"};
   }
   if (!known.Take(now)) {
     return {StatusCode::kTooManyRequests,

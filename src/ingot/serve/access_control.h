@@ -1,8 +1,9 @@
-// AccessControl: who may do what: API keys from a file, and where administration is allowed without.
+// AccessControl: who may do what: API keys from a file, and where administration is allowed
+// without.
 //
-// The file has a line for each key: NAME SHA256 [admin] [models=PATTERN,...] [rate=N], where SHA256 is
-// the hexadecimal digest of the key, PATTERN a model's name that may end with '*', and N requests a
-// second. It is read again when it changes.
+// The file has a line for each key: NAME SHA256 [admin] [models=PATTERN,...] [rate=N], where SHA256
+// is the hexadecimal digest of the key, PATTERN a model's name that may end with '*', and N
+// requests a second. It is read again when it changes.
 #pragma once
 
 #include <chrono>
@@ -29,8 +30,8 @@ enum class Access {
 // Safe for use by several threads.
 class AccessControl {
  public:
-  // `keys_file` "": no keys. `admin_anywhere`: administration without a key from other machines, too.
-  // Throws Error for a file that cannot be read.
+  // `keys_file` "": no keys. `admin_anywhere`: administration without a key from other machines,
+  // too. Throws Error for a file that cannot be read.
   AccessControl(std::string keys_file, bool allow_admin, bool admin_anywhere);
   ~AccessControl();
 

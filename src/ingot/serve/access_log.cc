@@ -16,7 +16,8 @@ namespace ingot::serve {
 AccessLog::AccessLog(const std::string& path)
     : file_(path == "-" ? stderr : std::fopen(path.c_str(), "ae")) {
   if (file_ == nullptr) {
-    throw Error(ErrorCode::kIo, "cannot write the access log '" + path + "': " + std::strerror(errno));
+    throw Error(ErrorCode::kIo,
+                "cannot write the access log '" + path + "': " + std::strerror(errno));
   }
   std::setvbuf(file_, nullptr, _IOLBF, 4096);
 }
@@ -28,7 +29,8 @@ AccessLog::~AccessLog() {
 void AccessLog::Write(const Call& call) {
   const auto now = std::chrono::system_clock::now();
   const std::time_t whole = std::chrono::system_clock::to_time_t(now);
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()) % 1000;
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()) % 1000;
   std::tm utc{};
   ::gmtime_r(&whole, &utc);
   char time[32];
@@ -41,9 +43,10 @@ void AccessLog::Write(const Call& call) {
   AppendJsonString(call.method, line);
   line += ",\"path\":";
   AppendJsonString(call.target, line);
-  line += fmt::format(",\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"seconds\":{:.6f}",
-                      call.status, call.body.size(), call.bytes_out,
-                      std::chrono::duration<double>(std::chrono::steady_clock::now() - call.begun).count());
+  line += fmt::format(
+      ",\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"seconds\":{:.6f}", call.status,
+      call.body.size(), call.bytes_out,
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - call.begun).count());
   if (!call.key_name.empty()) {
     line += ",\"key\":";
     AppendJsonString(call.key_name, line);

@@ -81,10 +81,10 @@ void CheckRows(const ServedModel& model, const std::vector<Value>& values, int64
   for (size_t i = 0; i < values.size(); ++i) {
     const std::vector<int64_t>& dims = values[i].dims;
     if (!dims.empty() && dims[0] == rows) continue;
-    throw Error(ErrorCode::kInternal,
-                "output '" + model.core_outputs[i].name + "' of model '" + model.name +
-                    "' has shape " + ShapeText(dims) + " for a batch of " + std::to_string(rows) +
-                    ": set max_batch_size: 0 in its config.pbtxt");
+    throw Error(ErrorCode::kInternal, "output '" + model.core_outputs[i].name + "' of model '" +
+                                          model.name + "' has shape " + ShapeText(dims) +
+                                          " for a batch of " + std::to_string(rows) +
+                                          ": set max_batch_size: 0 in its config.pbtxt");
   }
 }
 

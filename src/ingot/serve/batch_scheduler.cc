@@ -103,8 +103,8 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
       const std::scoped_lock lock(mutex_);
       Level& level = LevelAt(LevelOf(*job));
       if (static_cast<int64_t>(level.jobs.size()) >= level.policy.max_queued) {
-        refusal = Unavailable("the queue of model '" + job->model->name + "' is full: " +
-                              std::to_string(level.jobs.size()) + " requests wait");
+        refusal = Unavailable("the queue of model '" + job->model->name +
+                              "' is full: " + std::to_string(level.jobs.size()) + " requests wait");
       } else {
         level.jobs.push_back(std::move(job));
         queued_.fetch_add(1, std::memory_order_relaxed);
@@ -303,7 +303,8 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
             level.late.push_back(std::move(job));
             jobs.pop_front();
             continue;
-          } else if (batch.empty() || (rows + job->rows <= target && Joins(*batch[0], *job, rows))) {
+          } else if (batch.empty() ||
+                     (rows + job->rows <= target && Joins(*batch[0], *job, rows))) {
             rows += job->rows;
             batch.push_back(std::move(job));
           } else {

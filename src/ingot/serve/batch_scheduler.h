@@ -1,7 +1,7 @@
 // BatchScheduler: waiting requests of one model, joined into batches.
 //
-// Two ways lead to the backend. A model whose batches take little time is computed by the event loop
-// that read the requests, right after the sockets that were ready have been read: what arrived
+// Two ways lead to the backend. A model whose batches take little time is computed by the event
+// loop that read the requests, right after the sockets that were ready have been read: what arrived
 // together is one batch, and no thread wakes another. Everything else waits in a queue, from which
 // as many threads as the model has instances take batches.
 #pragma once

@@ -35,8 +35,8 @@ Encoding ChooseEncoding(std::string_view accept) {
     const size_t semicolon = std::min(item.find(';'), item.size());
     std::string_view weight = Trim(item.substr(std::min(semicolon + 1, item.size())));
     item = Trim(item.substr(0, semicolon));
-    const bool refused = weight.starts_with("q=0") &&
-                         weight.find_first_of("123456789") == std::string_view::npos;
+    const bool refused =
+        weight.starts_with("q=0") && weight.find_first_of("123456789") == std::string_view::npos;
     if (refused) continue;
     if (item == "gzip") return Encoding::kGzip;
     if (item == "deflate") return Encoding::kDeflate;
@@ -46,9 +46,12 @@ Encoding ChooseEncoding(std::string_view accept) {
 
 std::string_view EncodingName(Encoding encoding) {
   switch (encoding) {
-    case Encoding::kGzip: return "gzip";
-    case Encoding::kDeflate: return "deflate";
-    case Encoding::kNone: break;
+    case Encoding::kGzip:
+      return "gzip";
+    case Encoding::kDeflate:
+      return "deflate";
+    case Encoding::kNone:
+      break;
   }
   return "identity";
 }

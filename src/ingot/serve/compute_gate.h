@@ -1,8 +1,8 @@
 // ComputeGate: lets at most so many batches compute at once, and shares the turns between models in
 // proportion to their weights.
 //
-// Each model has a virtual time that moves by what its batches took, divided by its weight; of those
-// that wait, the model furthest behind goes first (weighted fair queueing).
+// Each model has a virtual time that moves by what its batches took, divided by its weight; of
+// those that wait, the model furthest behind goes first (weighted fair queueing).
 #pragma once
 
 #include <algorithm>

@@ -10,10 +10,10 @@ namespace ingot::serve {
 namespace {
 
 constexpr std::pair<std::string_view, DType> kTypes[] = {
-    {"FP32", DType::kF32},   {"INT64", DType::kI64},   {"INT32", DType::kI32},
+    {"FP32", DType::kF32},   {"INT64", DType::kI64},    {"INT32", DType::kI32},
     {"UINT8", DType::kU8},   {"BYTES", DType::kString}, {"BOOL", DType::kBool},
-    {"FP16", DType::kF16},   {"BF16", DType::kBf16},   {"FP64", DType::kF64},
-    {"INT8", DType::kI8},    {"INT16", DType::kI16},   {"UINT16", DType::kU16},
+    {"FP16", DType::kF16},   {"BF16", DType::kBf16},    {"FP64", DType::kF64},
+    {"INT8", DType::kI8},    {"INT16", DType::kI16},    {"UINT16", DType::kU16},
     {"UINT32", DType::kU32}, {"UINT64", DType::kU64},
 };
 
@@ -61,10 +61,10 @@ std::vector<std::string_view> SplitBytesElements(std::span<const std::byte> byte
     }
     at += 4;
     if (bytes.size() - at < length) {
-      throw Error(ErrorCode::kInvalidInput,
-                  "BYTES: element " + std::to_string(elements.size()) + " has a length of " +
-                      std::to_string(length) + " bytes and " + std::to_string(bytes.size() - at) +
-                      " are left");
+      throw Error(ErrorCode::kInvalidInput, "BYTES: element " + std::to_string(elements.size()) +
+                                                " has a length of " + std::to_string(length) +
+                                                " bytes and " + std::to_string(bytes.size() - at) +
+                                                " are left");
     }
     elements.emplace_back(reinterpret_cast<const char*>(bytes.data() + at), length);
     at += length;

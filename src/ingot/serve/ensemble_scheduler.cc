@@ -154,8 +154,8 @@ void Run::End() {
       if (wanted == nullptr && !outer.wanted.empty()) continue;
       const auto found = tensors_.find(port.name);
       if (found == tensors_.end()) {
-        status_ = {StatusCode::kInternal, "ensemble '" + outer.model->name + "': no step gave '" +
-                                              port.name + "'"};
+        status_ = {StatusCode::kInternal,
+                   "ensemble '" + outer.model->name + "': no step gave '" + port.name + "'"};
         break;
       }
       InferOutput& output = outer.outputs.emplace_back();

@@ -1,5 +1,5 @@
-// Executor: the event loop that a thread runs, as the rooms' schedulers see it: a place to which work
-// can be handed, which runs after what is ready already.
+// Executor: the event loop that a thread runs, as the rooms' schedulers see it: a place to which
+// work can be handed, which runs after what is ready already.
 #pragma once
 
 #include <functional>

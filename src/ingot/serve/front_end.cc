@@ -35,7 +35,8 @@ Wish WishOfGrpc(const Call& call) {
   if (!name.starts_with("/inference.GRPCInferenceService/")) return {Access::kOpen, ""};
   name.remove_prefix(name.rfind('/') + 1);
   if (name == "ServerLive" || name == "ServerReady") return {Access::kOpen, ""};
-  if (name == "ModelInfer" || name == "ModelStreamInfer") return {Access::kInfer, ModelOfGrpc(call)};
+  if (name == "ModelInfer" || name == "ModelStreamInfer")
+    return {Access::kInfer, ModelOfGrpc(call)};
   if (name.starts_with("RepositoryModel") || name.ends_with("Register") ||
       name.ends_with("Unregister") || name == "TraceSetting" || name == "LogSettings") {
     return {Access::kAdmin, ""};
@@ -82,7 +83,8 @@ void FrontEnd::Handle(std::shared_ptr<Call> call) {
   const Wish wish = grpc ? WishOfGrpc(*call) : WishOfRest(*call);
   Status status;
   if (wish.access != Access::kOpen) {
-    status = state_.access->Check(wish.access, wish.model, *call->peer, KeyOf(*call), call->key_name);
+    status =
+        state_.access->Check(wish.access, wish.model, *call->peer, KeyOf(*call), call->key_name);
   }
   if (!status.ok()) {
     if (grpc) {

@@ -105,7 +105,8 @@ bool TakeGrpcMessage(Call& call, size_t limit, std::string& message) {
   const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(body[i])); };
   const size_t size = byte(1) << 24 | byte(2) << 16 | byte(3) << 8 | byte(4);
   if (size > limit) {
-    throw Error(ErrorCode::kInvalidInput, fmt::format("a message has {} bytes, more than {}", size, limit));
+    throw Error(ErrorCode::kInvalidInput,
+                fmt::format("a message has {} bytes, more than {}", size, limit));
   }
   if (body.size() - 5 < size) {
     if (call.body_complete) {
@@ -120,7 +121,8 @@ bool TakeGrpcMessage(Call& call, size_t limit, std::string& message) {
   if (compressed) {
     const Encoding encoding = ParseEncoding(call.headers.Get("grpc-encoding"));
     if (encoding == Encoding::kNone) {
-      throw Error(ErrorCode::kInvalidInput, "a message is compressed, but grpc-encoding says nothing");
+      throw Error(ErrorCode::kInvalidInput,
+                  "a message is compressed, but grpc-encoding says nothing");
     }
     message = Decompress(std::string_view(body).substr(5, size), encoding, limit);
     body.erase(0, 5 + size);
@@ -168,18 +170,19 @@ void Grpc::AddMethods() {
     answer.set_ready(s->Ready());
     return Status{};
   });
-  Add<i::ModelReadyRequest, i::ModelReadyResponse>(at + "ModelReady", [s](auto& request, auto& answer) {
-    answer.set_ready(s->ModelReady(request.name(), request.version()));
-    return Status{};
-  });
+  Add<i::ModelReadyRequest, i::ModelReadyResponse>(
+      at + "ModelReady", [s](auto& request, auto& answer) {
+        answer.set_ready(s->ModelReady(request.name(), request.version()));
+        return Status{};
+      });
   Add<i::ServerMetadataRequest, i::ServerMetadataResponse>(
       at + "ServerMetadata", [s](auto&, auto& answer) { return s->Metadata(answer); });
   Add<i::ModelMetadataRequest, i::ModelMetadataResponse>(
-      at + "ModelMetadata", [s](auto& request, auto& answer) { return s->ModelMetadata(request, answer); },
-      true);
+      at + "ModelMetadata",
+      [s](auto& request, auto& answer) { return s->ModelMetadata(request, answer); }, true);
   Add<i::ModelConfigRequest, i::ModelConfigResponse>(
-      at + "ModelConfig", [s](auto& request, auto& answer) { return s->ModelConfig(request, answer); },
-      true);
+      at + "ModelConfig",
+      [s](auto& request, auto& answer) { return s->ModelConfig(request, answer); }, true);
   Add<i::ModelStatisticsRequest, i::ModelStatisticsResponse>(
       at + "ModelStatistics",
       [s](auto& request, auto& answer) { return s->ModelStatistics(request, answer); }, true);
@@ -209,9 +212,11 @@ void Grpc::AddMethods() {
   Add<i::CudaSharedMemoryUnregisterRequest, i::CudaSharedMemoryUnregisterResponse>(
       at + "CudaSharedMemoryUnregister", [](auto&, auto&) { return Status{}; });
   Add<i::TraceSettingRequest, i::TraceSettingResponse>(
-      at + "TraceSetting", [s](auto& request, auto& answer) { return s->TraceSetting(request, answer); });
+      at + "TraceSetting",
+      [s](auto& request, auto& answer) { return s->TraceSetting(request, answer); });
   Add<i::LogSettingsRequest, i::LogSettingsResponse>(
-      at + "LogSettings", [s](auto& request, auto& answer) { return s->LogSettings(request, answer); });
+      at + "LogSettings",
+      [s](auto& request, auto& answer) { return s->LogSettings(request, answer); });
   namespace health = grpc::health::v1;
   Add<health::HealthCheckRequest, health::HealthCheckResponse>(
       "/grpc.health.v1.Health/Check", [s](auto& request, auto& answer) {

@@ -79,19 +79,28 @@ void PutInteger(uint64_t value, DType dtype, std::string& out) {
 
 uint32_t ContentsField(DType dtype) {
   switch (dtype) {
-    case DType::kBool: return 1;
+    case DType::kBool:
+      return 1;
     case DType::kI8:
     case DType::kI16:
-    case DType::kI32: return 2;
-    case DType::kI64: return 3;
+    case DType::kI32:
+      return 2;
+    case DType::kI64:
+      return 3;
     case DType::kU8:
     case DType::kU16:
-    case DType::kU32: return 4;
-    case DType::kU64: return 5;
-    case DType::kF32: return 6;
-    case DType::kF64: return 7;
-    case DType::kString: return 8;
-    default: return 0;
+    case DType::kU32:
+      return 4;
+    case DType::kU64:
+      return 5;
+    case DType::kF32:
+      return 6;
+    case DType::kF64:
+      return 7;
+    case DType::kString:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -136,9 +145,11 @@ void ReadInput(std::string_view bytes, bool allow_shared_memory, InferInput& inp
   WireType type{};
   const auto extent = [&](uint64_t value) {
     if (input.dims.rank == kMaxRank) {
-      ThrowInvalid("input '" + input.name + "': shape has more than " + std::to_string(kMaxRank) + " axes");
+      ThrowInvalid("input '" + input.name + "': shape has more than " + std::to_string(kMaxRank) +
+                   " axes");
     }
-    if (static_cast<int64_t>(value) < 0) ThrowInvalid("input '" + input.name + "': shape has a negative extent");
+    if (static_cast<int64_t>(value) < 0)
+      ThrowInvalid("input '" + input.name + "': shape has a negative extent");
     input.dims.extent[input.dims.rank++] = static_cast<int64_t>(value);
   };
   std::string_view datatype;
@@ -210,9 +221,15 @@ void ReadGrpcInfer(std::string_view message, bool allow_shared_memory, const Inf
     }
     const std::string_view bytes = reader.Bytes();
     switch (field) {
-      case 1: model = bytes; break;
-      case 2: version = bytes; break;
-      case 3: job.id = bytes; break;
+      case 1:
+        model = bytes;
+        break;
+      case 2:
+        version = bytes;
+        break;
+      case 3:
+        job.id = bytes;
+        break;
       case 4: {
         auto [name, value] = ReadEntry(bytes);
         if (!TakeSchedulingParameter(name, value, job)) {
@@ -224,9 +241,14 @@ void ReadGrpcInfer(std::string_view message, bool allow_shared_memory, const Inf
         ReadInput(bytes, allow_shared_memory, job.inputs.emplace_back(), places.emplace_back(),
                   contents.emplace_back());
         break;
-      case 6: ReadOutput(bytes, allow_shared_memory, job.wanted.emplace_back()); break;
-      case 7: raw.push_back(bytes); break;
-      default: break;
+      case 6:
+        ReadOutput(bytes, allow_shared_memory, job.wanted.emplace_back());
+        break;
+      case 7:
+        raw.push_back(bytes);
+        break;
+      default:
+        break;
     }
   }
   size_t next_raw = 0;
@@ -240,7 +262,8 @@ void ReadGrpcInfer(std::string_view message, bool allow_shared_memory, const Inf
       if (!raw.empty()) {
         ThrowInvalid(where + "contents field must not be specified when using raw_input_contents");
       }
-      const auto values = std::make_shared<std::string>(ReadContents(contents[i], where, input.dtype));
+      const auto values =
+          std::make_shared<std::string>(ReadContents(contents[i], where, input.dtype));
       input.bytes = std::as_bytes(std::span<const char>(values->data(), values->size()));
       input.owner = values;
     } else if (next_raw < raw.size()) {
@@ -248,12 +271,12 @@ void ReadGrpcInfer(std::string_view message, bool allow_shared_memory, const Inf
       input.bytes = std::as_bytes(std::span<const char>(bytes.data(), bytes.size()));
     } else if (!raw.empty()) {
       ThrowInvalid("expected " + std::to_string(job.inputs.size()) + " raw_input_contents, got " +
-            std::to_string(raw.size()));
+                   std::to_string(raw.size()));
     }
   }
   if (next_raw != raw.size()) {
     ThrowInvalid("expected " + std::to_string(next_raw) + " raw_input_contents, got " +
-          std::to_string(raw.size()));
+                 std::to_string(raw.size()));
   }
 }
 

@@ -26,8 +26,8 @@ Fields Trailers(const Status& status) {
   return trailers;
 }
 
-// All requests of one ModelStreamInfer call. Answers go in the order of their requests. Lives on the
-// call's executor.
+// All requests of one ModelStreamInfer call. Answers go in the order of their requests. Lives on
+// the call's executor.
 class InferStream : public std::enable_shared_from_this<InferStream> {
  public:
   InferStream(std::shared_ptr<Call> call, ServerState& state, Inference& inference)
@@ -35,7 +35,6 @@ class InferStream : public std::enable_shared_from_this<InferStream> {
 
   void OnData();
   void OnCancel();
-
 
  private:
   class Job;
@@ -94,7 +93,8 @@ void InferStream::StartOne(std::string message) {
   jobs_.push_back(job);
   std::string model, version;
   try {
-    ReadGrpcInfer(job->message, state_.options.allow_shared_memory, inference_, *job, model, version);
+    ReadGrpcInfer(job->message, state_.options.allow_shared_memory, inference_, *job, model,
+                  version);
   } catch (...) {
     job->status = CurrentStatus();
     job->done = true;
@@ -214,7 +214,9 @@ std::string Reflect(const std::string& message) {
       answer.mutable_all_extension_numbers_response()->set_base_type_name(
           request.all_extension_numbers_of_type());
       return answer.SerializeAsString();
-    default: wanted = "extensions"; break;
+    default:
+      wanted = "extensions";
+      break;
   }
   if (file == nullptr) {
     answer.mutable_error_response()->set_error_code(5);

@@ -15,9 +15,8 @@ namespace {
 // "0.93:7:seven" for the greatest values of each row, as BYTES.
 void Classify(const ServedModel& model, int64_t classes, InferOutput& output) {
   const ServedPort* port = model.FindOutput(output.name);
-  const size_t rows = model.max_batch > 0 && !output.dims.empty()
-                          ? static_cast<size_t>(output.dims[0])
-                          : 1;
+  const size_t rows =
+      model.max_batch > 0 && !output.dims.empty() ? static_cast<size_t>(output.dims[0]) : 1;
   const size_t item = ItemSize(output.dtype);
   const size_t total = item == 0 ? 0 : output.bytes.size() / item;
   std::vector<double> values(total);

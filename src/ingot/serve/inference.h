@@ -1,5 +1,5 @@
-// Inference: what every front end does with a job: finds its model, checks it, looks into the cache,
-// submits it, and looks after the answer.
+// Inference: what every front end does with a job: finds its model, checks it, looks into the
+// cache, submits it, and looks after the answer.
 #pragma once
 
 #include <string>

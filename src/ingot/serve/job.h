@@ -27,7 +27,7 @@ struct InferInput {
   std::string name;
   DType dtype = DType::kUndefined;
   Dims dims;
-  std::span<const std::byte> bytes;  // BYTES: in the form in which they travel
+  std::span<const std::byte> bytes;   // BYTES: in the form in which they travel
   std::shared_ptr<const void> owner;  // keeps the bytes; null: the job does (InferJob::owners)
 };
 
@@ -41,7 +41,7 @@ struct SharedMemoryPlace {
 struct WantedOutput {
   std::string name;
   bool binary = false;
-  int64_t classes = 0;  // so many of the greatest values, with their labels; 0: the tensor
+  int64_t classes = 0;      // so many of the greatest values, with their labels; 0: the tensor
   SharedMemoryPlace place;  // region "": in the answer
 };
 
@@ -92,7 +92,7 @@ class InferJob {
   Status status;
   std::vector<InferOutput> outputs;
   JobTimes times;
-  int64_t rows = 1;  // of the batch axis; 1 for models without one
+  int64_t rows = 1;       // of the batch axis; 1 for models without one
   bool internal = false;  // made by a scheduler: gets every output of the backend
   bool from_cache = false;
   std::string cache_key;  // the answer is to be kept under it

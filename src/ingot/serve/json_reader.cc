@@ -74,12 +74,17 @@ char JsonReader::Next(const char* expected) {
 
 JsonReader::Kind JsonReader::Peek() {
   switch (const char c = Next("a value")) {
-    case '{': return Kind::kObject;
-    case '[': return Kind::kArray;
-    case '"': return Kind::kString;
+    case '{':
+      return Kind::kObject;
+    case '[':
+      return Kind::kArray;
+    case '"':
+      return Kind::kString;
     case 't':
-    case 'f': return Kind::kBool;
-    case 'n': return Kind::kNull;
+    case 'f':
+      return Kind::kBool;
+    case 'n':
+      return Kind::kNull;
     default:
       if (c == '-' || (c >= '0' && c <= '9')) return Kind::kNumber;
       Fail("expected a value");
@@ -180,16 +185,35 @@ uint32_t JsonReader::Hex4() {
 void JsonReader::Escape(std::string& out) {
   if (at_ >= text_.size()) Fail("the text ends within a string");
   switch (text_[at_++]) {
-    case '"': out += '"'; return;
-    case '\\': out += '\\'; return;
-    case '/': out += '/'; return;
-    case 'b': out += '\b'; return;
-    case 'f': out += '\f'; return;
-    case 'n': out += '\n'; return;
-    case 'r': out += '\r'; return;
-    case 't': out += '\t'; return;
-    case 'u': break;
-    default: --at_; Fail("unknown escape in a string");
+    case '"':
+      out += '"';
+      return;
+    case '\\':
+      out += '\\';
+      return;
+    case '/':
+      out += '/';
+      return;
+    case 'b':
+      out += '\b';
+      return;
+    case 'f':
+      out += '\f';
+      return;
+    case 'n':
+      out += '\n';
+      return;
+    case 'r':
+      out += '\r';
+      return;
+    case 't':
+      out += '\t';
+      return;
+    case 'u':
+      break;
+    default:
+      --at_;
+      Fail("unknown escape in a string");
   }
   uint32_t code = Hex4();
   if (code >= 0xDC00 && code < 0xE000) Fail("a low surrogate without its high one");
@@ -310,10 +334,18 @@ std::string_view JsonReader::Skip() {
       BeginArray();
       while (NextElement()) Skip();
       break;
-    case Kind::kString: String(scratch_); break;
-    case Kind::kNumber: NumberText(); break;
-    case Kind::kBool: Bool(); break;
-    case Kind::kNull: Null(); break;
+    case Kind::kString:
+      String(scratch_);
+      break;
+    case Kind::kNumber:
+      NumberText();
+      break;
+    case Kind::kBool:
+      Bool();
+      break;
+    case Kind::kNull:
+      Null();
+      break;
   }
   return text_.substr(begin, at_ - begin);
 }

@@ -1,7 +1,7 @@
 // JsonReader: pulls values out of JSON text in the order in which they stand, without a tree.
 //
-// Strict (RFC 8259): UTF-8 is checked, numbers have JSON's grammar, nothing follows the value. Every
-// fault is Error(kInvalidInput) that names the byte.
+// Strict (RFC 8259): UTF-8 is checked, numbers have JSON's grammar, nothing follows the value.
+// Every fault is Error(kInvalidInput) that names the byte.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ class JsonReader {
   void Null();
   double Double();
   float Float();
-  int64_t Int();    // a number that is whole and fits
+  int64_t Int();  // a number that is whole and fits
   uint64_t Uint();
   // The text of the next value, checked; the reader goes on after it.
   std::string_view Skip();

@@ -55,7 +55,8 @@ class Writer {
       uint64_t sum = 0;
       for (size_t i = 0; i < kTimeBounds.size(); ++i) {
         sum += histogram.counts[i];
-        text += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, Labels(sample), kTimeBounds[i], sum);
+        text += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, Labels(sample), kTimeBounds[i],
+                            sum);
       }
       sum += histogram.counts.back();
       text += fmt::format("{}_bucket{{{},le=\"+Inf\"}} {}\n", name, Labels(sample), sum);
@@ -89,8 +90,8 @@ void WriteTriton(const std::vector<Sample>& samples, Writer& w) {
   w.PerModel(samples, "nv_inference_request_duration_us", "untyped",
              "Time of requests in microseconds",
              [&](const Sample& s) { return us(s.values.success); });
-  w.PerModel(samples, "nv_inference_queue_duration_us", "untyped",
-             "Time in queues in microseconds", [&](const Sample& s) { return us(s.values.queue); });
+  w.PerModel(samples, "nv_inference_queue_duration_us", "untyped", "Time in queues in microseconds",
+             [&](const Sample& s) { return us(s.values.queue); });
   w.PerModel(samples, "nv_inference_compute_input_duration_us", "untyped",
              "Time of preparing inputs in microseconds",
              [&](const Sample& s) { return us(s.values.compute_input); });
@@ -110,7 +111,8 @@ void WriteModels(const std::vector<Sample>& samples, Writer& w) {
   const auto n = [](uint64_t count) { return static_cast<double>(count); };
   w.PerModel(samples, "ingot_requests_total", "counter", "Inference requests answered well",
              [&](const Sample& s) { return n(s.values.success.count); });
-  w.PerModel(samples, "ingot_requests_failed_total", "counter", "Inference requests refused or failed",
+  w.PerModel(samples, "ingot_requests_failed_total", "counter",
+             "Inference requests refused or failed",
              [&](const Sample& s) { return n(s.values.fail.count); });
   w.PerModel(samples, "ingot_requests_rejected_total", "counter",
              "Inference requests refused for want of room or time",
@@ -124,8 +126,8 @@ void WriteModels(const std::vector<Sample>& samples, Writer& w) {
              [&](const Sample& s) { return n(s.values.execution_count); });
   w.PerModel(samples, "ingot_queued_requests", "gauge", "Inference requests that wait",
              [&](const Sample& s) { return static_cast<double>(s.model->scheduler->queued()); });
-  w.PerModel(samples, "ingot_request_duration_seconds", "From the arrival of a request to its answer",
-             &StatisticsValues::request_seconds);
+  w.PerModel(samples, "ingot_request_duration_seconds",
+             "From the arrival of a request to its answer", &StatisticsValues::request_seconds);
   w.PerModel(samples, "ingot_queue_duration_seconds", "Time of requests in queues",
              &StatisticsValues::queue_seconds);
   w.PerModel(samples, "ingot_compute_duration_seconds", "Time of computing a batch",
@@ -148,8 +150,8 @@ void WriteModels(const std::vector<Sample>& samples, Writer& w) {
       rows += it->second.infer.count * static_cast<uint64_t>(it->first);
     }
     w.text += fmt::format("ingot_batch_size_bucket{{{},le=\"+Inf\"}} {}\n", labels, sum);
-    w.text += fmt::format("ingot_batch_size_sum{{{}}} {}\ningot_batch_size_count{{{}}} {}\n", labels,
-                          rows, labels, sum);
+    w.text += fmt::format("ingot_batch_size_sum{{{}}} {}\ningot_batch_size_count{{{}}} {}\n",
+                          labels, rows, labels, sum);
   }
 }
 

@@ -43,17 +43,27 @@ std::string ReadModelFile(const std::string& folder, const std::string& below,
 ControlInput ReadControl(const inference::ModelSequenceBatching::ControlInput& from,
                          const ServedModel& model) {
   using Kind = inference::ModelSequenceBatching::Control;
-  if (from.control_size() != 1) WrongConfig("control_input '" + from.name() + "': expected one control");
+  if (from.control_size() != 1)
+    WrongConfig("control_input '" + from.name() + "': expected one control");
   const auto& control = from.control(0);
   ControlInput result;
   result.port = PortIndex(model.core_inputs, from.name(), "control_input");
   result.dtype = model.core_inputs[result.port].dtype;
   switch (control.kind()) {
-    case Kind::CONTROL_SEQUENCE_START: result.kind = ControlInput::Kind::kStart; break;
-    case Kind::CONTROL_SEQUENCE_READY: result.kind = ControlInput::Kind::kReady; break;
-    case Kind::CONTROL_SEQUENCE_END: result.kind = ControlInput::Kind::kEnd; break;
-    case Kind::CONTROL_SEQUENCE_CORRID: result.kind = ControlInput::Kind::kCorrelation; break;
-    default: WrongConfig("control_input '" + from.name() + "': unknown kind");
+    case Kind::CONTROL_SEQUENCE_START:
+      result.kind = ControlInput::Kind::kStart;
+      break;
+    case Kind::CONTROL_SEQUENCE_READY:
+      result.kind = ControlInput::Kind::kReady;
+      break;
+    case Kind::CONTROL_SEQUENCE_END:
+      result.kind = ControlInput::Kind::kEnd;
+      break;
+    case Kind::CONTROL_SEQUENCE_CORRID:
+      result.kind = ControlInput::Kind::kCorrelation;
+      break;
+    default:
+      WrongConfig("control_input '" + from.name() + "': unknown kind");
   }
   if (result.kind == ControlInput::Kind::kCorrelation) return result;
   if (control.int32_false_true_size() == 2) {
@@ -67,11 +77,11 @@ ControlInput ReadControl(const inference::ModelSequenceBatching::ControlInput& f
     result.on = BytesOf(control.bool_false_true(1));
   } else {
     WrongConfig("control_input '" + from.name() +
-          "': expected two values in int32_false_true, fp32_false_true or bool_false_true");
+                "': expected two values in int32_false_true, fp32_false_true or bool_false_true");
   }
   if (result.on.size() != ItemSize(result.dtype)) {
     WrongConfig("control_input '" + from.name() + "': its values are not of the model's type " +
-          ConfigName(result.dtype));
+                ConfigName(result.dtype));
   }
   return result;
 }
@@ -90,8 +100,8 @@ SequenceSettings ReadSequence(const ModelConfig& config, const BatchSettings& ba
     to.dtype = ConfigType(state.data_type());
     if (to.dtype != model.core_inputs[to.input].dtype) {
       WrongConfig("state '" + state.input_name() + "': data_type " +
-            inference::DataType_Name(state.data_type()) + ", but the model has " +
-            ConfigName(model.core_inputs[to.input].dtype));
+                  inference::DataType_Name(state.data_type()) + ", but the model has " +
+                  ConfigName(model.core_inputs[to.input].dtype));
     }
     for (const int64_t d : state.dims()) to.dims.push_back(d < 0 ? 1 : d);
     if (state.initial_state_size() > 0) {
@@ -103,13 +113,15 @@ SequenceSettings ReadSequence(const ModelConfig& config, const BatchSettings& ba
     }
     int64_t size = static_cast<int64_t>(ItemSize(to.dtype));
     for (const int64_t d : to.dims) size *= d;
-    if (size <= 0 || size > (1LL << 32)) WrongConfig("state '" + state.input_name() + "': its dims");
+    if (size <= 0 || size > (1LL << 32))
+      WrongConfig("state '" + state.input_name() + "': its dims");
     to.initial.resize(static_cast<size_t>(size), '\0');
   }
   if (from.max_sequence_idle_microseconds() > 0) {
     settings.idle_us = from.max_sequence_idle_microseconds();
   }
-  settings.most_sequences = std::max<int64_t>(1, batch.instances * std::max<int64_t>(1, batch.max_batch));
+  settings.most_sequences =
+      std::max<int64_t>(1, batch.instances * std::max<int64_t>(1, batch.max_batch));
   if (from.has_oldest() && from.oldest().max_candidate_sequences() > 0) {
     settings.most_sequences = from.oldest().max_candidate_sequences();
   }
@@ -126,7 +138,8 @@ void ReadEnsemblePorts(const ModelConfig& config, ServedModel& model) {
   for (const auto& input : config.input()) fill(input, model.inputs.emplace_back());
   for (const auto& output : config.output()) fill(output, model.outputs.emplace_back());
   model.max_batch = config.max_batch_size();
-  if (model.inputs.empty() || model.outputs.empty()) WrongConfig("an ensemble needs input and output");
+  if (model.inputs.empty() || model.outputs.empty())
+    WrongConfig("an ensemble needs input and output");
 }
 
 std::vector<EnsembleStep> ReadEnsemble(const ModelConfig& config) {
@@ -167,7 +180,8 @@ void WarmUp(const ModelConfig& config, const std::string& folder,
         input.name = name;
         input.dtype = ConfigType(from.data_type());
         std::vector<int64_t> dims(from.dims().begin(), from.dims().end());
-        if (model->max_batch > 0) dims.insert(dims.begin(), std::max<uint32_t>(1, sample.batch_size()));
+        if (model->max_batch > 0)
+          dims.insert(dims.begin(), std::max<uint32_t>(1, sample.batch_size()));
         input.dims = MakeDims(dims);
         const int64_t count = input.dims.size();
         if (count < 0 || count > (1 << 28)) WrongConfig(where + ": input '" + name + "': its dims");
@@ -219,7 +233,8 @@ std::shared_ptr<const ServedModel> BuildModel(const ModelConfig& config, int64_t
   model->last_used_ns = Clock::now().time_since_epoch().count();
   if (config.has_ensemble_scheduling()) {
     ReadEnsemblePorts(config, *model);
-    model->scheduler = std::make_unique<EnsembleScheduler>(ReadEnsemble(config), *context.repository);
+    model->scheduler =
+        std::make_unique<EnsembleScheduler>(ReadEnsemble(config), *context.repository);
     return model;
   }
   FillPorts(config, backend->inputs(), backend->outputs(), context.folder, *model);

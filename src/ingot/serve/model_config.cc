@@ -80,9 +80,9 @@ void CheckPort(const auto& configured, const Port* port, bool batched, const std
     throw Error(ErrorCode::kInvalidInput, what + " is none of the model's, which has " + names);
   }
   if (ConfigType(configured.data_type()) != port->dtype) {
-    throw Error(ErrorCode::kInvalidInput,
-                what + ": data_type " + inference::DataType_Name(configured.data_type()) +
-                    ", but the model has " + ConfigName(port->dtype));
+    throw Error(ErrorCode::kInvalidInput, what + ": data_type " +
+                                              inference::DataType_Name(configured.data_type()) +
+                                              ", but the model has " + ConfigName(port->dtype));
   }
   std::vector<int64_t> dims = BackendDims(configured);
   if (batched) dims.insert(dims.begin(), -1);
@@ -95,9 +95,9 @@ void CheckPort(const auto& configured, const Port* port, bool batched, const std
     }
   }
   if (!fits) {
-    throw Error(ErrorCode::kInvalidInput,
-                what + ": dims " + ShapeText(dims) + (batched ? " (with the batch axis)" : "") +
-                    ", but the model has " + ShapeText(port->dims));
+    throw Error(ErrorCode::kInvalidInput, what + ": dims " + ShapeText(dims) +
+                                              (batched ? " (with the batch axis)" : "") +
+                                              ", but the model has " + ShapeText(port->dims));
   }
 }
 
@@ -175,7 +175,8 @@ void CompleteConfig(const std::string& name, std::span<const Port> inputs,
   if (config.platform().empty()) config.set_platform("onnxruntime_onnx");
   if (config.backend().empty()) config.set_backend("onnxruntime");
   if (config.default_model_filename().empty()) config.set_default_model_filename("model.onnx");
-  if (!config.has_version_policy()) config.mutable_version_policy()->mutable_latest()->set_num_versions(1);
+  if (!config.has_version_policy())
+    config.mutable_version_policy()->mutable_latest()->set_num_versions(1);
   const bool derives_ports = config.input_size() == 0 && config.output_size() == 0;
   if (!had_file && config.max_batch_size() == 0 && derives_ports && CanBatch(inputs, outputs)) {
     config.set_max_batch_size(64);
@@ -240,8 +241,9 @@ void FillPorts(const ModelConfig& config, std::span<const Port> inputs,
     ServedPort core;
     core.name = port.name;
     core.dtype = port.dtype;
-    core.dims.assign(port.dims.begin() + static_cast<ptrdiff_t>(std::min(skipped, port.dims.size())),
-                     port.dims.end());
+    core.dims.assign(
+        port.dims.begin() + static_cast<ptrdiff_t>(std::min(skipped, port.dims.size())),
+        port.dims.end());
     return core;
   };
   for (const Port& port : inputs) {
@@ -276,17 +278,16 @@ BatchSettings BatchSettingsOf(const ModelConfig& config, int default_instances) 
   settings.join = config.max_batch_size() > 0;
   settings.preferred.assign(dynamic.preferred_batch_size().begin(),
                             dynamic.preferred_batch_size().end());
-  settings.max_delay_us = static_cast<int64_t>(
-      std::min<uint64_t>(dynamic.max_queue_delay_microseconds(), 60'000'000));
+  settings.max_delay_us =
+      static_cast<int64_t>(std::min<uint64_t>(dynamic.max_queue_delay_microseconds(), 60'000'000));
   settings.preserve_ordering = dynamic.preserve_ordering();
   settings.levels = dynamic.priority_levels();
   settings.default_level = dynamic.default_priority_level();
   if (settings.levels > 0 &&
       (settings.default_level < 1 || settings.default_level > settings.levels)) {
-    throw Error(ErrorCode::kInvalidInput, "config.pbtxt: default_priority_level " +
-                                              std::to_string(settings.default_level) +
-                                              ", expected 1 to priority_levels, " +
-                                              std::to_string(settings.levels));
+    throw Error(ErrorCode::kInvalidInput,
+                "config.pbtxt: default_priority_level " + std::to_string(settings.default_level) +
+                    ", expected 1 to priority_levels, " + std::to_string(settings.levels));
   }
   if (dynamic.has_default_queue_policy()) {
     settings.default_policy = PolicyOf(dynamic.default_queue_policy());

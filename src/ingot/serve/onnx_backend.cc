@@ -37,7 +37,8 @@ class OnnxBackend : public Backend {
   static Port PortOf(const infer::PortInfo& info, const char* kind) {
     const std::string what = std::string(kind) + " '" + info.name + "' ";
     if (info.kind != infer::PortInfo::Kind::kTensor) {
-      throw Error(ErrorCode::kUnsupported, what + "is no tensor: the protocol carries tensors alone");
+      throw Error(ErrorCode::kUnsupported,
+                  what + "is no tensor: the protocol carries tensors alone");
     }
     if (WireName(info.dtype).empty()) {
       throw Error(ErrorCode::kUnsupported, what + "is of type " + std::string(Name(info.dtype)) +
@@ -87,8 +88,8 @@ uint64_t BytesOfFiles(const ModelSource& source) {
   if (!source.contents.empty()) return source.contents.size();
   std::error_code error;
   uint64_t bytes = 0;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(source.path).parent_path(), error)) {
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(source.path).parent_path(), error)) {
     if (entry.is_regular_file(error)) bytes += entry.file_size(error);
   }
   return bytes;

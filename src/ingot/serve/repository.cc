@@ -189,8 +189,8 @@ Repository::Plan Repository::MakePlan(const std::string& name,
   for (const auto& [path, contents] : overrides.files) {
     const int64_t version = VersionNumber(path.substr(0, path.find('/')));
     if (version < 0 || path.find('/') == std::string::npos) {
-      throw Error(ErrorCode::kInvalidInput, "file override '" + path +
-                                                "': expected VERSION/NAME, such as 1/model.onnx");
+      throw Error(ErrorCode::kInvalidInput,
+                  "file override '" + path + "': expected VERSION/NAME, such as 1/model.onnx");
     }
     present.insert(version);
   }
@@ -204,9 +204,10 @@ Repository::Plan Repository::MakePlan(const std::string& name,
   if (plan.config.has_ensemble_scheduling() && present.empty()) present.insert(1);
   plan.versions = Chosen(plan.config, present);
   if (plan.versions.empty()) {
-    throw Error(ErrorCode::kNotFound,
-                "failed to load '" + name + "': at least one version must be available under the "
-                "version policy of model '" + name + "'");
+    throw Error(ErrorCode::kNotFound, "failed to load '" + name +
+                                          "': at least one version must be available under the "
+                                          "version policy of model '" +
+                                          name + "'");
   }
   return plan;
 }
@@ -221,11 +222,11 @@ std::shared_ptr<const ServedModel> Repository::Build(const Plan& plan, int64_t v
     for (const auto& [key, value] : config.parameters()) {
       source.parameters[key] = value.string_value();
     }
-    std::string file = config.default_model_filename().empty() ? "model.onnx"
-                                                                : config.default_model_filename();
+    std::string file =
+        config.default_model_filename().empty() ? "model.onnx" : config.default_model_filename();
     if (!IsPlainName(file)) {
-      throw Error(ErrorCode::kInvalidInput,
-                  "config.pbtxt: default_model_filename '" + file + "', expected a name without '/'");
+      throw Error(ErrorCode::kInvalidInput, "config.pbtxt: default_model_filename '" + file +
+                                                "', expected a name without '/'");
     }
     const auto given = plan.overrides->files.find(std::to_string(version) + "/" + file);
     if (given != plan.overrides->files.end()) {
@@ -264,7 +265,8 @@ Status Repository::LoadLocked(const std::string& name, const LoadOverrides& over
     const Plan plan = MakePlan(name, overrides);
     stamp = plan.folder.empty() ? "" : StampOf(plan.folder);
     const std::string split = ConfigParameter(plan.config, "canary");
-    if (!split.empty() && std::sscanf(split.c_str(), "%ld:%lf", &canary.version, &canary.percent) != 2) {
+    if (!split.empty() &&
+        std::sscanf(split.c_str(), "%ld:%lf", &canary.version, &canary.percent) != 2) {
       throw Error(ErrorCode::kInvalidInput, "config.pbtxt: parameter canary '" + split +
                                                 "', expected VERSION:PERCENT, such as 2:10");
     }
@@ -324,7 +326,8 @@ Status Repository::Unload(const std::string& name, bool dependents) {
     found->second->wanted = false;
     found->second->cold = false;
     for (auto& [number, version] : found->second->versions) {
-      if (dependents && version.model != nullptr && version.model->config->has_ensemble_scheduling()) {
+      if (dependents && version.model != nullptr &&
+          version.model->config->has_ensemble_scheduling()) {
         for (const auto& step : version.model->config->ensemble_scheduling().step()) {
           others.insert(step.model_name());
         }
@@ -424,7 +427,8 @@ std::shared_ptr<const ServedModel> Repository::FindLoaded(std::string_view name,
     const auto at = versions.find(VersionNumber(version));
     if (at != versions.end() && at->second.model != nullptr) return at->second.model;
     if (VersionNumber(version) < 0) {
-      status = Invalid("model version '" + std::string(version) + "': expected a whole number from 1");
+      status =
+          Invalid("model version '" + std::string(version) + "': expected a whole number from 1");
     } else if (at == versions.end()) {
       status = UnknownModel(name, version);
     } else {

@@ -1,9 +1,9 @@
-// Repository: the models of one or more folders in Triton's layout (NAME/VERSION/model.onnx beside an
-// optional NAME/config.pbtxt), which of their versions are loaded, and in which state each is.
+// Repository: the models of one or more folders in Triton's layout (NAME/VERSION/model.onnx beside
+// an optional NAME/config.pbtxt), which of their versions are loaded, and in which state each is.
 #pragma once
 
-#include <cstdint>
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,15 +27,15 @@ using BackendFactory = std::function<std::shared_ptr<const Backend>(const ModelS
 struct RepositoryOptions {
   std::vector<std::string> folders;
   int default_instances = 1;
-  int threads = 0;  // of a backend
-  bool strict_config = false;        // a model without config.pbtxt is refused
-  int64_t max_queued = 8192;         // for each model
-  uint64_t memory_budget = 0;        // bytes of loaded models; 0: no limit
+  int threads = 0;             // of a backend
+  bool strict_config = false;  // a model without config.pbtxt is refused
+  int64_t max_queued = 8192;   // for each model
+  uint64_t memory_budget = 0;  // bytes of loaded models; 0: no limit
 };
 
 // What a load request carries besides the name.
 struct LoadOverrides {
-  std::string config_json;                     // "": the model's own
+  std::string config_json;                   // "": the model's own
   std::map<std::string, std::string> files;  // "1/model.onnx" -> contents
 };
 

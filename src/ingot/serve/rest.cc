@@ -34,7 +34,8 @@ std::vector<std::string> SplitPath(std::string_view path) {
     } else if (path[i] == '%') {
       unsigned value = 0;
       const char* digits = path.data() + i + 1;
-      if (i + 2 >= path.size() + 0 || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2) {
+      if (i + 2 >= path.size() + 0 ||
+          std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2) {
         throw Error(ErrorCode::kInvalidInput, "the path has a '%' without two hexadecimal digits");
       }
       part += static_cast<char>(value);
@@ -112,7 +113,8 @@ std::string Base64Decode(const std::string& text, const std::string& what) {
     } else if (c == '\n' || c == '\r') {
       continue;
     } else {
-      throw Error(ErrorCode::kInvalidInput, what + ": byte " + std::to_string(i) + " is not base64");
+      throw Error(ErrorCode::kInvalidInput,
+                  what + ": byte " + std::to_string(i) + " is not base64");
     }
     bits = bits << 6 | value;
     if (++count == 4) {
@@ -202,9 +204,9 @@ class RestJob : public InferJob, public std::enable_shared_from_this<RestJob> {
 
 bool IsMethod(Call& call, std::string_view method) {
   if (call.method == method || (method == "GET" && call.method == "HEAD")) return true;
-  RespondError(call, {StatusCode::kMethodNotAllowed, "method " + call.method + " is not allowed for " +
-                                                         std::string(call.path()) + ": expected " +
-                                                         std::string(method)});
+  RespondError(call, {StatusCode::kMethodNotAllowed,
+                      "method " + call.method + " is not allowed for " + std::string(call.path()) +
+                          ": expected " + std::string(method)});
   return false;
 }
 
@@ -213,7 +215,8 @@ bool IsMethod(Call& call, std::string_view method) {
 Response ErrorResponse(const Status& status) {
   Response response;
   response.status = HttpStatus(status.code);
-  response.body = Json{{"error", status.message}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+  response.body =
+      Json{{"error", status.message}}.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (status.retry_after_seconds > 0) {
     response.headers.emplace_back("Retry-After", std::to_string(status.retry_after_seconds));
   }
@@ -244,7 +247,7 @@ void Rest::Route(const std::shared_ptr<Call>& call) {
       if (!IsMethod(*call, "GET")) return;
       Response response;
       response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      response.body = MetricsText(state);
+      response.body = MetricsText(state, call->target.ends_with("?names=ingot"));
       call->Respond(std::move(response));
       return;
     }
@@ -258,8 +261,9 @@ void Rest::Route(const std::shared_ptr<Call>& call) {
                                 : name.ends_with(".css") ? "text/css"
                                 : name.ends_with(".js")  ? "text/javascript"
                                                          : "application/json";
-        response.headers = {{"Content-Security-Policy", "default-src 'self'; img-src 'self' blob: data:"},
-                            {"X-Content-Type-Options", "nosniff"}};
+        response.headers = {
+            {"Content-Security-Policy", "default-src 'self'; img-src 'self' blob: data:"},
+            {"X-Content-Type-Options", "nosniff"}};
         response.body = file;
         call->Respond(std::move(response));
         return;
@@ -381,14 +385,17 @@ void Rest::Infer(const std::shared_ptr<Call>& call, const std::string& model,
                  const std::string& version) {
   const std::string_view encoding = call->headers.Get("content-encoding");
   if (!encoding.empty()) {
-    call->body = Decompress(call->body, ParseEncoding(encoding), service_.state().options.limits.body_bytes);
+    call->body =
+        Decompress(call->body, ParseEncoding(encoding), service_.state().options.limits.body_bytes);
   }
   int64_t json_bytes = -1;
   const std::string_view length = call->headers.Get("inference-header-content-length");
   if (!length.empty()) {
-    const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), json_bytes);
+    const auto [end, error] =
+        std::from_chars(length.data(), length.data() + length.size(), json_bytes);
     if (error != std::errc() || end != length.data() + length.size() || json_bytes < 0) {
-      throw Error(ErrorCode::kInvalidInput, "Inference-Header-Content-Length '" + std::string(length) +
+      throw Error(ErrorCode::kInvalidInput, "Inference-Header-Content-Length '" +
+                                                std::string(length) +
                                                 "': expected a whole number from 0");
     }
   }
@@ -434,7 +441,8 @@ void Rest::RouteRepository(const std::shared_ptr<Call>& call, std::span<const st
   }
   const Json json = ParseBody(*call);
   const Json parameters = json.value("parameters", Json::object());
-  if (!parameters.is_object()) throw Error(ErrorCode::kInvalidInput, "'parameters' must be an object");
+  if (!parameters.is_object())
+    throw Error(ErrorCode::kInvalidInput, "'parameters' must be an object");
   if (load) {
     inference::RepositoryModelLoadRequest request;
     request.set_model_name(path[1]);
@@ -450,7 +458,8 @@ void Rest::RouteRepository(const std::shared_ptr<Call>& call, std::span<const st
         throw Error(ErrorCode::kInvalidInput, "parameter '" + key + "' must be a string");
       }
     }
-    AnswerLater(service_.state(), call, [this, request](std::string&) { return service_.Load(request); });
+    AnswerLater(service_.state(), call,
+                [this, request](std::string&) { return service_.Load(request); });
     return;
   }
   inference::RepositoryModelUnloadRequest request;
@@ -459,7 +468,8 @@ void Rest::RouteRepository(const std::shared_ptr<Call>& call, std::span<const st
     auto& to = (*request.mutable_parameters())[key];
     if (value.is_boolean()) to.set_bool_param(value.get<bool>());
   }
-  AnswerLater(service_.state(), call, [this, request](std::string&) { return service_.Unload(request); });
+  AnswerLater(service_.state(), call,
+              [this, request](std::string&) { return service_.Unload(request); });
 }
 
 // path: systemsharedmemory [region R] status|register|unregister
@@ -536,7 +546,8 @@ void Rest::RouteSettings(const std::shared_ptr<Call>& call, const std::string& m
         }
       }
       const Status status = service_.TraceSetting(request, answer);
-      for (const auto& [key, value] : std::map(answer.settings().begin(), answer.settings().end())) {
+      for (const auto& [key, value] :
+           std::map(answer.settings().begin(), answer.settings().end())) {
         if (key == "trace_level") {
           out[key] = std::vector<std::string>(value.value().begin(), value.value().end());
         } else {
@@ -562,9 +573,14 @@ void Rest::RouteSettings(const std::shared_ptr<Call>& call, const std::string& m
     using Value = inference::LogSettingsResponse::SettingValue;
     for (const auto& [key, value] : std::map(answer.settings().begin(), answer.settings().end())) {
       switch (value.parameter_choice_case()) {
-        case Value::kBoolParam: out[key] = value.bool_param(); break;
-        case Value::kUint32Param: out[key] = value.uint32_param(); break;
-        default: out[key] = value.string_param();
+        case Value::kBoolParam:
+          out[key] = value.bool_param();
+          break;
+        case Value::kUint32Param:
+          out[key] = value.uint32_param();
+          break;
+        default:
+          out[key] = value.string_param();
       }
     }
     body = out.dump();

@@ -54,11 +54,11 @@ class RequestReader {
     if (!has_inputs) ThrowInvalid("the request has no 'inputs'");
     if (binary_at_ != body_.size()) {
       ThrowInvalid("the body has " + std::to_string(body_.size() - binary_at_) +
-            " bytes more than its inputs' binary_data_size say");
+                   " bytes more than its inputs' binary_data_size say");
     }
     for (WantedOutput& wanted : job_.wanted) {
-      if (!explicit_.empty() && std::find(explicit_.begin(), explicit_.end(), wanted.name) !=
-                                    explicit_.end()) {
+      if (!explicit_.empty() &&
+          std::find(explicit_.begin(), explicit_.end(), wanted.name) != explicit_.end()) {
         continue;
       }
       wanted.binary = binary_by_default;
@@ -137,7 +137,8 @@ class RequestReader {
     reader.BeginObject();
     while (reader.NextKey(key_)) {
       if (key_ == "name") {
-        if (reader.Peek() != JsonReader::Kind::kString) reader.Fail("an input's 'name' must be a string");
+        if (reader.Peek() != JsonReader::Kind::kString)
+          reader.Fail("an input's 'name' must be a string");
         reader.String(input.name);
       } else if (key_ == "datatype") {
         if (reader.Peek() != JsonReader::Kind::kString) {
@@ -182,8 +183,8 @@ class RequestReader {
       if (has_data) ThrowInvalid(where + "has both 'data' and 'binary_data_size'");
       const size_t left = body_.size() - binary_at_;
       if (static_cast<uint64_t>(parameters.binary_size) > left) {
-        ThrowInvalid(where + "binary_data_size " + std::to_string(parameters.binary_size) + ", but " +
-              std::to_string(left) + " bytes are left in the body");
+        ThrowInvalid(where + "binary_data_size " + std::to_string(parameters.binary_size) +
+                     ", but " + std::to_string(left) + " bytes are left in the body");
       }
       const size_t size = static_cast<size_t>(parameters.binary_size);
       input.bytes = std::as_bytes(std::span<const char>(body_.data() + binary_at_, size));
@@ -196,7 +197,8 @@ class RequestReader {
       input.bytes = std::as_bytes(std::span<const char>(values->data(), values->size()));
       input.owner = values;
     } else {
-      ThrowInvalid(where + "has no data: expected 'data', 'binary_data_size' or 'shared_memory_region'");
+      ThrowInvalid(where +
+                   "has no data: expected 'data', 'binary_data_size' or 'shared_memory_region'");
     }
   }
 
@@ -259,7 +261,7 @@ void ReadInferRequest(const std::string& body, int64_t json_bytes, bool allow_sh
                       const Inference& inference, InferJob& job, bool& binary_by_default) {
   if (json_bytes > static_cast<int64_t>(body.size())) {
     ThrowInvalid("Inference-Header-Content-Length is " + std::to_string(json_bytes) +
-          ", but the body has " + std::to_string(body.size()) + " bytes");
+                 ", but the body has " + std::to_string(body.size()) + " bytes");
   }
   RequestReader reader(body, json_bytes < 0 ? body.size() : static_cast<size_t>(json_bytes),
                        allow_shared_memory, inference, job);

@@ -182,8 +182,12 @@ JobPtr SequenceCore::NextStep(const SequencePtr& sequence) {
       case ControlInput::Kind::kStart:
         element = outer->sequence.start ? control.on : control.off;
         break;
-      case ControlInput::Kind::kEnd: element = outer->sequence.end ? control.on : control.off; break;
-      case ControlInput::Kind::kReady: element = control.on; break;
+      case ControlInput::Kind::kEnd:
+        element = outer->sequence.end ? control.on : control.off;
+        break;
+      case ControlInput::Kind::kReady:
+        element = control.on;
+        break;
       case ControlInput::Kind::kCorrelation:
         if (control.dtype == DType::kString) {
           AppendBytesElement(outer->sequence.id, element);

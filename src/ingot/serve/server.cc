@@ -36,7 +36,8 @@ int Cpus(int wanted) {
 int InheritedSockets() {
   const char* pid = std::getenv("LISTEN_PID");
   const char* count = std::getenv("LISTEN_FDS");
-  if (pid == nullptr || count == nullptr || std::atol(pid) != static_cast<long>(::getpid())) return 0;
+  if (pid == nullptr || count == nullptr || std::atol(pid) != static_cast<long>(::getpid()))
+    return 0;
   return std::atoi(count);
 }
 
@@ -64,12 +65,12 @@ class ServerParts {
         gate(Cpus(given.compute)),
         access(given.keys_file, given.allow_admin, given.admin_anywhere),
         front_end(state),
-        net(front_end, given.limits, std::clamp(given.loops > 0 ? given.loops : std::min(Cpus(0), 4),
-                                                1, kMaxExecutors)) {
+        net(front_end, given.limits,
+            std::clamp(given.loops > 0 ? given.loops : std::min(Cpus(0), 4), 1, kMaxExecutors)) {
     if (given.cache_bytes > 0) cache = std::make_unique<ResponseCache>(given.cache_bytes);
     if (!given.access_log.empty()) access_log = std::make_unique<AccessLog>(given.access_log);
-    repository = std::make_unique<Repository>(given.repository, std::move(factory), gate, log,
-                                              cache.get());
+    repository =
+        std::make_unique<Repository>(given.repository, std::move(factory), gate, log, cache.get());
     state.repository = repository.get();
     state.cache = cache.get();
     state.access = &access;
@@ -95,8 +96,8 @@ class ServerParts {
       if (fd - 3 < inherited) {
         *wanted.address = net.Adopt(fd, wanted.kind, tls);
       } else if (wanted.port >= 0) {
-        *wanted.address = net.Listen(options.address, static_cast<uint16_t>(wanted.port),
-                                     wanted.kind, tls);
+        *wanted.address =
+            net.Listen(options.address, static_cast<uint16_t>(wanted.port), wanted.kind, tls);
       }
     }
   }

@@ -15,10 +15,10 @@ namespace ingot::serve {
 
 struct ServeOptions {
   RepositoryOptions repository;
-  std::vector<std::string> model_files;   // models outside a repository
-  std::vector<std::string> load;          // with explicit control: what to load at the start
-  bool explicit_control = false;          // nothing is loaded at the start but `load`
-  int poll_seconds = 0;                   // 0: the folders are not watched
+  std::vector<std::string> model_files;  // models outside a repository
+  std::vector<std::string> load;         // with explicit control: what to load at the start
+  bool explicit_control = false;         // nothing is loaded at the start but `load`
+  int poll_seconds = 0;                  // 0: the folders are not watched
   std::string address = "127.0.0.1";
   int http_port = 8000, grpc_port = 8001, metrics_port = 8002;  // 0: any free one, -1: none
   TlsFiles tls;

@@ -25,7 +25,7 @@ struct ServerOptions {
   std::string name = "ingot";
   std::string version;
   NetLimits limits;
-  bool allow_shared_memory = true;   // where admin calls are allowed
+  bool allow_shared_memory = true;  // where admin calls are allowed
   bool allow_admin = true;
 };
 

@@ -11,11 +11,19 @@
 namespace ingot::serve {
 namespace {
 
-constexpr std::string_view kExtensions[] = {
-    "classification", "sequence",   "model_repository", "model_repository(unload_dependents)",
-    "schedule_policy", "model_configuration", "system_shared_memory", "binary_tensor_data",
-    "parameters",     "statistics", "trace",            "logging",
-    "generate"};
+constexpr std::string_view kExtensions[] = {"classification",
+                                            "sequence",
+                                            "model_repository",
+                                            "model_repository(unload_dependents)",
+                                            "schedule_policy",
+                                            "model_configuration",
+                                            "system_shared_memory",
+                                            "binary_tensor_data",
+                                            "parameters",
+                                            "statistics",
+                                            "trace",
+                                            "logging",
+                                            "generate"};
 
 void Set(const CountedTime& from, inference::StatisticDuration& to) {
   to.set_count(from.count);
@@ -108,7 +116,8 @@ bool Service::ModelReady(const std::string& name, const std::string& version) co
 Status Service::Metadata(inference::ServerMetadataResponse& answer) const {
   answer.set_name(state_.options.name);
   answer.set_version(state_.options.version);
-  for (const std::string_view extension : kExtensions) answer.add_extensions(std::string(extension));
+  for (const std::string_view extension : kExtensions)
+    answer.add_extensions(std::string(extension));
   return {};
 }
 
@@ -155,7 +164,8 @@ Status Service::ModelStatistics(const inference::ModelStatisticsRequest& request
   if (model == nullptr) return status;
   for (const auto& loaded : state_.repository->Loaded()) {
     if (loaded->name != request.name()) continue;
-    if (!request.version().empty() && std::to_string(loaded->version) != request.version()) continue;
+    if (!request.version().empty() && std::to_string(loaded->version) != request.version())
+      continue;
     FillStatistics(*loaded, *answer.add_model_stats());
   }
   return {};

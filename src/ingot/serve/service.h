@@ -1,5 +1,5 @@
-// Service: the calls of the inference protocol that are not inference, on the protocol's messages. The
-// front ends only carry these messages.
+// Service: the calls of the inference protocol that are not inference, on the protocol's messages.
+// The front ends only carry these messages.
 #pragma once
 
 #include "ingot/serve/proto/grpc_service.pb.h"

@@ -96,10 +96,10 @@ SharedMemory::Window SharedMemory::Find(const std::string& name, uint64_t offset
   }
   const Mapped& mapped = *found->second;
   if (offset > mapped.region.size || size > mapped.region.size - offset) {
-    status = Invalid("shared memory region '" + name + "' has " +
-                     std::to_string(mapped.region.size) + " bytes: offset " +
-                     std::to_string(offset) + " and byte size " + std::to_string(size) +
-                     " go beyond it");
+    status =
+        Invalid("shared memory region '" + name + "' has " + std::to_string(mapped.region.size) +
+                " bytes: offset " + std::to_string(offset) + " and byte size " +
+                std::to_string(size) + " go beyond it");
     return {};
   }
   return {{mapped.bytes + offset, size}, found->second};

@@ -1,4 +1,5 @@
-// ModelStatistics: what a version of a model has done, as the statistics calls and the metrics tell.
+// ModelStatistics: what a version of a model has done, as the statistics calls and the metrics
+// tell.
 #pragma once
 
 #include <array>
@@ -27,9 +28,9 @@ struct BatchStatistics {
 };
 
 // Bounds of a histogram of times: 10 us to 10 s, three a decade; then everything.
-inline constexpr std::array<double, 18> kTimeBounds = {
-    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3,
-    1e-2, 2.5e-2, 5e-2, 0.1,  0.25,   0.5,  1,    2.5,    10};
+inline constexpr std::array<double, 18> kTimeBounds = {1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4,
+                                                       1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2,
+                                                       0.1,  0.25,   0.5,  1,    2.5,    10};
 
 struct Histogram {
   std::array<uint64_t, kTimeBounds.size() + 1> counts = {};

@@ -56,38 +56,62 @@ inline Status Unsupported(std::string message) {
 
 inline int HttpStatus(StatusCode code) {
   switch (code) {
-    case StatusCode::kOk: return 200;
-    case StatusCode::kInvalidArgument: return 400;
-    case StatusCode::kNotFound: return 404;
-    case StatusCode::kUnavailable: return 503;
-    case StatusCode::kUnsupported: return 501;
-    case StatusCode::kInternal: return 500;
-    case StatusCode::kCancelled: return 499;
-    case StatusCode::kDeadlineExceeded: return 504;
-    case StatusCode::kUnauthenticated: return 401;
-    case StatusCode::kPermissionDenied: return 403;
-    case StatusCode::kTooLarge: return 413;
-    case StatusCode::kTooManyRequests: return 429;
-    case StatusCode::kMethodNotAllowed: return 405;
+    case StatusCode::kOk:
+      return 200;
+    case StatusCode::kInvalidArgument:
+      return 400;
+    case StatusCode::kNotFound:
+      return 404;
+    case StatusCode::kUnavailable:
+      return 503;
+    case StatusCode::kUnsupported:
+      return 501;
+    case StatusCode::kInternal:
+      return 500;
+    case StatusCode::kCancelled:
+      return 499;
+    case StatusCode::kDeadlineExceeded:
+      return 504;
+    case StatusCode::kUnauthenticated:
+      return 401;
+    case StatusCode::kPermissionDenied:
+      return 403;
+    case StatusCode::kTooLarge:
+      return 413;
+    case StatusCode::kTooManyRequests:
+      return 429;
+    case StatusCode::kMethodNotAllowed:
+      return 405;
   }
   return 500;
 }
 
 inline int GrpcStatus(StatusCode code) {
   switch (code) {
-    case StatusCode::kOk: return 0;
-    case StatusCode::kCancelled: return 1;
-    case StatusCode::kInvalidArgument: return 3;
-    case StatusCode::kDeadlineExceeded: return 4;
-    case StatusCode::kNotFound: return 5;
-    case StatusCode::kPermissionDenied: return 7;
+    case StatusCode::kOk:
+      return 0;
+    case StatusCode::kCancelled:
+      return 1;
+    case StatusCode::kInvalidArgument:
+      return 3;
+    case StatusCode::kDeadlineExceeded:
+      return 4;
+    case StatusCode::kNotFound:
+      return 5;
+    case StatusCode::kPermissionDenied:
+      return 7;
     case StatusCode::kTooLarge:
-    case StatusCode::kTooManyRequests: return 8;
+    case StatusCode::kTooManyRequests:
+      return 8;
     case StatusCode::kUnsupported:
-    case StatusCode::kMethodNotAllowed: return 12;
-    case StatusCode::kInternal: return 13;
-    case StatusCode::kUnavailable: return 14;
-    case StatusCode::kUnauthenticated: return 16;
+    case StatusCode::kMethodNotAllowed:
+      return 12;
+    case StatusCode::kInternal:
+      return 13;
+    case StatusCode::kUnavailable:
+      return 14;
+    case StatusCode::kUnauthenticated:
+      return 16;
   }
   return 13;
 }
@@ -95,12 +119,18 @@ inline int GrpcStatus(StatusCode code) {
 inline Status StatusOf(const Error& error) {
   switch (error.code()) {
     case ErrorCode::kInvalidInput:
-    case ErrorCode::kCorrupt: return {StatusCode::kInvalidArgument, error.what()};
-    case ErrorCode::kNotFound: return {StatusCode::kNotFound, error.what()};
-    case ErrorCode::kUnsupported: return {StatusCode::kUnsupported, error.what()};
-    case ErrorCode::kInterrupted: return {StatusCode::kUnavailable, error.what()};
-    case ErrorCode::kOutOfMemory: return {StatusCode::kUnavailable, error.what(), 1};
-    default: return {StatusCode::kInternal, error.what()};
+    case ErrorCode::kCorrupt:
+      return {StatusCode::kInvalidArgument, error.what()};
+    case ErrorCode::kNotFound:
+      return {StatusCode::kNotFound, error.what()};
+    case ErrorCode::kUnsupported:
+      return {StatusCode::kUnsupported, error.what()};
+    case ErrorCode::kInterrupted:
+      return {StatusCode::kUnavailable, error.what()};
+    case ErrorCode::kOutOfMemory:
+      return {StatusCode::kUnavailable, error.what(), 1};
+    default:
+      return {StatusCode::kInternal, error.what()};
   }
 }
 

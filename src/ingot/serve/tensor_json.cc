@@ -33,16 +33,36 @@ void ReadInteger(JsonReader& reader, std::string& out) {
 
 void ReadElement(JsonReader& reader, DType dtype, std::string& out) {
   switch (dtype) {
-    case DType::kF32: Append(reader.Float(), out); return;
-    case DType::kF64: Append(reader.Double(), out); return;
-    case DType::kI8: ReadInteger<int8_t>(reader, out); return;
-    case DType::kI16: ReadInteger<int16_t>(reader, out); return;
-    case DType::kI32: ReadInteger<int32_t>(reader, out); return;
-    case DType::kI64: ReadInteger<int64_t>(reader, out); return;
-    case DType::kU8: ReadInteger<uint8_t>(reader, out); return;
-    case DType::kU16: ReadInteger<uint16_t>(reader, out); return;
-    case DType::kU32: ReadInteger<uint32_t>(reader, out); return;
-    case DType::kU64: ReadInteger<uint64_t>(reader, out); return;
+    case DType::kF32:
+      Append(reader.Float(), out);
+      return;
+    case DType::kF64:
+      Append(reader.Double(), out);
+      return;
+    case DType::kI8:
+      ReadInteger<int8_t>(reader, out);
+      return;
+    case DType::kI16:
+      ReadInteger<int16_t>(reader, out);
+      return;
+    case DType::kI32:
+      ReadInteger<int32_t>(reader, out);
+      return;
+    case DType::kI64:
+      ReadInteger<int64_t>(reader, out);
+      return;
+    case DType::kU8:
+      ReadInteger<uint8_t>(reader, out);
+      return;
+    case DType::kU16:
+      ReadInteger<uint16_t>(reader, out);
+      return;
+    case DType::kU32:
+      ReadInteger<uint32_t>(reader, out);
+      return;
+    case DType::kU64:
+      ReadInteger<uint64_t>(reader, out);
+      return;
     case DType::kBool:
       if (reader.Peek() == JsonReader::Kind::kNumber) {
         const int64_t value = reader.Int();
@@ -58,7 +78,8 @@ void ReadElement(JsonReader& reader, DType dtype, std::string& out) {
       AppendBytesElement(text, out);
       return;
     }
-    default: reader.Fail("this type cannot be given in JSON, only in binary");
+    default:
+      reader.Fail("this type cannot be given in JSON, only in binary");
   }
 }
 
@@ -100,16 +121,36 @@ void ReadTensorData(JsonReader& reader, DType dtype, std::string& out) {
 void AppendTensorData(DType dtype, std::span<const std::byte> bytes, std::string& out) {
   out += '[';
   switch (dtype) {
-    case DType::kF32: AppendNumbers<float>(bytes, out); break;
-    case DType::kF64: AppendNumbers<double>(bytes, out); break;
-    case DType::kI8: AppendNumbers<int8_t>(bytes, out); break;
-    case DType::kI16: AppendNumbers<int16_t>(bytes, out); break;
-    case DType::kI32: AppendNumbers<int32_t>(bytes, out); break;
-    case DType::kI64: AppendNumbers<int64_t>(bytes, out); break;
-    case DType::kU8: AppendNumbers<uint8_t>(bytes, out); break;
-    case DType::kU16: AppendNumbers<uint16_t>(bytes, out); break;
-    case DType::kU32: AppendNumbers<uint32_t>(bytes, out); break;
-    case DType::kU64: AppendNumbers<uint64_t>(bytes, out); break;
+    case DType::kF32:
+      AppendNumbers<float>(bytes, out);
+      break;
+    case DType::kF64:
+      AppendNumbers<double>(bytes, out);
+      break;
+    case DType::kI8:
+      AppendNumbers<int8_t>(bytes, out);
+      break;
+    case DType::kI16:
+      AppendNumbers<int16_t>(bytes, out);
+      break;
+    case DType::kI32:
+      AppendNumbers<int32_t>(bytes, out);
+      break;
+    case DType::kI64:
+      AppendNumbers<int64_t>(bytes, out);
+      break;
+    case DType::kU8:
+      AppendNumbers<uint8_t>(bytes, out);
+      break;
+    case DType::kU16:
+      AppendNumbers<uint16_t>(bytes, out);
+      break;
+    case DType::kU32:
+      AppendNumbers<uint32_t>(bytes, out);
+      break;
+    case DType::kU64:
+      AppendNumbers<uint64_t>(bytes, out);
+      break;
     case DType::kBool:
       for (size_t i = 0; i < bytes.size(); ++i) {
         if (i > 0) out += ',';
@@ -135,7 +176,8 @@ void AppendTensorData(DType dtype, std::span<const std::byte> bytes, std::string
 
 Parameter ReadParameter(JsonReader& reader) {
   switch (reader.Peek()) {
-    case JsonReader::Kind::kBool: return reader.Bool();
+    case JsonReader::Kind::kBool:
+      return reader.Bool();
     case JsonReader::Kind::kString: {
       std::string text;
       reader.String(text);
@@ -152,7 +194,8 @@ Parameter ReadParameter(JsonReader& reader) {
       }
       return value;
     }
-    default: reader.Fail("a parameter must be a string, a number or a bool");
+    default:
+      reader.Fail("a parameter must be a string, a number or a bool");
   }
 }
 

@@ -44,7 +44,8 @@ class WireReader {
 
   std::string_view Bytes() {
     const uint64_t size = Varint();
-    if (size > static_cast<uint64_t>(end_ - at_)) Fail("a field goes beyond the end of its message");
+    if (size > static_cast<uint64_t>(end_ - at_))
+      Fail("a field goes beyond the end of its message");
     const std::string_view bytes(at_, static_cast<size_t>(size));
     at_ += size;
     return bytes;
@@ -61,10 +62,18 @@ class WireReader {
 
   void Skip(WireType type) {
     switch (type) {
-      case WireType::kVarint: Varint(); return;
-      case WireType::kFixed64: Fixed<uint64_t>(); return;
-      case WireType::kBytes: Bytes(); return;
-      case WireType::kFixed32: Fixed<uint32_t>(); return;
+      case WireType::kVarint:
+        Varint();
+        return;
+      case WireType::kFixed64:
+        Fixed<uint64_t>();
+        return;
+      case WireType::kBytes:
+        Bytes();
+        return;
+      case WireType::kFixed32:
+        Fixed<uint32_t>();
+        return;
     }
     Fail("a field has an unknown type");
   }

@@ -52,7 +52,8 @@ Request MakeRequest(const Json& model, const std::vector<std::string>& values, i
   for (const std::string& value : values) {
     const size_t equals = value.find('=');
     if (equals == std::string::npos) {
-      throw Error(ErrorCode::kInvalidInput, "--input '" + value + "': expected NAME=FILE.npy or NAME=JSON");
+      throw Error(ErrorCode::kInvalidInput,
+                  "--input '" + value + "': expected NAME=FILE.npy or NAME=JSON");
     }
     given[value.substr(0, equals)] = value.substr(equals + 1);
   }
@@ -67,7 +68,7 @@ Request MakeRequest(const Json& model, const std::vector<std::string>& values, i
     const auto found = given.find(name);
     std::string bytes;
     if (found != given.end() && found->second.ends_with(".npy")) {
-      const Tensor tensor = ReadNpy(found->second).Cast(dtype);
+      const Tensor tensor = formats::ReadNpy(found->second).Cast(dtype);
       input["shape"] = tensor.shape().dims();
       bytes.assign(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
     } else if (found != given.end()) {
@@ -99,7 +100,8 @@ Request MakeRequest(const Json& model, const std::vector<std::string>& values, i
     inputs.push_back(std::move(input));
   }
   if (!given.empty()) {
-    throw Error(ErrorCode::kInvalidInput, "--input " + given.begin()->first + ": the model has no such input");
+    throw Error(ErrorCode::kInvalidInput,
+                "--input " + given.begin()->first + ": the model has no such input");
   }
   Json head = {{"inputs", std::move(inputs)}};
   if (!binary.empty()) head["parameters"] = {{"binary_data_output", true}};
@@ -130,13 +132,15 @@ double Percentile(const std::vector<double>& sorted, double share) {
 class Client : public cli::Verb {
  public:
   void Declare(Options& options) override {
-    options.PositionalChoice("ACTION", &action_,
-                             "infer: one request; perf: as many as answers come back (closed loop); "
-                             "load: so many a second, whatever comes back (open loop)",
-                             {"infer", "perf", "load"});
+    options.PositionalChoice(
+        "ACTION", &action_,
+        "infer: one request; perf: as many as answers come back (closed loop); "
+        "load: so many a second, whatever comes back (open loop)",
+        {"infer", "perf", "load"});
     options.Positional("MODEL", &model_, "the model's name");
     options.Text("--url", &url_, "URL", "the server (default: http://127.0.0.1:8000)");
-    options.Texts("--input", &inputs_, "NAME=VALUE", "a .npy file or a JSON array (default: zeros)");
+    options.Texts("--input", &inputs_, "NAME=VALUE",
+                  "a .npy file or a JSON array (default: zeros)");
     options.Number("--batch", &batch_, "N", "rows of a request (default: 1)", 1);
     options.Number("--concurrency", &concurrency_, "N",
                    "perf: connections (default: 1); load: at most (default: 64)", 1);
@@ -221,9 +225,8 @@ class Client : public cli::Verb {
   void Measure(const std::string& path, const Request& request, Clock::time_point begin,
                Measured& measured) const {
     const bool open = action_ == "load";
-    const Clock::time_point end =
-        begin + std::chrono::duration_cast<Clock::duration>(
-                    std::chrono::duration<double>(seconds_.value_or(5)));
+    const Clock::time_point end = begin + std::chrono::duration_cast<Clock::duration>(
+                                              std::chrono::duration<double>(seconds_.value_or(5)));
     std::atomic<int64_t> next = 0;
     const double interval = 1 / static_cast<double>(rate_.value_or(100));
     const auto work = [&] {
@@ -260,8 +263,8 @@ class Client : public cli::Verb {
     const double count = static_cast<double>(sorted.size());
     if (!csv_.empty()) WriteCsv(measured);
     if (!plot_.empty()) WritePlot(measured);
-    const std::pair<const char*, double> shares[] = {
-        {"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
+    const std::pair<const char*, double> shares[] = {{"p50", 0.5},  {"p90", 0.9},     {"p95", 0.95},
+                                                     {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
     if (json_) {
       Json json = {{"requests", sorted.size()},
                    {"failed", measured.failed.load()},
@@ -269,11 +272,12 @@ class Client : public cli::Verb {
                    {"requests_per_second", count / seconds},
                    {"rows_per_second", count * static_cast<double>(batch_.value_or(1)) / seconds}};
       json["latency_seconds"]["mean"] = count > 0 ? sum / count : 0;
-      for (const auto& [name, share] : shares) json["latency_seconds"][name] = Percentile(sorted, share);
+      for (const auto& [name, share] : shares)
+        json["latency_seconds"][name] = Percentile(sorted, share);
       streams.Out(json.dump(2) + "\n");
     } else {
-      streams.Out(fmt::format("{} requests in {:.2f} s: {:.1f} a second, {} failed\n", sorted.size(),
-                              seconds, count / seconds, measured.failed.load()));
+      streams.Out(fmt::format("{} requests in {:.2f} s: {:.1f} a second, {} failed\n",
+                              sorted.size(), seconds, count / seconds, measured.failed.load()));
       for (const auto& [name, share] : shares) {
         streams.Out(fmt::format("  {:<6} {:>10.1f} us\n", name, 1e6 * Percentile(sorted, share)));
       }
@@ -328,13 +332,14 @@ class Client : public cli::Verb {
 }  // namespace
 
 void AddClient(cli::Program& program) {
-  program.Add<Client>({.name = "client",
-                       .summary = "call and measure an inference server",
-                       .details = "Prints the answer's tensors, or throughput and percentiles of the latency.",
-                       .example = "ingot client infer mnist --input x=digit.npy\n"
-                                  "ingot client perf mnist --concurrency 16 --seconds 10\n"
-                                  "ingot client load mnist --rate 2000 --csv latencies.csv --plot "
-                                  "latencies.svg"});
+  program.Add<Client>(
+      {.name = "client",
+       .summary = "call and measure an inference server",
+       .details = "Prints the answer's tensors, or throughput and percentiles of the latency.",
+       .example = "ingot client infer mnist --input x=digit.npy\n"
+                  "ingot client perf mnist --concurrency 16 --seconds 10\n"
+                  "ingot client load mnist --rate 2000 --csv latencies.csv --plot "
+                  "latencies.svg"});
 }
 
 }  // namespace ingot::server

@@ -45,7 +45,8 @@ void HttpClient::Connect() {
   addrinfo* found = nullptr;
   const int result = ::getaddrinfo(host_.c_str(), port_.c_str(), &hints, &found);
   if (result != 0) {
-    throw Error(ErrorCode::kIo, "cannot find '" + host_ + ":" + port_ + "': " + ::gai_strerror(result));
+    throw Error(ErrorCode::kIo,
+                "cannot find '" + host_ + ":" + port_ + "': " + ::gai_strerror(result));
   }
   int fault = 0;
   for (const addrinfo* at = found; at != nullptr && socket_ < 0; at = at->ai_next) {
@@ -58,7 +59,8 @@ void HttpClient::Connect() {
   }
   ::freeaddrinfo(found);
   if (socket_ < 0) {
-    throw Error(ErrorCode::kIo, "cannot reach " + host_ + ":" + port_ + ": " + std::strerror(fault));
+    throw Error(ErrorCode::kIo,
+                "cannot reach " + host_ + ":" + port_ + ": " + std::strerror(fault));
   }
   const int on = 1;
   ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -70,7 +72,8 @@ void HttpClient::WriteAll(const std::string& bytes) {
   while (at < bytes.size()) {
     const ssize_t n = ::send(socket_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw Error(ErrorCode::kIo, std::string("the server hung up: ") + std::strerror(errno));
+    if (n < 0)
+      throw Error(ErrorCode::kIo, std::string("the server hung up: ") + std::strerror(errno));
     at += static_cast<size_t>(n);
   }
 }

@@ -1,4 +1,5 @@
-// HttpClient: a plain HTTP/1.1 client on one kept-alive connection, for the verbs that call servers.
+// HttpClient: a plain HTTP/1.1 client on one kept-alive connection, for the verbs that call
+// servers.
 #pragma once
 
 #include <memory>
@@ -15,8 +16,8 @@ struct HttpAnswer {
   std::string Header(const std::string& name) const;
 };
 
-// Not safe for use by several threads. Throws Error(kIo) where the server cannot be reached or hangs
-// up.
+// Not safe for use by several threads. Throws Error(kIo) where the server cannot be reached or
+// hangs up.
 class HttpClient {
  public:
   // "http://127.0.0.1:8000", or without "http://".

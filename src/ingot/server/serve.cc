@@ -1,6 +1,4 @@
 // ingot serve: the inference server.
-#include "ingot/server/verbs.h"
-
 #include <csignal>
 #include <filesystem>
 
@@ -11,6 +9,7 @@
 #include "ingot/cli/program.h"
 #include "ingot/serve/onnx_backend.h"
 #include "ingot/serve/server.h"
+#include "ingot/server/verbs.h"
 
 namespace ingot::server {
 namespace {
@@ -36,7 +35,8 @@ class Serve : public cli::Verb {
                  "the address to listen on (default: 127.0.0.1; 0.0.0.0: all)");
     options.Flag("--explicit", &options_.explicit_control,
                  "loads only what --load names and what clients ask for");
-    options.Texts("--load", &options_.load, "NAME", "with --explicit: a model to load at the start");
+    options.Texts("--load", &options_.load, "NAME",
+                  "with --explicit: a model to load at the start");
     options.Number("--poll", &poll_, "S", "looks for changed models every S seconds", 1);
     options.Flag("--strict-config", &options_.repository.strict_config,
                  "refuses models without config.pbtxt");
@@ -46,14 +46,16 @@ class Serve : public cli::Verb {
                    "batches of one model at once, where its config.pbtxt says nothing", 1);
     options.Number("--queue", &queue_, "N",
                    "requests that may wait for a model (default: 8192); more get 503", 1);
-    options.Number("--cache", &cache_, "MIB", "memory for answers (response_cache in config.pbtxt)", 1);
+    options.Number("--cache", &cache_, "MIB", "memory for answers (response_cache in config.pbtxt)",
+                   1);
     options.Number("--memory-budget", &budget_, "MIB",
                    "models not used for longest are unloaded beyond this", 1);
     options.Number("--max-body", &max_body_, "MIB", "the largest body (default: 256)", 1);
     options.Number("--max-memory", &max_memory_, "MIB",
                    "bodies of all requests in flight (default: 1024)", 1);
     options.Number("--max-connections", &max_connections_, "N", "open at once (default: 10000)", 1);
-    options.Text("--tls-cert", &options_.tls.certificate, "FILE", "TLS: the certificate chain, PEM");
+    options.Text("--tls-cert", &options_.tls.certificate, "FILE",
+                 "TLS: the certificate chain, PEM");
     options.Text("--tls-key", &options_.tls.key, "FILE", "TLS: its key, PEM");
     options.Text("--tls-client-ca", &options_.tls.client_authority, "FILE",
                  "mutual TLS: who must have signed clients' certificates, PEM");
@@ -86,7 +88,8 @@ class Serve : public cli::Verb {
     std::fflush(streams.out);
     for (int signal = 0; sigwait(&signals, &signal) == 0;) {
       if (signal != SIGHUP) break;
-      for (const std::string& name : server.repository().Poll()) log.Info("looked at '" + name + "'");
+      for (const std::string& name : server.repository().Poll())
+        log.Info("looked at '" + name + "'");
     }
     log.Info("draining");
     server.Stop();
@@ -157,8 +160,9 @@ void AddServe(cli::Program& program) {
   program.Add<Serve>(
       {.name = "serve",
        .summary = "serve models over HTTP and gRPC (Open Inference Protocol)",
-       .details = "Prints one line, 'ready' with the addresses, when it serves. SIGTERM ends it after "
-                  "the requests\nin flight are answered; SIGHUP looks for changed models.",
+       .details =
+           "Prints one line, 'ready' with the addresses, when it serves. SIGTERM ends it after "
+           "the requests\nin flight are answered; SIGHUP looks for changed models.",
        .example = "ingot serve model.onnx\n"
                   "ingot serve --repository models/ --http-port 8000 --grpc-port 8001\n"
                   "ingot serve --repository models/ --listen 0.0.0.0 --keys keys.txt --tls-cert "

@@ -45,7 +45,9 @@ class HeaderList {
   static bool Same(std::string_view a, std::string_view b) {
     if (a.size() != b.size()) return false;
     for (size_t i = 0; i < a.size(); ++i) {
-      const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+      const auto lower = [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+      };
       if (lower(a[i]) != lower(b[i])) return false;
     }
     return true;
@@ -81,7 +83,7 @@ enum class PortKind { kHttp, kGrpc, kMetrics };
 
 struct Peer {
   PortKind port = PortKind::kHttp;  // of the server, on which it connected
-  std::string address;  // "127.0.0.1:40312"
+  std::string address;              // "127.0.0.1:40312"
   bool loopback = false;
   bool tls = false;
   std::string certificate_name;  // the common name of a verified client certificate

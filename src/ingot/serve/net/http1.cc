@@ -153,7 +153,8 @@ void Http1Connection::StartRead() {
   if (reading_ || closed_ || eof_) return;
   if (in_begin_ == in_end_) {
     in_begin_ = in_end_ = 0;
-    if (phase_ == Phase::kIdle && in_.size() > kSmallBuffer) std::vector<char>(kSmallBuffer).swap(in_);
+    if (phase_ == Phase::kIdle && in_.size() > kSmallBuffer)
+      std::vector<char>(kSmallBuffer).swap(in_);
   } else if (in_end_ == in_.size() && in_begin_ > 0) {
     std::copy(in_.begin() + static_cast<ptrdiff_t>(in_begin_),
               in_.begin() + static_cast<ptrdiff_t>(in_end_), in_.begin());
@@ -161,7 +162,7 @@ void Http1Connection::StartRead() {
     in_begin_ = 0;
   }
   if (in_end_ == in_.size()) {
-    if (!answered_) return;  // what follows waits until this request is answered
+    if (!answered_) return;                 // what follows waits until this request is answered
     in_.resize(in_.size() + kSmallBuffer);  // a long head; the parser knows its limit
   }
   if (phase_ == Phase::kBody && in_begin_ == in_end_ && in_.size() < kLargeBuffer) {
@@ -274,8 +275,8 @@ void Http1Connection::Refuse(int status, const std::string& message) {
 
 std::string Http1Connection::Head(const Response& response, std::optional<uint64_t> length) const {
   std::string head = "HTTP/1.1 ";
-  const auto reason = http::obsolete_reason(http::int_to_status(
-      static_cast<unsigned>(response.status == 499 ? 400 : response.status)));
+  const auto reason = http::obsolete_reason(
+      http::int_to_status(static_cast<unsigned>(response.status == 499 ? 400 : response.status)));
   head += std::to_string(response.status);
   head += ' ';
   head.append(reason.data(), reason.size());
@@ -440,10 +441,12 @@ void Http1Connection::Tick(Clock::time_point now) {
   };
   const auto too_slow = [&](Clock::time_point since, uint64_t bytes) {
     const int64_t s = seconds(since);
-    return s > limits.body_seconds && bytes / static_cast<uint64_t>(s) < limits.least_bytes_per_second;
+    return s > limits.body_seconds &&
+           bytes / static_cast<uint64_t>(s) < limits.least_bytes_per_second;
   };
   if (sending_) {
-    if (seconds(send_progress_) > limits.write_seconds || too_slow(send_since_, sent_bytes_)) Close();
+    if (seconds(send_progress_) > limits.write_seconds || too_slow(send_since_, sent_bytes_))
+      Close();
     return;
   }
   switch (phase_) {
@@ -460,7 +463,8 @@ void Http1Connection::Tick(Clock::time_point now) {
         Refuse(408, "the body of the request took too long");
       }
       return;
-    case Phase::kWork: return;
+    case Phase::kWork:
+      return;
   }
 }
 

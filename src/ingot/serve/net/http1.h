@@ -82,7 +82,7 @@ class Http1Connection : public Connection, public std::enable_shared_from_this<H
   Clock::time_point send_since_, send_progress_;
   uint64_t sent_bytes_ = 0;
   std::string head_;
-  Response response_;            // being sent
+  Response response_;             // being sent
   std::vector<std::string> out_;  // pieces of a stream being sent
   std::vector<std::string> next_out_;
   size_t unsent_ = 0;

@@ -123,8 +123,8 @@ struct Http2Callbacks {
   static int BeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     Http2Connection& c = Of(user);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    auto call = std::make_shared<Http2Call>(*c.context_.memory, c.weak_from_this(),
-                                            frame->hd.stream_id);
+    auto call =
+        std::make_shared<Http2Call>(*c.context_.memory, c.weak_from_this(), frame->hd.stream_id);
     call->peer = c.peer_;
     call->executor = &c.loop_;
     call->http2 = true;
@@ -133,7 +133,8 @@ struct Http2Callbacks {
   }
 
   static int Header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
-                    size_t name_size, const uint8_t* value, size_t value_size, uint8_t, void* user) {
+                    size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                    void* user) {
     Http2Connection& c = Of(user);
     Http2Call* call = Find(c, frame->hd.stream_id);
     if (call == nullptr || frame->hd.type != NGHTTP2_HEADERS) return 0;
@@ -176,8 +177,8 @@ struct Http2Callbacks {
     call->progress = Http2Connection::Clock::now();
     const uint64_t total = call->body.size() + size;
     if (total > c.context_.limits.body_bytes) {
-      Refuse(*call, 413, 8, "the body is larger than " +
-                                std::to_string(c.context_.limits.body_bytes) + " bytes");
+      Refuse(*call, 413, 8,
+             "the body is larger than " + std::to_string(c.context_.limits.body_bytes) + " bytes");
       return 0;
     }
     if (!call->share.Grow(static_cast<int64_t>(total))) {
@@ -200,8 +201,8 @@ struct Http2Callbacks {
     if (frame->hd.type == NGHTTP2_HEADERS && !call->handled && !end) {
       const std::string_view length = call->headers.Get("content-length");
       if (!length.empty()) {
-        call->body.reserve(std::min<size_t>(std::strtoull(std::string(length).c_str(), nullptr, 10),
-                                            1 << 20));
+        call->body.reserve(
+            std::min<size_t>(std::strtoull(std::string(length).c_str(), nullptr, 10), 1 << 20));
       }
       call->takes_stream = c.context_.handler->TakesStream(*call);
       if (call->takes_stream) {
@@ -332,16 +333,17 @@ void Http2Connection::Start(std::string_view received) {
 
 void Http2Connection::StartRead() {
   if (closed_) return;
-  transport_.Read(asio::buffer(in_), [self = shared_from_this()](const ErrorOf& error, size_t size) {
-    if (self->closed_) return;
-    if (error) {
-      self->Close();
-      return;
-    }
-    self->Receive(self->in_.data(), size);
-    self->FlushSoon();
-    self->StartRead();
-  });
+  transport_.Read(asio::buffer(in_),
+                  [self = shared_from_this()](const ErrorOf& error, size_t size) {
+                    if (self->closed_) return;
+                    if (error) {
+                      self->Close();
+                      return;
+                    }
+                    self->Receive(self->in_.data(), size);
+                    self->FlushSoon();
+                    self->StartRead();
+                  });
 }
 
 void Http2Connection::Receive(const char* bytes, size_t size) {
@@ -469,8 +471,9 @@ void Http2Connection::Tick(Clock::time_point now) {
 
 void Http2Connection::Drain() {
   if (closed_) return;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        NGHTTP2_NO_ERROR, nullptr, 0);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
   FlushSoon();
 }
 

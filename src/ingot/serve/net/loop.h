@@ -1,5 +1,5 @@
-// Loop: an event loop and its thread. Connection: what a loop watches over: each has a deadline, and
-// is told when the server drains.
+// Loop: an event loop and its thread. Connection: what a loop watches over: each has a deadline,
+// and is told when the server drains.
 #pragma once
 
 #include <atomic>

@@ -34,16 +34,14 @@ std::unique_ptr<asio::ssl::context> MakeTls(const TlsFiles& files) {
                   "expected a file in PEM format");
     }
   };
-  load("certificate", files.certificate, [&](ErrorOf& error) {
-    tls->use_certificate_chain_file(files.certificate, error);
-  });
+  load("certificate", files.certificate,
+       [&](ErrorOf& error) { tls->use_certificate_chain_file(files.certificate, error); });
   load("key", files.key, [&](ErrorOf& error) {
     tls->use_private_key_file(files.key, asio::ssl::context::pem, error);
   });
   if (!files.client_authority.empty()) {
-    load("client authority", files.client_authority, [&](ErrorOf& error) {
-      tls->load_verify_file(files.client_authority, error);
-    });
+    load("client authority", files.client_authority,
+         [&](ErrorOf& error) { tls->load_verify_file(files.client_authority, error); });
     tls->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
   }
   SSL_CTX_set_min_proto_version(tls->native_handle(), TLS1_2_VERSION);
@@ -216,8 +214,8 @@ std::string NetServer::Adopt(int socket, PortKind kind, const TlsFiles& tls) {
   ErrorOf error;
   listener->acceptor.assign(name.ss_family == AF_INET6 ? Tcp::v6() : Tcp::v4(), socket, error);
   if (error) {
-    throw Error(ErrorCode::kIo, fmt::format("cannot use the inherited socket {}: {}", socket,
-                                            error.message()));
+    throw Error(ErrorCode::kIo,
+                fmt::format("cannot use the inherited socket {}: {}", socket, error.message()));
   }
   const std::string bound = AddressText(listener->acceptor.local_endpoint());
   listeners_.push_back(std::move(listener));
@@ -233,28 +231,28 @@ void NetServer::Start() {
 
 void NetServer::Accept(Listener& listener) {
   Loop& loop = *loops_[next_loop_++ % loops_.size()];
-  listener.acceptor.async_accept(
-      loop.io(), [this, &listener, &loop](const ErrorOf& error, Tcp::socket socket) {
-        if (error == asio::error::operation_aborted || !listener.acceptor.is_open()) return;
-        if (error) {
-          // No descriptors left, most likely: waits for some to be closed.
-          listener.retry.expires_after(std::chrono::milliseconds(50));
-          listener.retry.async_wait([this, &listener](const ErrorOf& stopped) {
-            if (!stopped) Accept(listener);
-          });
-          return;
-        }
-        if (connections() >= static_cast<size_t>(context_.limits.connections)) {
-          ErrorOf ignored;
-          socket.close(ignored);
-        } else if (&loop == loops_[0].get()) {
-          Begin(std::move(socket), loop, listener);
-        } else {
-          auto shared = std::make_shared<Tcp::socket>(std::move(socket));
-          loop.Post([this, shared, &loop, &listener] { Begin(std::move(*shared), loop, listener); });
-        }
-        Accept(listener);
+  listener.acceptor.async_accept(loop.io(), [this, &listener, &loop](const ErrorOf& error,
+                                                                     Tcp::socket socket) {
+    if (error == asio::error::operation_aborted || !listener.acceptor.is_open()) return;
+    if (error) {
+      // No descriptors left, most likely: waits for some to be closed.
+      listener.retry.expires_after(std::chrono::milliseconds(50));
+      listener.retry.async_wait([this, &listener](const ErrorOf& stopped) {
+        if (!stopped) Accept(listener);
       });
+      return;
+    }
+    if (connections() >= static_cast<size_t>(context_.limits.connections)) {
+      ErrorOf ignored;
+      socket.close(ignored);
+    } else if (&loop == loops_[0].get()) {
+      Begin(std::move(socket), loop, listener);
+    } else {
+      auto shared = std::make_shared<Tcp::socket>(std::move(socket));
+      loop.Post([this, shared, &loop, &listener] { Begin(std::move(*shared), loop, listener); });
+    }
+    Accept(listener);
+  });
 }
 
 void NetServer::Begin(Tcp::socket socket, Loop& loop, Listener& listener) {
@@ -267,8 +265,8 @@ void NetServer::Begin(Tcp::socket socket, Loop& loop, Listener& listener) {
   peer->port = listener.kind;
   peer->address = AddressText(remote);
   peer->loopback = remote.address().is_loopback();
-  Transport transport = listener.tls ? Transport(std::move(socket), *listener.tls)
-                                     : Transport(std::move(socket));
+  Transport transport =
+      listener.tls ? Transport(std::move(socket), *listener.tls) : Transport(std::move(socket));
   std::make_shared<Greeting>(std::move(transport), loop, context_, std::move(peer))->Start();
 }
 
@@ -290,8 +288,8 @@ void NetServer::Stop(int seconds) {
     Drain();
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
     // The first look comes after the drain has been through every loop.
-    for (bool first = true; std::chrono::steady_clock::now() < until && (first || connections() > 0);
-         first = false) {
+    for (bool first = true;
+         std::chrono::steady_clock::now() < until && (first || connections() > 0); first = false) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     for (const auto& loop : loops_) {

@@ -26,8 +26,7 @@ class NetServer {
 
   // Binds; returns the address with the port that was found for port 0: "127.0.0.1:8000". Throws
   // Error(kIo) naming the address.
-  std::string Listen(const std::string& address, uint16_t port, PortKind kind,
-                     const TlsFiles& tls);
+  std::string Listen(const std::string& address, uint16_t port, PortKind kind, const TlsFiles& tls);
   // The same with a socket that listens already (systemd's).
   std::string Adopt(int socket, PortKind kind, const TlsFiles& tls);
 

@@ -1,0 +1,402 @@
+// Repository and schedulers around a backend made of C++: no network, no model files.
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ingot/base/test_folder.h"
+#include "ingot/serve/model_config.h"
+#include "ingot/serve/proto/model_config.pb.h"
+#include "ingot/serve/repository.h"
+
+namespace ingot::serve {
+namespace {
+
+using ::testing::HasSubstr;
+
+// y = 2 x + state (where there is a state), [batch, 2]; waits while its gate is shut.
+struct FakeControl {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool open = true;
+  std::vector<int64_t> batches;
+  std::vector<float> order;
+  void Set(bool value) {
+    const std::scoped_lock lock(mutex);
+    open = value;
+    changed.notify_all();
+  }
+};
+
+class FakeBackend : public Backend {
+ public:
+  FakeBackend(FakeControl& control, bool stateful) : control_(control) {
+    const auto port = [](const char* name, int64_t width) {
+      return Port{name, DType::kF32, {-1, width}, {"batch", ""}};
+    };
+    inputs_ = {port("x", 2)};
+    outputs_ = {port("y", 2)};
+    if (stateful) {
+      inputs_.push_back(port("state", 2));
+      outputs_.push_back(port("next", 2));
+    }
+  }
+  const std::vector<Port>& inputs() const override { return inputs_; }
+  const std::vector<Port>& outputs() const override { return outputs_; }
+  uint64_t memory() const override { return 1000; }
+  std::vector<Value> Run(std::span<const Value> inputs) const override {
+    const int64_t rows = inputs[0].dims[0];
+    std::vector<float> x(static_cast<size_t>(rows) * 2);
+    std::memcpy(x.data(), inputs[0].bytes.data(), inputs[0].bytes.size());
+    {
+      std::unique_lock lock(control_.mutex);
+      control_.batches.push_back(rows);
+      for (int64_t r = 0; r < rows; ++r) control_.order.push_back(x[static_cast<size_t>(r) * 2]);
+      control_.changed.notify_all();
+      control_.changed.wait(lock, [&] { return control_.open; });
+    }
+    if (x[0] == -1) throw Error(ErrorCode::kNumeric, "the fake fails as it is told");
+    auto y = std::make_shared<std::vector<float>>(x);
+    for (size_t i = 0; i < y->size(); ++i) {
+      (*y)[i] *= 2;
+      if (inputs.size() > 1) {
+        float state;
+        std::memcpy(&state, inputs[1].bytes.data() + i * sizeof(float), sizeof state);
+        (*y)[i] += state;
+      }
+    }
+    const Value out{DType::kF32, {rows, 2}, std::as_bytes(std::span<const float>(*y)), y};
+    return inputs.size() > 1 ? std::vector<Value>{out, out} : std::vector<Value>{out};
+  }
+
+ private:
+  FakeControl& control_;
+  std::vector<Port> inputs_, outputs_;
+};
+
+class TestJob : public InferJob {
+ public:
+  void Finish() override { done.set_value(); }
+  std::promise<void> done;
+};
+
+class SchedulingTest : public ::testing::Test {
+ protected:
+  void AddModel(const std::string& name, const std::string& config,
+                const std::vector<int>& versions = {1}) {
+    for (const int version : versions) {
+      std::filesystem::create_directories(folder_.path() + "/" + name + "/" +
+                                          std::to_string(version));
+    }
+    if (!config.empty()) std::ofstream(folder_.path() + "/" + name + "/config.pbtxt") << config;
+  }
+  Repository& Make(uint64_t memory_budget = 0, int64_t max_queued = 8192) {
+    RepositoryOptions options;
+    options.folders = {folder_.path()};
+    options.memory_budget = memory_budget;
+    options.max_queued = max_queued;
+    repository_ = std::make_unique<Repository>(
+        options,
+        [this](const ModelSource& source) {
+          if (source.path.find("broken") != std::string::npos) {
+            throw Error(ErrorCode::kCorrupt, "the file is damaged");
+          }
+          return std::make_shared<FakeBackend>(control_,
+                                               source.path.find("state") != std::string::npos);
+        },
+        gate_, log_);
+    return *repository_;
+  }
+  std::shared_ptr<TestJob> Start(const std::string& model, std::vector<float> x,
+                                 SequenceFlags sequence = {}, uint64_t priority = 0,
+                                 uint64_t timeout_us = 0) {
+    auto job = std::make_shared<TestJob>();
+    job->model = repository_->Find(model, "", job->status);
+    if (job->model == nullptr) {
+      job->Finish();
+      return job;
+    }
+    auto data = std::make_shared<std::vector<float>>(std::move(x));
+    InferInput& input = job->inputs.emplace_back();
+    input.name = job->model->inputs[0].name;
+    input.dtype = DType::kF32;
+    const int64_t dims[] = {static_cast<int64_t>(data->size() / 2), 2};
+    input.dims = MakeDims(dims);
+    input.bytes = std::as_bytes(std::span<const float>(*data));
+    input.owner = data;
+    job->sequence = std::move(sequence);
+    job->priority = priority;
+    job->timeout_us = timeout_us;
+    job->times.received = Clock::now();
+    job->status = job->model->Check(*job);
+    if (job->status.ok()) {
+      job->model->scheduler->Submit(job);
+    } else {
+      job->Finish();
+    }
+    return job;
+  }
+  static std::vector<float> Result(TestJob& job) {
+    job.done.get_future().wait();
+    EXPECT_TRUE(job.status.ok()) << job.status.message;
+    std::vector<float> values;
+    if (job.outputs.empty()) return values;
+    values.resize(job.outputs[0].bytes.size() / sizeof(float));
+    std::memcpy(values.data(), job.outputs[0].bytes.data(), job.outputs[0].bytes.size());
+    return values;
+  }
+  static Status Failure(TestJob& job) {
+    job.done.get_future().wait();
+    return job.status;
+  }
+  // Waits until the backend has begun so many batches.
+  void WaitForBatches(size_t count) {
+    std::unique_lock lock(control_.mutex);
+    control_.changed.wait(lock, [&] { return control_.batches.size() >= count; });
+  }
+
+  TestFolder folder_;
+  FakeControl control_;
+  ComputeGate gate_{4};
+  Logger log_{LogLevel::kError, nullptr};
+  std::unique_ptr<Repository> repository_;
+};
+
+TEST_F(SchedulingTest, DerivesAConfigurationAndComputes) {
+  AddModel("m", "");
+  Repository& repository = Make();
+  repository.LoadAll();
+  EXPECT_EQ(Result(*Start("m", {1, 2, 3, 4})), (std::vector<float>{2, 4, 6, 8}));
+  Status status;
+  const auto model = repository.Find("m", "", status);
+  EXPECT_EQ(model->max_batch, 64);
+  EXPECT_EQ(model->statistics.Values().inference_count, 2u);
+  EXPECT_THAT(ConfigJson(*model->config), HasSubstr("\"max_batch_size\":64"));
+}
+
+TEST_F(SchedulingTest, WhatWaitsTogetherIsOneBatch) {
+  AddModel("m", "max_batch_size: 4 dynamic_batching {} instance_group { count: 1 }");
+  Make().LoadAll();
+  control_.Set(false);
+  const auto first = Start("m", {1, 1});
+  WaitForBatches(1);
+  std::vector<std::shared_ptr<TestJob>> jobs;
+  for (int i = 0; i < 6; ++i) jobs.push_back(Start("m", {float(i), 0}));
+  control_.Set(true);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(Result(*jobs[i])[0], 2.0f * float(i));
+  EXPECT_EQ(control_.batches, (std::vector<int64_t>{1, 4, 2}));
+}
+
+TEST_F(SchedulingTest, WaitsForCompanyUpToItsDelay) {
+  AddModel("m",
+           "max_batch_size: 8 dynamic_batching { preferred_batch_size: 2 "
+           "max_queue_delay_microseconds: 30000000 }");
+  Make().LoadAll();
+  const auto a = Start("m", {1, 1});
+  const auto b = Start("m", {2, 2});
+  EXPECT_EQ(Result(*a)[0], 2);
+  EXPECT_EQ(Result(*b)[0], 4);
+  EXPECT_EQ(control_.batches, (std::vector<int64_t>{2}));
+}
+
+TEST_F(SchedulingTest, PrioritiesGoFirst) {
+  AddModel("m",
+           "max_batch_size: 1 instance_group { count: 1 } dynamic_batching { priority_levels: 3 "
+           "default_priority_level: 2 }");
+  Make().LoadAll();
+  control_.Set(false);
+  const auto first = Start("m", {0, 0});
+  WaitForBatches(1);
+  const auto low = Start("m", {3, 0}, {}, 3);
+  const auto middle = Start("m", {2, 0});
+  const auto high = Start("m", {1, 0}, {}, 1);
+  control_.Set(true);
+  Result(*low);
+  EXPECT_EQ(control_.order, (std::vector<float>{0, 1, 2, 3}));
+}
+
+TEST_F(SchedulingTest, FullQueuesLateAndCancelledJobsAreRefused) {
+  AddModel("m",
+           "max_batch_size: 1 instance_group { count: 1 } dynamic_batching { "
+           "default_queue_policy { max_queue_size: 2 allow_timeout_override: true } }");
+  Make().LoadAll();
+  control_.Set(false);
+  const auto first = Start("m", {0, 0});
+  WaitForBatches(1);
+  const auto late = Start("m", {1, 0}, {}, 0, 1);
+  const auto cancelled = Start("m", {2, 0});
+  cancelled->cancelled.store(true);
+  const Status full = Failure(*Start("m", {3, 0}));
+  EXPECT_EQ(full.code, StatusCode::kUnavailable);
+  EXPECT_GT(full.retry_after_seconds, 0);
+  EXPECT_THAT(full.message, HasSubstr("queue of model 'm' is full"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  control_.Set(true);
+  EXPECT_THAT(Failure(*late).message, HasSubstr("timeout expired"));
+  EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
+  EXPECT_EQ(control_.order, (std::vector<float>{0}));
+}
+
+TEST_F(SchedulingTest, AFailingBatchFailsItsJobsAlone) {
+  AddModel("m", "max_batch_size: 1");
+  Make().LoadAll();
+  EXPECT_THAT(Failure(*Start("m", {-1, 0})).message, HasSubstr("as it is told"));
+  EXPECT_EQ(Result(*Start("m", {1, 0}))[0], 2);
+}
+
+TEST_F(SchedulingTest, SequencesKeepTheirState) {
+  AddModel("state",
+           "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
+           "output { name: 'y' data_type: TYPE_FP32 dims: 2 } sequence_batching { state { "
+           "input_name: 'state' output_name: 'next' data_type: TYPE_FP32 dims: 2 } }");
+  Make().LoadAll();
+  for (int i = 0; i < 3; ++i) {
+    for (const char* id : {"a", "b"}) {
+      const float x = id[0] == 'a' ? 1 : 10;
+      const auto job =
+          Start("state", {x, 0}, {.id = id, .number = 0, .start = i == 0, .end = i == 2});
+      EXPECT_EQ(Result(*job)[0], 2 * x * float(i + 1));
+      EXPECT_EQ(job->outputs.size(), 1u);
+    }
+  }
+  EXPECT_THAT(Failure(*Start("state", {1, 0}, {.id = "a"})).message, HasSubstr("START"));
+}
+
+TEST_F(SchedulingTest, EnsemblesRunTheirSteps) {
+  AddModel("m", "");
+  AddModel("twice",
+           "platform: 'ensemble' max_batch_size: 4 input { name: 'in' data_type: TYPE_FP32 "
+           "dims: 2 } output { name: 'out' data_type: TYPE_FP32 dims: 2 } ensemble_scheduling { "
+           "step { model_name: 'm' input_map { key: 'x' value: 'in' } output_map { key: 'y' "
+           "value: 'mid' } } step { model_name: 'm' input_map { key: 'x' value: 'mid' } "
+           "output_map { key: 'y' value: 'out' } } }");
+  Repository& repository = Make();
+  repository.LoadAll();
+  EXPECT_EQ(Result(*Start("twice", {1, 2})), (std::vector<float>{4, 8}));
+  repository.Unload("m");
+  EXPECT_THAT(Failure(*Start("twice", {1, 2})).message, HasSubstr("step 0"));
+}
+
+TEST_F(SchedulingTest, VersionsFollowThePolicy) {
+  AddModel("latest", "", {1, 2, 10});
+  AddModel("all", "max_batch_size: 4 version_policy { all {} }", {1, 2});
+  AddModel("one", "max_batch_size: 4 version_policy { specific { versions: 1 } }", {1, 2});
+  Repository& repository = Make();
+  repository.LoadAll();
+  EXPECT_EQ(repository.Versions("latest"), (std::vector<std::string>{"10"}));
+  EXPECT_EQ(repository.Versions("all"), (std::vector<std::string>{"1", "2"}));
+  EXPECT_EQ(repository.Versions("one"), (std::vector<std::string>{"1"}));
+  Status status;
+  EXPECT_EQ(repository.Find("all", "3", status), nullptr);
+  EXPECT_EQ(status.code, StatusCode::kNotFound);
+  EXPECT_EQ(repository.Find("all", "x", status), nullptr);
+  EXPECT_EQ(status.code, StatusCode::kInvalidArgument);
+}
+
+TEST_F(SchedulingTest, CanariesGetTheirShare) {
+  AddModel("m",
+           "max_batch_size: 4 version_policy { all {} } parameters { key: 'canary' value { "
+           "string_value: '2:25' } }",
+           {1, 2});
+  Repository& repository = Make();
+  repository.LoadAll();
+  Status status;
+  int canaries = 0;
+  for (int i = 0; i < 100; ++i) canaries += repository.Find("m", "", status)->version == 2;
+  EXPECT_EQ(canaries, 25);
+}
+
+TEST_F(SchedulingTest, AFailedReloadKeepsWhatServes) {
+  AddModel("m", "max_batch_size: 4");
+  Repository& repository = Make();
+  repository.LoadAll();
+  std::ofstream(folder_.path() + "/m/config.pbtxt") << "max_batch_size: 4 input { name: 'z' "
+                                                       "data_type: TYPE_FP32 dims: 2 }";
+  const Status status = repository.Load("m");
+  EXPECT_EQ(status.code, StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message, HasSubstr("input 'z' is none of the model's, which has 'x'"));
+  EXPECT_EQ(Result(*Start("m", {1, 0}))[0], 2);
+}
+
+TEST_F(SchedulingTest, BrokenModelsSayWhyAndLeaveTheRest) {
+  AddModel("m", "");
+  AddModel("broken", "");
+  AddModel("empty", "", {});
+  std::filesystem::create_directories(folder_.path() + "/empty");
+  Repository& repository = Make();
+  repository.LoadAll();
+  EXPECT_FALSE(repository.AllReady());
+  EXPECT_TRUE(repository.Ready("m", ""));
+  for (const IndexEntry& entry : repository.Index(false)) {
+    if (entry.name == "broken") {
+      EXPECT_THAT(entry.reason, HasSubstr("damaged"));
+    } else if (entry.name == "empty") {
+      EXPECT_THAT(entry.reason, HasSubstr("at least one version"));
+    } else {
+      EXPECT_EQ(entry.state, "READY");
+    }
+  }
+  for (const char* name : {"../m", "", ".", "a/b", "nothing"}) {
+    EXPECT_FALSE(repository.Load(name).ok()) << name;
+  }
+}
+
+TEST_F(SchedulingTest, IdleModelsMakeRoomAndComeBack) {
+  AddModel("a", "");
+  AddModel("b", "");
+  AddModel("c", "");
+  Repository& repository = Make(2500);
+  repository.LoadAll();
+  EXPECT_LE(repository.Loaded().size(), 3u);
+  for (const char* name : {"a", "b", "c", "a"})
+    EXPECT_EQ(Result(*Start(name, {1, 0}))[0], 2) << name;
+}
+
+TEST_F(SchedulingTest, WrongRequestsNameTheInput) {
+  AddModel("m", "");
+  Make().LoadAll();
+  const auto job = std::make_shared<TestJob>();
+  job->model = repository_->Find("m", "", job->status);
+  EXPECT_THAT(job->model->Check(*job).message, HasSubstr("input 'x' is missing"));
+  InferInput& input = job->inputs.emplace_back();
+  input.name = "x";
+  input.dtype = DType::kI32;
+  EXPECT_THAT(job->model->Check(*job).message, HasSubstr("data-type is 'INT32'"));
+  input.dtype = DType::kF32;
+  const int64_t wrong[] = {1, 3};
+  input.dims = MakeDims(wrong);
+  EXPECT_THAT(job->model->Check(*job).message, HasSubstr("unexpected shape [1,3]"));
+  const int64_t right[] = {1, 2};
+  input.dims = MakeDims(right);
+  EXPECT_THAT(job->model->Check(*job).message, HasSubstr("got 0 bytes"));
+  const int64_t huge[] = {INT64_MAX, 2};
+  input.dims = MakeDims(huge);
+  EXPECT_FALSE(job->model->Check(*job).ok());
+}
+
+TEST(ModelConfigTest, FaultsHaveAPlace) {
+  try {
+    ParseConfigText("max_batch_size: 4\ninputt { }");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("line 2"));
+  }
+  EXPECT_THROW(ParseConfigJson("{\"max_batch_size\": \"x\"}"), Error);
+  const ModelConfig config = ParseConfigText(
+      "name: 'm' max_batch_size: 4 parameters { key: 'a' value "
+      "{ string_value: 'b' } } version_policy { specific { "
+      "versions: [1, 2] } }");
+  EXPECT_EQ(ConfigParameter(config, "a"), "b");
+  EXPECT_THAT(ConfigJson(config), HasSubstr("\"versions\":[1,2]"));
+  EXPECT_EQ(ConfigText(ParseConfigText(ConfigText(config))), ConfigText(config));
+}
+
+}  // namespace
+}  // namespace ingot::serve
