@@ -25,6 +25,12 @@ function(ingot_other_tests)
   if(TARGET ingot-serve)
     ingot_script_test(serve COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/run.py)
   endif()
+  # What ./dev conformance runs.
+  if(TARGET ingot_infer)
+    add_executable(ingot_conformance ${CMAKE_SOURCE_DIR}/tests/conformance/conformance.cc)
+    target_link_libraries(ingot_conformance PRIVATE ingot_infer ingot_flags)
+    set_target_properties(ingot_conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  endif()
   if(NOT INGOT_SANITIZE)  # its flags do not reach a program that links the package
     ingot_script_test(install COMMAND Python3::Interpreter
       ${CMAKE_SOURCE_DIR}/tests/install/install_test.py

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ingot/base/text.h"
+#include "ingot/tensor/narrow.h"
 
 namespace ingot {
 
@@ -122,7 +123,42 @@ void Tensor::CheckType(DType wanted) const {
   }
 }
 
+namespace {
+
+// Narrow types go through double, in pieces that stay in cache.
+void ConvertNarrow(const void* from, DType from_type, void* to, DType to_type, int64_t count) {
+  constexpr int64_t kPiece = 256;
+  double buffer[kPiece];
+  const auto* source = static_cast<const std::byte*>(from);
+  auto* target = static_cast<std::byte*>(to);
+  for (int64_t begin = 0; begin < count; begin += kPiece) {
+    const int64_t n = std::min(kPiece, count - begin);
+    if (IsNarrow(from_type)) {
+      for (int64_t i = 0; i < n; ++i) {
+        buffer[i] = DecodeNarrow(from_type, static_cast<uint8_t>(source[begin + i]));
+      }
+    } else {
+      ConvertElements(source + static_cast<size_t>(begin) * ItemSize(from_type), from_type, buffer,
+                      DType::kF64, n);
+    }
+    if (IsNarrow(to_type)) {
+      for (int64_t i = 0; i < n; ++i) {
+        target[begin + i] = static_cast<std::byte>(EncodeNarrow(to_type, buffer[i]));
+      }
+    } else {
+      ConvertElements(buffer, DType::kF64, target + static_cast<size_t>(begin) * ItemSize(to_type),
+                      to_type, n);
+    }
+  }
+}
+
+}  // namespace
+
 void ConvertElements(const void* from, DType from_type, void* to, DType to_type, int64_t count) {
+  if (IsNarrow(from_type) || IsNarrow(to_type)) {
+    ConvertNarrow(from, from_type, to, to_type, count);
+    return;
+  }
   DispatchAll("convert", from_type, [&](auto from_tag) {
     using From = typename decltype(from_tag)::type;
     DispatchAll("convert", to_type, [&](auto to_tag) {

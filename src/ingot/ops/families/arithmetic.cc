@@ -1,4 +1,5 @@
-// Arithmetic: Add, Sub, Mul, Div, Neg, Abs, Sign, Pow, Max, Min, Reciprocal, Identity.
+// Arithmetic: Add, Sub, Mul, Div, Neg, Abs, Sign, Pow, Max, Min, Sum, Mean,
+// Reciprocal, Identity.
 //
 // Integer results wrap around. Integer division truncates towards zero; ONNX leaves x / 0 open,
 // here it is 0 (never a trap), and the most negative number divided by -1 is itself.
@@ -391,6 +392,54 @@ void RegisterExtrema(ir::OpRegistry& registry) {
   registry.Add(std::move(min));
 }
 
+// ---- Sum and Mean of any number of tensors ----
+
+// The sum of all inputs in their order, in double; divided by their number where `mean`.
+void SumInputs(const ir::ReferenceCall& call, bool mean) {
+  DispatchFloat(call.node.op_type(), call.output().dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    std::vector<double> sums(static_cast<size_t>(call.output().size()), 0);
+    for (const TensorView& input : call.inputs) {
+      auto index = BroadcastIndex<1>(call.output().dims, {input.dims});
+      for (double& sum : sums) {
+        sum += static_cast<double>(input.as<T>()[index[0]]);
+        index.Next();
+      }
+    }
+    const double divisor = mean ? static_cast<double>(call.inputs.size()) : 1;
+    for (size_t i = 0; i < sums.size(); ++i) {
+      call.output().as<T>()[i] = static_cast<T>(sums[i] / divisor);
+    }
+  });
+}
+
+void RegisterSums(ir::OpRegistry& registry) {
+  for (const bool mean : {false, true}) {
+    ir::OpDefinition op = Unary<Types::kFloat>(
+        mean ? "Mean" : "Sum", 13,
+        mean ? "The mean of the inputs, broadcast." : "The sum of the inputs, broadcast.",
+        [](auto x) { return x; });
+    op.inputs = {Variadic("data_0")};
+    op.outputs = {Required("result")};
+    op.reference = [mean](const ir::ReferenceCall& call) { SumInputs(call, mean); };
+    op.gradient = [mean](GradientContext& context) {
+      const size_t count = context.node().inputs().size();
+      Value* dy = context.output_gradient();
+      if (mean) dy = context.builder().MulScalar(dy, 1 / static_cast<double>(count));
+      for (size_t i = 0; i < count; ++i) {
+        if (context.wants(i)) SetSummed(context, i, dy);
+      }
+    };
+    const double n = mean ? 2 : 1, m = mean ? 3 : 1;
+    op.cases = {
+        ExpectedCase("two", {Floats({2}, {1, 2}), Floats({2}, {3, 6})}, {4 / n, 8 / n}),
+        ExpectedCase("three", {Floats({2, 1}, {1, 2}), Floats({2}, {3, 6}), Floats({}, {3})},
+                     {7 / m, 10 / m, 8 / m, 11 / m}),
+        ExpectedCase("one", {Floats({2}, {1, 2})}, {1, 2})};
+    registry.Add(std::move(op));
+  }
+}
+
 }  // namespace
 
 void RegisterArithmetic(ir::OpRegistry& registry) {
@@ -399,6 +448,7 @@ void RegisterArithmetic(ir::OpRegistry& registry) {
   RegisterUnaries(registry);
   RegisterPow(registry);
   RegisterExtrema(registry);
+  RegisterSums(registry);
 }
 
 }  // namespace ingot::ops

@@ -44,9 +44,24 @@ void RegisterComparisons(ir::OpRegistry& registry) {
       "bool",
       {Integers({4}, {0, 0, 1, 1}, DType::kBool), Integers({4}, {0, 1, 0, 1}, DType::kBool)},
       {1, 0, 0, 1}));
-  AddComparison<Types::kAll>(
-      registry, "Equal", 19, "C = A == B, broadcast; NaN equals nothing.",
-      [](auto a, auto b) { return a == b; }, std::move(equal));
+  ir::OpDefinition equal_op =
+      Comparison<Types::kAll>("Equal", 19, "C = A == B, broadcast; NaN equals nothing.",
+                              [](auto a, auto b) { return a == b; });
+  equal_op.cases = std::move(equal);
+  // Of strings too.
+  equal_op.infer = [numbers = equal_op.infer](ir::InferContext& context) {
+    if (context.input(0).dtype() != DType::kString) return numbers(context);
+    context.SetOutput(0, BroadcastInputs(context).WithDType(DType::kBool));
+  };
+  equal_op.reference = [numbers = equal_op.reference](const ir::ReferenceCall& call) {
+    if (call.input(0).dtype != DType::kString) return numbers(call);
+    auto at = BroadcastIndex<2>(call.output().dims, {call.input(0).dims, call.input(1).dims});
+    for (int64_t i = 0; i < call.output().size(); ++i, at.Next()) {
+      call.output().as<bool>()[i] =
+          call.input(0).as<StringRef>()[at[0]] == call.input(1).as<StringRef>()[at[1]];
+    }
+  };
+  registry.Add(std::move(equal_op));
   AddComparison<Types::kNumeric>(
       registry, "Greater", 13, "C = A > B, broadcast.", [](auto a, auto b) { return a > b; },
       ComparisonCases({0, 0, 1, 0, 0, 1}, 1));

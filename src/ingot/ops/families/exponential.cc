@@ -104,6 +104,25 @@ void RegisterTrigonometry(ir::OpRegistry& registry) {
       UnaryGradient(
           [](Builder& b, Value* dy, Value* x, Value*) { return b.Mul(dy, b.Op("Sinh", {x})); }),
       UnaryCases(-2, 2, [](V v) { return (std::exp(v[0]) + std::exp(-v[0])) / 2; }));
+  Add(
+      registry, "Asinh", 9, "Y = inverse hyperbolic sine of X.",
+      [](double x) { return std::asinh(x); },
+      UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) { return OverRoot(b, dy, x, 1); }),
+      UnaryCases(0.25, 3, [](V v) { return std::log(v[0] + std::sqrt(v[0] * v[0] + 1)); }));
+  Add(
+      registry, "Acosh", 9, "Y = inverse hyperbolic cosine of X.",
+      [](double x) { return std::acosh(x); },
+      UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
+        return b.Div(dy, b.Op("Sqrt", {b.Sub(b.Mul(x, x), b.ScalarLike(x, 1))}));
+      }),
+      UnaryCases(1.5, 4, [](V v) { return std::log(v[0] + std::sqrt(v[0] * v[0] - 1)); }));
+  Add(
+      registry, "Atanh", 9, "Y = inverse hyperbolic tangent of X.",
+      [](double x) { return std::atanh(x); },
+      UnaryGradient([](Builder& b, Value* dy, Value* x, Value*) {
+        return b.Div(dy, b.Sub(b.ScalarLike(x, 1), b.Mul(x, x)));
+      }),
+      UnaryCases(-0.75, 0.75, [](V v) { return std::log((1 + v[0]) / (1 - v[0])) / 2; }));
 }
 
 void RegisterRounding(ir::OpRegistry& registry) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/axis_split.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/shape_rule.h"
 
@@ -16,43 +17,6 @@ using ir::Attributes;
 using ir::GradientContext;
 using ir::Type;
 using ir::Value;
-
-// A tensor as [outer, extent, inner] around one axis.
-struct Split {
-  int64_t outer = 1;
-  int64_t extent = 1;
-  int64_t inner = 1;
-
-  Split(std::span<const int64_t> dims, int64_t given_axis) {
-    const auto axis = static_cast<size_t>(NormalizeAxis(given_axis, static_cast<int>(dims.size())));
-    for (size_t i = 0; i < axis; ++i) outer *= dims[i];
-    extent = dims[axis];
-    for (size_t i = axis + 1; i < dims.size(); ++i) inner *= dims[i];
-  }
-};
-
-// The indices inside [0, extent).
-std::vector<int64_t> CheckedIndices(const TensorView& view, int64_t extent) {
-  std::vector<int64_t> indices = ReadInts(view);
-  for (size_t i = 0; i < indices.size(); ++i) {
-    const int64_t given = indices[i];
-    if (given < -extent || given >= extent) {
-      throw Error(ErrorCode::kInvalidInput,
-                  "index " + std::to_string(given) + " (element " + std::to_string(i) +
-                      " of indices) is outside an axis of extent " + std::to_string(extent));
-    }
-    if (given < 0) indices[i] += extent;
-  }
-  return indices;
-}
-
-void RequireIndices(const ir::InferContext& context, size_t input) {
-  const DType dtype = context.input(input).dtype();
-  if (dtype == DType::kI32 || dtype == DType::kI64) return;
-  throw Error(ErrorCode::kInvalidInput,
-              "indices are " + context.input(input).ToString() + ", expected i32 or i64",
-              "convert them with Cast");
-}
 
 void GatherRule(ir::InferContext& context) {
   RequireIndices(context, 1);
@@ -74,7 +38,7 @@ void GatherRule(ir::InferContext& context) {
 
 void GatherReference(const ir::ReferenceCall& call) {
   const TensorView& data = call.input(0);
-  const Split split(data.dims, call.node.GetInt("axis"));
+  const AxisSplit split(data.dims, call.node.GetInt("axis"));
   const std::vector<int64_t> indices = CheckedIndices(call.input(1), split.extent);
   const size_t line = static_cast<size_t>(split.inner) * ItemSize(data.dtype);
   if (call.output().bytes() == 0) return;
@@ -90,7 +54,7 @@ void GatherReference(const ir::ReferenceCall& call) {
 
 void GatherGradientReference(const ir::ReferenceCall& call) {
   const TensorView& out = call.output();
-  const Split split(out.dims, call.node.GetInt("axis"));
+  const AxisSplit split(out.dims, call.node.GetInt("axis"));
   const std::vector<int64_t> indices = CheckedIndices(call.input(1), split.extent);
   DispatchFloat("GatherGradient", out.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;

@@ -259,12 +259,53 @@ std::vector<Padding> Paddings(const std::vector<int64_t>& pads, std::vector<int6
   return paddings;
 }
 
+enum class PadMode { kConstant, kEdge, kReflect, kWrap };
+
+PadMode ModeOf(const ir::Node& node) {
+  const std::string& mode = node.GetString("mode");
+  if (mode == "constant") return PadMode::kConstant;
+  if (mode == "edge") return PadMode::kEdge;
+  if (mode == "reflect") return PadMode::kReflect;
+  if (mode == "wrap") return PadMode::kWrap;
+  throw Error(ErrorCode::kInvalidInput,
+              "attribute 'mode' is '" + mode + "', expected constant, edge, reflect or wrap");
+}
+
+// The place inside of an axis of this extent from which place `at`, perhaps outside, is filled.
+int64_t PlaceInside(PadMode mode, int64_t at, int64_t extent) {
+  if (mode == PadMode::kEdge || extent == 1) return std::clamp<int64_t>(at, 0, extent - 1);
+  const int64_t period = mode == PadMode::kWrap ? extent : 2 * (extent - 1);
+  int64_t place = at % period;
+  if (place < 0) place += period;
+  return place < extent ? place : period - place;
+}
+
+// Calls use(place in the larger tensor, place in the smaller) for every element of the larger one.
+template <typename F>
+void ForEachPadded(PadMode mode, const std::vector<Padding>& paddings,
+                   std::span<const int64_t> larger, std::span<const int64_t> smaller,
+                   const F& use) {
+  const std::vector<int64_t> strides = Strides(smaller);
+  int64_t count = 1;
+  for (const int64_t dim : larger) count *= dim;
+  for (size_t i = 0; i < smaller.size(); ++i) {
+    if (smaller[i] > 0 || count == 0) continue;
+    throw Error(ErrorCode::kInvalidInput,
+                "axis " + std::to_string(i) + " is empty: there is nothing to pad it with");
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t rest = i, from = 0;
+    for (size_t axis = larger.size(); axis-- > 0; rest /= larger[axis]) {
+      const int64_t at = rest % larger[axis] - paddings[axis].before;
+      from += PlaceInside(mode, at, smaller[axis]) * strides[axis];
+    }
+    use(i, from);
+  }
+}
+
 std::vector<Type> PadRule(const RuleInputs& in) {
   const Type& x = in.type(0);
-  if (in.node.GetString("mode") != "constant") {
-    throw Error(ErrorCode::kUnsupported,
-                "attribute 'mode' is '" + in.node.GetString("mode") + "', supported is 'constant'");
-  }
+  ModeOf(in.node);
   if (!x.has_rank()) return {Type::TensorOfUnknownRank(x.dtype())};
   if (!in.ints(1) || (in.has(3) && !in.ints(3))) {
     return {Type::Tensor(x.dtype(), UnknownDimensions(x.rank()))};
@@ -291,6 +332,13 @@ void PadReference(const ir::ReferenceCall& call) {
   const size_t item = ItemSize(x.dtype);
   const std::vector<Padding> paddings = Paddings(ReadInts(call, 1), ReadInts(call, 3), x.rank());
   auto* bytes = static_cast<std::byte*>(out.data);
+  if (const PadMode mode = ModeOf(call.node); mode != PadMode::kConstant) {
+    ForEachPadded(mode, paddings, out.dims, x.dims, [&](int64_t to, int64_t from) {
+      std::memcpy(bytes + static_cast<size_t>(to) * item,
+                  static_cast<const std::byte*>(x.data) + static_cast<size_t>(from) * item, item);
+    });
+    return;
+  }
   if (call.has_input(2)) {
     for (size_t at = 0; at < out.bytes(); at += item) {
       std::memcpy(bytes + at, call.input(2).data, item);
@@ -326,6 +374,14 @@ void PadReference(const ir::ReferenceCall& call) {
 void PadGradient(GradientContext& context) {
   Builder& b = context.builder();
   Value* dy = context.output_gradient();
+  if (ModeOf(context.node()) != PadMode::kConstant) {
+    if (!context.wants(0)) return;
+    context.SetInputGradient(
+        0,
+        b.Op("ingot.PadGradient", {dy, context.input(0), context.input(1), context.node().input(3)},
+             context.node().attributes()));
+    return;
+  }
   std::vector<Value*> inputs = {dy, b.Neg(context.input(1))};
   if (const Tensor* pads = ConstantValue(context.input(1))) {
     std::vector<int64_t> opposite = pads->ToInts();
@@ -349,7 +405,9 @@ void RegisterPad(ir::OpRegistry& registry) {
   ir::OpDefinition op;
   op.name = "Pad";
   op.since_version = 21;
-  op.summary = "The input with a constant (default 0) around it; negative pads cut.";
+  op.summary =
+      "The input with a constant (default 0), its edge, its mirror image or itself around it; "
+      "negative pads cut.";
   op.inputs = {Required("data"), Required("pads", "tint64"), Optional("constant_value"),
                Optional("axes", "Tind")};
   op.outputs = {Required("output")};
@@ -368,6 +426,59 @@ void RegisterPad(ir::OpRegistry& registry) {
       ExpectedCase("around_nothing", {Floats({0}, {}), ConstantInts({1, 1}), Floats({}, {5})},
                    {5, 5}),
       ExpectedOnly("i32", {Integers({1}, {7}, DType::kI32), ConstantInts({1, 1})}, {0, 7, 0})};
+  const OpCase::Input line = Floats({3}, {1, 2, 3});
+  const auto mode = [](const char* name) {
+    return ir::Attributes{{"mode", Attribute(std::string(name))}};
+  };
+  op.cases.push_back(
+      ExpectedCase("edge", {line, ConstantInts({2, 1})}, {1, 1, 1, 2, 3, 3}, mode("edge")));
+  op.cases.push_back(ExpectedCase("reflect", {line, ConstantInts({2, 5})},
+                                  {3, 2, 1, 2, 3, 2, 1, 2, 3, 2}, mode("reflect")));
+  op.cases.push_back(
+      ExpectedCase("wrap", {line, ConstantInts({4, 1})}, {3, 1, 2, 3, 1, 2, 3, 1}, mode("wrap")));
+  op.cases.push_back(ExpectedCase("reflect_plane", {x, ConstantInts({1, 0, 0, 1})},
+                                  {3, 4, 3, 1, 2, 1, 3, 4, 3}, mode("reflect")));
+  op.cases.push_back(
+      ExpectedCase("edge_cut", {line, ConstantInts({-1, 1})}, {2, 3, 3}, mode("edge")));
+  registry.Add(std::move(op));
+}
+
+// Of the modes that repeat elements.
+void RegisterPadGradient(ir::OpRegistry& registry) {
+  ir::OpDefinition op;
+  op.name = "PadGradient";
+  op.domain = "ingot";
+  op.summary = "Each element of dY added to the element of `like` that filled its place.";
+  op.inputs = {Required("dY"), Required("like"), Required("pads", "tint64"),
+               Optional("axes", "Tind")};
+  op.outputs = {Required("dX")};
+  op.attributes = {RequiredAttribute("mode", ir::AttributeKind::kString)};
+  op.infer = [](ir::InferContext& context) { context.SetOutput(0, context.input(1)); };
+  op.reference = [](const ir::ReferenceCall& call) {
+    const TensorView& out = call.output();
+    const std::vector<Padding> paddings =
+        Paddings(ReadInts(call, 2), ReadInts(call, 3), out.rank());
+    DispatchFloat("PadGradient", out.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      std::vector<double> sums(static_cast<size_t>(out.size()), 0);
+      ForEachPadded(
+          ModeOf(call.node), paddings, call.input(0).dims, out.dims, [&](int64_t from, int64_t to) {
+            sums[static_cast<size_t>(to)] += static_cast<double>(call.input(0).as<T>()[from]);
+          });
+      for (size_t i = 0; i < sums.size(); ++i) out.as<T>()[i] = static_cast<T>(sums[i]);
+    });
+  };
+  op.gradient = [](GradientContext& context) {
+    if (!context.wants(0)) return;
+    context.SetInputGradient(0, context.builder().Op("Pad",
+                                                     {context.output_gradient(), context.input(2),
+                                                      nullptr, context.node().input(3)},
+                                                     context.node().attributes()));
+  };
+  OpCase::Input like = Uniform({2});
+  like.differentiable = false;
+  op.cases = {ExpectedCase("edge", {Floats({4}, {1, 2, 4, 8}), like, ConstantInts({1, 1})}, {3, 12},
+                           {{"mode", Attribute(std::string("edge"))}})};
   registry.Add(std::move(op));
 }
 
@@ -377,6 +488,7 @@ void RegisterSlicing(ir::OpRegistry& registry) {
   RegisterSlice(registry);
   RegisterSliceGradient(registry);
   RegisterPad(registry);
+  RegisterPadGradient(registry);
 }
 
 }  // namespace ingot::ops

@@ -1,5 +1,5 @@
-// Activations with a gradient built from other ops: Swish (SiLU), HardSwish, Mish, Selu, Celu and
-// ThresholdedRelu. Fusion makes one pass of such a gradient.
+// Activations with a gradient built from other ops: Swish (SiLU), HardSwish, Mish, Selu, Celu,
+// ThresholdedRelu, Shrink and SwiGLU. Fusion makes one pass of such a gradient.
 #include <algorithm>
 #include <cmath>
 
@@ -159,6 +159,69 @@ OpDefinition ThresholdedRelu() {
   return op;
 }
 
+OpDefinition Shrink() {
+  OpDefinition op = Unary<Types::kNumeric>(
+      "Shrink", 9, "Y = X - bias above lambd, X + bias below -lambd, else 0.",
+      [](auto x) { return x; });
+  op.attributes = {FloatAttribute("bias", 0), FloatAttribute("lambd", 0.5)};
+  op.reference = [](const ir::ReferenceCall& call) {
+    const double bias = call.node.GetFloat("bias"), limit = call.node.GetFloat("lambd");
+    Map<Types::kNumeric, 1>(call, [=](auto value) {
+      const auto x = static_cast<double>(value);
+      return static_cast<decltype(value)>(x < -limit ? x + bias : x > limit ? x - bias : 0.0);
+    });
+  };
+  op.gradient = [](GradientContext& context) {
+    if (!context.wants(0)) return;
+    Builder& b = context.builder();
+    Value* x = context.input(0);
+    Value* outside =
+        b.Op("Greater", {b.Op("Abs", {x}), b.ScalarLike(x, context.node().GetFloat("lambd"))});
+    context.SetInputGradient(
+        0, b.Op("Where", {outside, context.output_gradient(), b.ScalarLike(x, 0)}));
+  };
+  op.cases = {
+      ExpectedCase("hard", {Floats({4}, {-2, -0.25, 0.25, 3})}, {-2, 0, 0, 3}),
+      ExpectedCase("soft", {Floats({4}, {-2, -0.5, 0.5, 3})}, {-1, 0, 0, 2},
+                   {{"bias", 1.0}, {"lambd", 1.0}}),
+      ExpectedOnly("i32", {Integers({3}, {-3, 0, 2}, DType::kI32)}, {-2, 0, 1}, {{"bias", 1.0}})};
+  return op;
+}
+
+OpDefinition SwiGlu() {
+  OpDefinition op = Binary<Types::kFloat>("SwiGLU", 28, "Y = A / (1 + e^(-alpha A)) * B.",
+                                          [](double a, double) { return a; });
+  op.attributes = {FloatAttribute("alpha", 1)};
+  op.reference = [](const ir::ReferenceCall& call) {
+    const double alpha = call.node.GetFloat("alpha");
+    Map<Types::kFloat, 2>(call, [alpha](double a, double b) { return a * Sigmoid(alpha * a) * b; });
+  };
+  op.gradient = [](GradientContext& context) {
+    Builder& b = context.builder();
+    const ir::Attributes alpha = {{"alpha", ir::Attribute(context.node().GetFloat("alpha"))}};
+    Value* x = context.input(0);
+    Value* dy = context.output_gradient();
+    if (context.wants(0)) {
+      Value* s = b.Op("Sigmoid", {b.MulScalar(x, context.node().GetFloat("alpha"))});
+      Value* rest =
+          b.Mul(b.MulScalar(x, context.node().GetFloat("alpha")), b.Sub(b.ScalarLike(x, 1), s));
+      Value* slope = b.Mul(s, b.Add(b.ScalarLike(x, 1), rest));
+      context.SetInputGradient(0, b.SumToLike(b.Mul(b.Mul(dy, context.input(1)), slope), x));
+    }
+    if (context.wants(1)) {
+      context.SetInputGradient(1,
+                               b.SumToLike(b.Mul(dy, b.Op("Swish", {x}, alpha)), context.input(1)));
+    }
+  };
+  OpCase test;
+  test.name = "random";
+  test.inputs = {Uniform({3, 5}, -3, 3), Uniform({3, 5}, -2, 2)};
+  test.attributes = {{"alpha", 1.5}};
+  test.formula = [](V v) { return v[0] * v[1] * (0.5 + 0.5 * std::tanh(0.75 * v[0])); };
+  op.cases = {std::move(test)};
+  return op;
+}
+
 }  // namespace
 
 void RegisterSmoothActivations(ir::OpRegistry& registry) {
@@ -168,6 +231,8 @@ void RegisterSmoothActivations(ir::OpRegistry& registry) {
   registry.Add(Selu());
   registry.Add(Celu());
   registry.Add(ThresholdedRelu());
+  registry.Add(Shrink());
+  registry.Add(SwiGlu());
 }
 
 }  // namespace ingot::ops
