@@ -95,5 +95,8 @@ function(ingot_serve_program)
   target_link_libraries(ingot-serve PRIVATE ingot_server ingot_flags)
   set_target_properties(ingot-serve PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
   add_dependencies(ingot ingot-serve)
+  install(FILES ${CMAKE_SOURCE_DIR}/packaging/systemd/ingot-serve.service
+                ${CMAKE_SOURCE_DIR}/packaging/systemd/ingot-serve.socket
+          DESTINATION lib/systemd/system COMPONENT runtime)
   install(TARGETS ingot-serve RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
 endfunction()

@@ -8,6 +8,7 @@
 #include "ingot/serve/json_writer.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/served_model.h"
+#include "ingot/serve/tracer.h"
 
 namespace ingot::serve {
 namespace {
@@ -134,6 +135,7 @@ Status Inference::WriteOutputs(InferJob& job) const {
 
 void Inference::Complete(InferJob& job) {
   state_.in_flight.fetch_sub(1, std::memory_order_relaxed);
+  if (state_.tracer != nullptr) state_.tracer->Add(job);
   if (!job.status.ok()) return;
   try {
     if (!job.cache_key.empty()) {

@@ -14,6 +14,7 @@
 #include "ingot/serve/access_control.h"
 #include "ingot/serve/access_log.h"
 #include "ingot/serve/front_end.h"
+#include "ingot/serve/tracer.h"
 
 namespace ingot::serve {
 namespace {
@@ -71,6 +72,10 @@ class ServerParts {
     if (!given.access_log.empty()) access_log = std::make_unique<AccessLog>(given.access_log);
     repository =
         std::make_unique<Repository>(given.repository, std::move(factory), gate, log, cache.get());
+    if (!given.otlp_url.empty() || !given.trace_file.empty()) {
+      tracer = std::make_unique<Tracer>(given.otlp_url, given.trace_file, state.settings);
+    }
+    state.tracer = tracer.get();
     state.repository = repository.get();
     state.cache = cache.get();
     state.access = &access;
@@ -128,6 +133,7 @@ class ServerParts {
   ComputeGate gate;
   AccessControl access;
   std::unique_ptr<AccessLog> access_log;
+  std::unique_ptr<Tracer> tracer;
   std::unique_ptr<ResponseCache> cache;
   std::unique_ptr<Repository> repository;
   FrontEnd front_end;

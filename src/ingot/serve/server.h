@@ -26,6 +26,7 @@ struct ServeOptions {
   bool allow_admin = true, admin_anywhere = false;
   bool allow_shared_memory = true;
   std::string access_log;  // "": none, "-": stderr
+  std::string otlp_url, trace_file;  // "": none
   uint64_t cache_bytes = 0;
   int loops = 0;    // 0: as many as CPUs, at most 4
   int compute = 0;  // batches at once; 0: as many as CPUs

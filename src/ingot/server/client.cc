@@ -16,7 +16,7 @@
 #include "ingot/plot/chart.h"
 #include "ingot/plot/picture.h"
 #include "ingot/serve/data_type.h"
-#include "ingot/server/http_client.h"
+#include "ingot/serve/http_client.h"
 #include "ingot/server/verbs.h"
 
 namespace ingot::server {
@@ -26,6 +26,8 @@ using cli::Options;
 using cli::Streams;
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
+using serve::HttpAnswer;
+using serve::HttpClient;
 
 struct Request {
   std::vector<std::pair<std::string, std::string>> headers;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace ingot::server {
+namespace ingot::serve {
 
 struct HttpAnswer {
   int status = 0;
@@ -38,4 +38,4 @@ class HttpClient {
   std::string in_;
 };
 
-}  // namespace ingot::server
+}  // namespace ingot::serve

@@ -1,5 +1,5 @@
 // The client's side of HTTP/1.1.
-#include "ingot/server/http_client.h"
+#include "ingot/serve/http_client.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -13,7 +13,7 @@
 
 #include "ingot/base/error.h"
 
-namespace ingot::server {
+namespace ingot::serve {
 
 std::string HttpAnswer::Header(const std::string& name) const {
   for (const auto& [key, value] : headers) {
@@ -155,4 +155,4 @@ HttpAnswer HttpClient::Send(const std::string& method, const std::string& path,
   }
 }
 
-}  // namespace ingot::server
+}  // namespace ingot::serve
