@@ -14,6 +14,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/runtime/engine_memory.h"
+#include "ingot/runtime/flush_denormals.h"
 #include "ingot/runtime/futex.h"
 #include "ingot/runtime/task_runner.h"
 
@@ -217,6 +218,7 @@ void StepEngine::Implementation::Serve(int thread) {
 }
 
 void StepEngine::Implementation::Work(int thread) {
+  const FlushDenormals flush;
   Worker& worker = workers_[static_cast<size_t>(thread)];
   while (true) {
     const Control control = Now();
