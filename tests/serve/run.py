@@ -1,4 +1,4 @@
-"""Runs serve_test.py in a virtual environment of its own, with real clients from PyPI.
+"""Runs serve_test.py and hostile_test.py in a virtual environment of its own, with real clients from PyPI.
 
 usage: run.py [test...]; the environment is BUILD/venv-serve, made once. Where the packages cannot be
 had, says so and passes: the C++ tests cover the server without them.
@@ -30,7 +30,10 @@ def main():
             print(f"skipped: the clients cannot be installed: {error}")
             return 0
         stamp.write_text(wanted)
-    return subprocess.run([str(python), str(HERE / "serve_test.py"), *sys.argv[1:]], check=False).returncode
+    status = 0
+    for test in ("serve_test.py", "hostile_test.py"):
+        status |= subprocess.run([str(python), str(HERE / test), *sys.argv[1:]], check=False).returncode
+    return status
 
 
 sys.exit(main())

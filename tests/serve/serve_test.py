@@ -9,17 +9,12 @@ import gzip
 import json
 import os
 import pathlib
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
-import urllib.error
-import urllib.request
 import uuid
 import zlib
 
@@ -31,64 +26,13 @@ import tritonclient.grpc.aio as tgrpc_aio
 import tritonclient.http as thttp
 import tritonclient.http.aio as thttp_aio
 import tritonclient.utils.shared_memory as shm
+from server import BUILD, MODELS, Server, add_model
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-BUILD = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", "build")).resolve()
-MODELS = pathlib.Path(__file__).resolve().parent.parent / "data" / "serve"
 TYPES = {"fp32": np.float32, "fp64": np.float64, "fp16": np.float16, "int8": np.int8,
          "int16": np.int16, "int32": np.int32, "int64": np.int64, "uint8": np.uint8,
          "uint16": np.uint16, "uint32": np.uint32, "uint64": np.uint64, "bool": np.bool_,
          "bytes": np.object_}
-
-
-class Server:
-    """One server on free ports, for as long as the object lives."""
-
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen(
-            [str(BUILD / "ingot"), "serve", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0",
-             *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.log = []
-        self.reader = threading.Thread(target=self._drain, daemon=True)
-        self.reader.start()
-        self.line = self.process.stdout.readline()
-        match = re.fullmatch(r"ready http=(\S+) grpc=(\S+) metrics=(\S+)\n", self.line)
-        if not match:
-            self.process.kill()
-            time.sleep(0.2)
-            raise AssertionError(f"no ready line: {self.line!r} {''.join(self.log)}")
-        self.http, self.grpc, self.metrics = match.groups()
-
-    def _drain(self):
-        for line in self.process.stderr:
-            self.log.append(line)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=60)
-        self.process.stdout.close()
-        self.reader.join()
-        self.process.stderr.close()
-        return code
-
-    def get(self, path, method="GET", body=None, headers=None, address=None):
-        """(status, headers, body) of a plain request."""
-        request = urllib.request.Request(f"http://{address or self.http}{path}", data=body, method=method,
-                                         headers=headers or {})
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, dict(answer.headers), answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, dict(error.headers), error.read()
-
-
-def add_model(folder, name, source, config=None, versions=(1,)):
-    for version in versions:
-        (folder / name / str(version)).mkdir(parents=True, exist_ok=True)
-        if source:
-            shutil.copy(MODELS / f"{source}.onnx", folder / name / str(version) / "model.onnx")
-    if config:
-        (folder / name / "config.pbtxt").write_text(config)
 
 
 SEQUENCE = """

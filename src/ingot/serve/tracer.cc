@@ -117,7 +117,8 @@ std::string Tracer::Hex(size_t bytes) {
 std::string Tracer::OtlpOf(const std::vector<Span>& spans) {
   std::string out =
       "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
-      "\"stringValue\":\"ingot\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"ingot.serve\"},\"spans\":[";
+      "\"stringValue\":\"ingot\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"ingot.serve\"},"
+      "\"spans\":[";
   bool first = true;
   const auto begin = [&](const std::string& trace, const std::string& id, const std::string& parent,
                          const std::string& name, int64_t from, int64_t to) {
@@ -139,7 +140,8 @@ std::string Tracer::OtlpOf(const std::vector<Span>& spans) {
     AppendJsonString(span.model, out);
     out += fmt::format(
         "}}}},{{\"key\":\"model.version\",\"value\":{{\"intValue\":\"{}\"}}}},{{\"key\":\"rows\","
-        "\"value\":{{\"intValue\":\"{}\"}}}},{{\"key\":\"from_cache\",\"value\":{{\"boolValue\":{}}}}}]",
+        "\"value\":{{\"intValue\":\"{}\"}}}},{{\"key\":\"from_cache\",\"value\":{{\"boolValue\":{}}"
+        "}}}]",
         span.version, span.rows, span.from_cache);
     if (!span.error.empty()) {
       out += ",\"status\":{\"code\":2,\"message\":";

@@ -1,4 +1,5 @@
-// Tracer: spans of inferences, to an OpenTelemetry collector (OTLP over HTTP, in JSON) and to a file.
+// Tracer: spans of inferences, to an OpenTelemetry collector (OTLP over HTTP, in JSON) and to a
+// file.
 #pragma once
 
 #include <atomic>
@@ -18,7 +19,8 @@ namespace ingot::serve {
 
 struct Settings;
 
-// Safe for use by several threads. Costs nothing but a look at two settings where nothing is traced.
+// Safe for use by several threads. Costs nothing but a look at two settings where nothing is
+// traced.
 class Tracer {
  public:
   // `url`: "http://127.0.0.1:4318", "" for none; `file`: "" for none. Throws Error(kIo).

@@ -68,7 +68,8 @@ class Serve : public cli::Verb {
     options.Text("--access-log", &options_.access_log, "FILE", "a line of JSON a call; -: stderr");
     options.Text("--otlp", &options_.otlp_url, "URL",
                  "an OpenTelemetry collector for spans, such as http://127.0.0.1:4318");
-    options.Text("--trace-file", &options_.trace_file, "FILE", "spans, as OTLP in JSON, a line each time");
+    options.Text("--trace-file", &options_.trace_file, "FILE",
+                 "spans, as OTLP in JSON, a line each time");
     options.Number("--drain", &drain_, "S",
                    "seconds for requests in flight after SIGTERM (default: 30)", 0);
   }

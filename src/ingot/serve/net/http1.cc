@@ -165,8 +165,9 @@ void Http1Connection::StartRead() {
     if (!answered_) return;                 // what follows waits until this request is answered
     in_.resize(in_.size() + kSmallBuffer);  // a long head; the parser knows its limit
   }
-  if (phase_ == Phase::kBody && in_begin_ == in_end_ && in_.size() < kLargeBuffer) {
-    in_.resize(kLargeBuffer);
+  // A body that fills the buffer gets a larger one: a client must send bytes to take memory.
+  if (phase_ == Phase::kBody && filled_ && in_begin_ == in_end_ && in_.size() < kLargeBuffer) {
+    in_.resize(2 * in_.size());
   }
   reading_ = true;
   transport_.Read(asio::buffer(in_.data() + in_end_, in_.size() - in_end_),
@@ -187,6 +188,7 @@ void Http1Connection::OnRead(const ErrorOf& error, size_t bytes) {
     return;
   }
   in_end_ += bytes;
+  filled_ = in_end_ == in_.size();
   last_progress_ = Clock::now();
   phase_bytes_ += bytes;
   Process();
@@ -255,6 +257,7 @@ bool Http1Connection::ParseSome() {
 
 void Http1Connection::Dispatch() {
   Enter(Phase::kWork);
+  self_ = shared_from_this();
   answered_ = false;
   chunked_ = parser_->version >= 11;
   parser_.reset();
@@ -417,6 +420,7 @@ void Http1Connection::OnSent(const ErrorOf& error, size_t) {
 }
 
 void Http1Connection::Answered() {
+  const std::shared_ptr<Http1Connection> self = std::move(self_);
   ending_ = streaming_ = false;
   context_.handler->Done(*call_);
   response_ = {};
@@ -476,6 +480,7 @@ void Http1Connection::Drain() {
 void Http1Connection::Close() {
   if (std::exchange(closed_, true)) return;
   const auto self = shared_from_this();
+  self_.reset();
   if (!answered_ && call_ && call_->on_cancel) std::exchange(call_->on_cancel, nullptr)();
   transport_.Close();
   loop_.Remove(this);

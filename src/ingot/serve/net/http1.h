@@ -70,9 +70,11 @@ class Http1Connection : public Connection, public std::enable_shared_from_this<H
 
   std::vector<char> in_;
   size_t in_begin_ = 0, in_end_ = 0;
-  bool reading_ = false, processing_ = false, closed_ = false, eof_ = false;
+  bool filled_ = false, reading_ = false, processing_ = false, closed_ = false, eof_ = false;
   std::unique_ptr<RequestParser> parser_;
   std::shared_ptr<Http1Call> call_;
+  // Keeps the connection while a request is answered: nothing may be read meanwhile.
+  std::shared_ptr<Http1Connection> self_;
   Phase phase_ = Phase::kIdle;
   Clock::time_point phase_since_, last_progress_;
   uint64_t phase_bytes_ = 0;
