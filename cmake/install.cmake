@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 # ingot::ingot, the whole library: what a program that includes <ingot/ingot.h> links.
 function(ingot_umbrella)
   get_property(rooms GLOBAL PROPERTY INGOT_ROOMS)
-  list(REMOVE_ITEM rooms cli serve server)  # these belong to the programs, not to the library
+  list(REMOVE_ITEM rooms cli capi serve server)  # these belong to the programs, not to the library
   add_library(ingot_library INTERFACE)
   add_library(ingot::ingot ALIAS ingot_library)
   set_target_properties(ingot_library PROPERTIES EXPORT_NAME ingot)
@@ -21,7 +21,7 @@ endfunction()
 
 function(ingot_install)
   get_property(rooms GLOBAL PROPERTY INGOT_ROOMS)
-  list(REMOVE_ITEM rooms cli serve server)
+  list(REMOVE_ITEM rooms cli capi serve server)
   set(libraries ingot_library ingot_onnx_proto)
   foreach(room IN LISTS rooms)
     list(APPEND libraries ingot_${room})
@@ -29,12 +29,20 @@ function(ingot_install)
   install(TARGETS ${libraries} EXPORT ingotTargets
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
           LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime)
+  if(TARGET ingot_c)
+    install(TARGETS ingot_c EXPORT ingotTargets
+            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime
+            NAMELINK_COMPONENT development)
+    configure_file(${CMAKE_SOURCE_DIR}/cmake/ingot.pc.in ${CMAKE_BINARY_DIR}/ingot.pc @ONLY)
+    install(FILES ${CMAKE_BINARY_DIR}/ingot.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+            COMPONENT development)
+  endif()
   if(TARGET ingot)
     install(TARGETS ingot RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
   endif()
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/src/ingot ${CMAKE_SOURCE_DIR}/include/ingot
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
-          FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE PATTERN "serve*" EXCLUDE)
+          FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE PATTERN "capi" EXCLUDE PATTERN "serve*" EXCLUDE)
   set(package ${CMAKE_INSTALL_LIBDIR}/cmake/ingot)
   install(EXPORT ingotTargets NAMESPACE ingot:: DESTINATION ${package} COMPONENT development)
   configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/ingotConfig.cmake.in

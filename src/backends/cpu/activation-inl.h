@@ -8,9 +8,10 @@
 #define INGOT_BACKENDS_CPU_ACTIVATION_INL_H_
 #endif
 
-#include "backends/cpu/activation.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
+
+#include "backends/cpu/activation.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -20,8 +21,8 @@ template <class D, class V = hn::Vec<D>>
 HWY_INLINE V SigmoidOf(D d, V x) {
   // 1 / (1 + exp(-x)); exp saturates at both ends without overflow to NaN.
   const V bounded = hn::Min(hn::Max(x, hn::Set(d, -87.0f)), hn::Set(d, 87.0f));
-  const V result = hn::Div(hn::Set(d, 1.0f),
-                           hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Neg(bounded))));
+  const V result =
+      hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), hn::Exp(d, hn::Neg(bounded))));
   return hn::IfThenElse(hn::IsNaN(x), x, result);
 }
 
@@ -52,8 +53,7 @@ HWY_INLINE V TanhOf(D d, V x) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V GeluTanhOf(D d, V x) {
   const V cube = hn::Mul(hn::Mul(x, x), x);
-  const V inner =
-      hn::Mul(hn::Set(d, 0.79788456f), hn::MulAdd(hn::Set(d, 0.044715f), cube, x));
+  const V inner = hn::Mul(hn::Set(d, 0.79788456f), hn::MulAdd(hn::Set(d, 0.044715f), cube, x));
   const V half = hn::Mul(hn::Set(d, 0.5f), x);
   return hn::MulAdd(half, TanhOf(d, inner), half);
 }
@@ -83,11 +83,19 @@ HWY_INLINE V GeluTanhSlopeOf(D d, V x) {
   return hn::IfThenElse(hn::IsNaN(x), x, hn::Add(hn::MulAdd(half, t, half), rest));
 }
 
+// To [0, 1]; NaN stays.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Clip01(D d, V x) {
+  const V bounded = hn::Min(hn::Max(x, hn::Zero(d)), hn::Set(d, 1.0f));
+  return hn::IfThenElse(hn::IsNaN(x), x, bounded);
+}
+
 // epilogue(x); `y` is looked at by kReluGradient alone.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Activate(D d, const Epilogue& epilogue, V x, V y) {
   switch (epilogue.kind) {
-    case Epilogue::Kind::kNone: return x;
+    case Epilogue::Kind::kNone:
+      return x;
     case Epilogue::Kind::kRelu:
       // Written so that NaN passes through.
       return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
@@ -97,12 +105,26 @@ HWY_INLINE V Activate(D d, const Epilogue& epilogue, V x, V y) {
       return hn::IfThenElse(
           hn::Lt(x, hn::Zero(d)),
           hn::Mul(hn::Set(d, epilogue.alpha), hn::Expm1(d, hn::Max(x, hn::Set(d, -87.0f)))), x);
-    case Epilogue::Kind::kSigmoid: return SigmoidOf(d, x);
-    case Epilogue::Kind::kTanh: return TanhOf(d, x);
-    case Epilogue::Kind::kGelu: return GeluOf(d, x);
-    case Epilogue::Kind::kGeluTanh: return GeluTanhOf(d, x);
+    case Epilogue::Kind::kSigmoid:
+      return SigmoidOf(d, x);
+    case Epilogue::Kind::kTanh:
+      return TanhOf(d, x);
+    case Epilogue::Kind::kGelu:
+      return GeluOf(d, x);
+    case Epilogue::Kind::kGeluTanh:
+      return GeluTanhOf(d, x);
     case Epilogue::Kind::kReluGradient:
       return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), x);
+    case Epilogue::Kind::kClip: {
+      const V bounded = hn::Min(hn::Max(x, hn::Set(d, epilogue.alpha)), hn::Set(d, epilogue.beta));
+      return hn::IfThenElse(hn::IsNaN(x), x, bounded);
+    }
+    case Epilogue::Kind::kSilu:
+      return hn::Mul(x, SigmoidOf(d, x));
+    case Epilogue::Kind::kHardSwish:
+      return hn::Mul(x, Clip01(d, hn::MulAdd(x, hn::Set(d, 1.0f / 6), hn::Set(d, 0.5f))));
+    case Epilogue::Kind::kHardSigmoid:
+      return Clip01(d, hn::MulAdd(x, hn::Set(d, epilogue.alpha), hn::Set(d, epilogue.beta)));
   }
   return x;
 }

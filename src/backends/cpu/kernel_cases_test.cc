@@ -163,7 +163,15 @@ INSTANTIATE_TEST_SUITE_P(EverySet, KernelCases,
                                           testing::ValuesIn(OpNames())),
                          NameOf);
 
-// Types without kernels of their own run the reference, bit for bit.
+// What moves elements of any type; the other kernels are for f32.
+bool Moves(const std::string& kernel) {
+  for (const char* name : {"concat", "expand", "gather_rows", "slice", "split", "transpose"}) {
+    if (kernel == name) return true;
+  }
+  return false;
+}
+
+// Types without kernels of their own give the reference's bits.
 TEST(KernelTableTest, OtherTypesRunTheReference) {
   for (const ir::OpDefinition* op : Ops().All()) {
     if (!op->reference) continue;
@@ -174,7 +182,8 @@ TEST(KernelTableTest, OtherTypesRunTheReference) {
         const ops::CaseGraph built = ops::BuildCase(Ops(), *op, op_case, inputs);
         if (!IsStatic(*built.node)) continue;
         const auto kernel = MakeKernel(*built.node);
-        EXPECT_EQ(kernel->name(), "reference " + op->FullName());
+        const std::string reference = "reference " + op->FullName();
+        EXPECT_TRUE(kernel->name() == reference || Moves(kernel->name())) << kernel->name();
         Call call(*kernel, *built.node, inputs);
         call.Run();
         const std::string what =

@@ -16,14 +16,16 @@ KernelPointer MakeConvolutionKernel(const ir::Node& node);  // Conv and its grad
 KernelPointer MakeElementwiseKernel(const ir::Node& node);  // and ingot.FusedElementwise
 KernelPointer MakeReductionKernel(const ir::Node& node);    // ReduceSum, ReduceMean
 KernelPointer MakeLossKernel(const ir::Node& node);         // softmax cross-entropy, its gradient
-KernelPointer MakeSoftmaxKernel(const ir::Node& node);      // Softmax, LogSoftmax over the last axis
-KernelPointer MakeAttentionKernel(const ir::Node& node);     // Attention, its gradient
+KernelPointer MakeSoftmaxKernel(const ir::Node& node);    // Softmax, LogSoftmax over the last axis
+KernelPointer MakeAttentionKernel(const ir::Node& node);  // Attention, its gradient
 KernelPointer MakeLayerNormalizationKernel(const ir::Node& node);  // RMSNormalization, gradients
-KernelPointer MakeGatherKernel(const ir::Node& node);        // Gather of rows, its gradient
-KernelPointer MakeRecurrentKernel(const ir::Node& node);     // LSTM, GRU, their gradient
-KernelPointer MakeConcatKernel(const ir::Node& node);        // Concat, Split
-KernelPointer MakePoolKernel(const ir::Node& node);          // pooling, its gradients
-KernelPointer MakeBatchNormKernel(const ir::Node& node);     // sums, apply, gradients for X
+KernelPointer MakeGatherKernel(const ir::Node& node);              // Gather of rows, its gradient
+KernelPointer MakeRecurrentKernel(const ir::Node& node);           // LSTM, GRU, their gradient
+KernelPointer MakeConcatKernel(const ir::Node& node);              // Concat, Split
+KernelPointer MakePoolKernel(const ir::Node& node);                // pooling, its gradients
+KernelPointer MakeBatchNormKernel(const ir::Node& node);           // sums, apply, gradients for X
 KernelPointer MakeBatchNormUpdateKernel(const ir::Node& node);     // sums, apply, gradients for X
+KernelPointer MakeStridedCopyKernel(const ir::Node& node);         // Slice, Expand, Transpose
+KernelPointer MakeQuantizeKernel(const ir::Node& node);  // to and from bytes, with one scale
 
 }  // namespace ingot::cpu

@@ -4,8 +4,9 @@
 #include <array>
 #include <map>
 
-#include "backends/cpu/kernel_factories.h"
 #include "hwy/highway.h"
+
+#include "backends/cpu/kernel_factories.h"
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
 #include "ingot/ir/op.h"
@@ -30,9 +31,8 @@ class ReferenceKernel : public runtime::Kernel {
       views[i] = {operands[i], dtypes_[i], shapes_[i].dims()};
     }
     const size_t inputs = node_.inputs().size();
-    node_.op().reference({node_,
-                          {views.data(), inputs},
-                          {views.data() + inputs, node_.outputs().size()}});
+    node_.op().reference(
+        {node_, {views.data(), inputs}, {views.data() + inputs, node_.outputs().size()}});
   }
   std::string name() const override { return "reference " + node_.op().FullName(); }
 
@@ -56,7 +56,12 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"MatMul", {MakeMatMulKernel}},
       {"Gemm", {MakeMatMulKernel}},
       {"ingot.FusedMatMul", {MakeMatMulKernel}},
-      {"Transpose", {MakeTransposeKernel}},
+      {"Transpose", {MakeTransposeKernel, MakeStridedCopyKernel}},
+      {"Slice", {MakeStridedCopyKernel}},
+      {"Expand", {MakeStridedCopyKernel}},
+      {"QuantizeLinear", {MakeQuantizeKernel}},
+      {"DequantizeLinear", {MakeQuantizeKernel}},
+      {"DynamicQuantizeLinear", {MakeQuantizeKernel}},
       {"Conv", {MakeConvolutionKernel}},
       {"ingot.ConvInputGradient", {MakeConvolutionKernel}},
       {"ingot.ConvWeightGradient", {MakeConvolutionKernel}},
@@ -109,8 +114,8 @@ int64_t AllTargets() {
 
 KernelPointer MakeReferenceKernel(const ir::Node& node) {
   if (!node.op().reference) {
-    throw Error(ErrorCode::kUnsupported, node.Describe() + ": " + node.op().FullName() +
-                                             " has no kernel on the CPU");
+    throw Error(ErrorCode::kUnsupported,
+                node.Describe() + ": " + node.op().FullName() + " has no kernel on the CPU");
   }
   return std::make_shared<ReferenceKernel>(node);
 }
@@ -152,6 +157,8 @@ void UseInstructionSet(const std::string& name) {
               DidYouMean(name, names));
 }
 
-std::string InstructionSet() { return InstructionSets().front(); }
+std::string InstructionSet() {
+  return InstructionSets().front();
+}
 
 }  // namespace ingot::cpu

@@ -1,6 +1,7 @@
 // The products against double loops and against each other, on every instruction set.
 #include "backends/cpu/matmul.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -48,6 +49,14 @@ double Apply(const Epilogue& epilogue, double x, double y) {
              (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
     case Kind::kReluGradient:
       return y > 0 ? x : 0;
+    case Kind::kClip:
+      return std::clamp(x, alpha, static_cast<double>(epilogue.beta));
+    case Kind::kSilu:
+      return x / (1 + std::exp(-x));
+    case Kind::kHardSwish:
+      return x * std::clamp(x / 6 + 0.5, 0.0, 1.0);
+    case Kind::kHardSigmoid:
+      return std::clamp(alpha * x + epilogue.beta, 0.0, 1.0);
   }
   return x;
 }

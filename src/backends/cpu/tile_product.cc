@@ -59,6 +59,9 @@ HWY_INLINE void Finish(const TileCall& call, FloatVector (&sum)[MR][NV]) {
     for (int i = 0; i < MR; ++i) {
       FloatVector value = sum[i][j];
       if (call.bias != nullptr) value = hn::Add(value, bias);
+      if (call.residual != nullptr) {
+        value = hn::Add(value, LoadSome(call.residual[i] + first, count));
+      }
       if (call.epilogue != nullptr) {
         const FloatVector y = call.epilogue->kind == Epilogue::Kind::kReluGradient
                                   ? LoadSome(call.gradient_of[i] + first, count)
@@ -120,6 +123,51 @@ void RunTileProduct(const TileCall& call) {
       }
       at += a_column;
       b += b_row;
+    }
+  }
+  Finish<MR, NV>(call, acc);
+}
+
+template <int MR, int P>
+void RunWideProduct(const TileCall& call) {
+  constexpr int NV = P * kVectors;
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  FloatVector acc[MR][NV];
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) acc[i][j] = hn::Zero(d);
+  }
+  if (call.continues) {
+    for (int i = 0; i < MR; ++i) {
+      for (int j = 0; j < NV; ++j) {
+        acc[i][j] = hn::LoadU(d, call.c[i] + static_cast<size_t>(j) * lanes);
+      }
+    }
+  }
+  const auto a_column = static_cast<ptrdiff_t>(call.a_column);
+  for (size_t pair = 0; pair < call.pair_count; ++pair) {
+    ptrdiff_t at = call.pairs[pair].a;
+    const float* HWY_RESTRICT b = call.b + call.pairs[pair].b;
+    for (size_t p = 0; p < call.k; ++p) {
+      FloatVector left[MR];
+#pragma GCC unroll 4
+      for (int i = 0; i < MR; ++i) left[i] = hn::Set(d, call.a[i][at]);
+#pragma GCC unroll 4
+      for (int panel = 0; panel < P; ++panel) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          const FloatVector right = hn::LoadU(
+              d, b + static_cast<size_t>(panel) * call.panel + static_cast<size_t>(v) * lanes);
+#pragma GCC unroll 4
+          for (int i = 0; i < MR; ++i) {
+            acc[i][panel * kVectors + v] = hn::MulAdd(left[i], right, acc[i][panel * kVectors + v]);
+          }
+        }
+      }
+      at += a_column;
+      b += call.b_row;
     }
   }
   Finish<MR, NV>(call, acc);
@@ -213,6 +261,12 @@ const TileSet* TilesImpl() {
     FillRow<4>(set);
     FillRow<5>(set);
     FillRow<6>(set);
+    // The sums of one row fill half of the registers; those of three rows most of them.
+    set.run_wide[0] = RunWideProduct<1, 8 / kVectors>;
+    set.wide_panels[0] = 8 / kVectors;
+    set.run_wide[1] = RunWideProduct<2, 2>;
+    set.run_wide[2] = RunWideProduct<3, 2>;
+    set.wide_panels[1] = set.wide_panels[2] = 2;
     set.pack_transposed = PackTransposedImpl;
     return set;
   }();

@@ -15,6 +15,8 @@ namespace ingot::cpu {
 
 // Rows of the largest tile, on every instruction set.
 inline constexpr size_t kMostTileRows = 6;
+// Rows of a tile that is wide instead: one row alone would wait for its sums.
+inline constexpr size_t kMostWideRows = 3;
 // Columns of the widest tile of any instruction set.
 inline constexpr size_t kWidestTile = 64;
 
@@ -27,7 +29,8 @@ struct TilePair {
 // For each row i of the tile and column j < columns:
 //   c[i][j] = epilogue((continues ? c[i][j] : 0) +
 //                      sum over pairs, sum over p < k, of
-//                        a[i][pair.a + p * a_column] * b[pair.b + p * b_row + j] + bias[j])
+//                        a[i][pair.a + p * a_column] * b[pair.b + p * b_row + j] + bias[j] +
+//                      residual[i][j])
 struct TileCall {
   const float* const* a = nullptr;  // a pointer for each row
   size_t a_column = 1;
@@ -41,6 +44,8 @@ struct TileCall {
   bool continues = false;
   const float* bias = nullptr;                // [columns], or null
   const Epilogue* epilogue = nullptr;         // null: none
+  const float* const* residual = nullptr;     // a pointer for each row, or null
+  size_t panel = 0;                           // of a wide tile: from a panel of b to the next
   const float* const* gradient_of = nullptr;  // y of Epilogue kReluGradient, a pointer for each row
 };
 
@@ -51,6 +56,9 @@ struct TileSet {
   size_t depth = 0;    // about as many rows of a panel of b stay in the first-level cache
   // [rows - 1][vectors - 1]
   void (*run[kMostTileRows][4])(const TileCall& call) = {};
+  // Few rows by several whole panels of b, each of `width()` columns: [rows - 1], and how many.
+  void (*run_wide[kMostWideRows])(const TileCall& call) = {};
+  size_t wide_panels[kMostWideRows] = {};
   // panel[p * width + j] = from[j * stride + p] for p < k, j < columns; 0 for columns <= j < width.
   // The 7 floats behind the panel may be written too, with anything, where width < 8.
   void (*pack_transposed)(const float* from, size_t stride, size_t k, size_t columns, size_t width,

@@ -8,8 +8,9 @@
 #define HWY_TARGET_INCLUDE "backends/cpu/vector_ops.cc"
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
-#include "backends/cpu/activation-inl.h"
 #include "hwy/highway.h"
+
+#include "backends/cpu/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -23,21 +24,29 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
   const Vector one = hn::Set(d, 1.0f);
   const float scalar_alpha = hn::GetLane(alpha);
   switch (kOp) {
-    case VectorOp::kAdd: return hn::Add(a, b);
-    case VectorOp::kSub: return hn::Sub(a, b);
-    case VectorOp::kMul: return hn::Mul(a, b);
-    case VectorOp::kDiv: return hn::Div(a, b);
+    case VectorOp::kAdd:
+      return hn::Add(a, b);
+    case VectorOp::kSub:
+      return hn::Sub(a, b);
+    case VectorOp::kMul:
+      return hn::Mul(a, b);
+    case VectorOp::kDiv:
+      return hn::Div(a, b);
     case VectorOp::kMax:  // NaN of either side passes through
-      return hn::IfThenElse(hn::Or(hn::IsNaN(b), hn::Lt(a, b)), hn::IfThenElse(hn::IsNaN(a), a, b), a);
+      return hn::IfThenElse(hn::Or(hn::IsNaN(b), hn::Lt(a, b)), hn::IfThenElse(hn::IsNaN(a), a, b),
+                            a);
     case VectorOp::kMin:
-      return hn::IfThenElse(hn::Or(hn::IsNaN(b), hn::Lt(b, a)), hn::IfThenElse(hn::IsNaN(a), a, b), a);
-    case VectorOp::kNeg: return hn::Neg(a);
-    case VectorOp::kAbs: return hn::Abs(a);
+      return hn::IfThenElse(hn::Or(hn::IsNaN(b), hn::Lt(b, a)), hn::IfThenElse(hn::IsNaN(a), a, b),
+                            a);
+    case VectorOp::kNeg:
+      return hn::Neg(a);
+    case VectorOp::kAbs:
+      return hn::Abs(a);
     case VectorOp::kExp: {
       // The polynomial is exact within 1 ulp in range; beyond it the ends are fixed by hand.
       const Vector e = hn::Exp(d, hn::Min(hn::Max(a, hn::Set(d, -104.0f)), hn::Set(d, 88.72283f)));
-      const Vector high = hn::IfThenElse(hn::Gt(a, hn::Set(d, 88.72283f)),
-                                         hn::Set(d, HUGE_VALF), e);
+      const Vector high =
+          hn::IfThenElse(hn::Gt(a, hn::Set(d, 88.72283f)), hn::Set(d, HUGE_VALF), e);
       return hn::IfThenElse(hn::IsNaN(a), a, high);
     }
     case VectorOp::kLog: {
@@ -47,36 +56,61 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
       const Vector high = hn::IfThenElse(hn::Eq(a, hn::Set(d, HUGE_VALF)), a, below);
       return hn::IfThenElse(hn::IsNaN(a), a, high);
     }
-    case VectorOp::kSqrt: return hn::Sqrt(a);
-    case VectorOp::kReciprocal: return hn::Div(one, a);
-    case VectorOp::kIdentity: return a;
-    case VectorOp::kRelu: return hn::IfThenElse(hn::Lt(a, zero), zero, a);
-    case VectorOp::kLeakyRelu: return hn::IfThenElse(hn::Lt(a, zero), hn::Mul(a, alpha), a);
+    case VectorOp::kSqrt:
+      return hn::Sqrt(a);
+    case VectorOp::kReciprocal:
+      return hn::Div(one, a);
+    case VectorOp::kIdentity:
+      return a;
+    case VectorOp::kRelu:
+      return hn::IfThenElse(hn::Lt(a, zero), zero, a);
+    case VectorOp::kLeakyRelu:
+      return hn::IfThenElse(hn::Lt(a, zero), hn::Mul(a, alpha), a);
     case VectorOp::kElu:
       return Activate(d, Epilogue{Epilogue::Kind::kElu, scalar_alpha}, a, a);
-    case VectorOp::kSigmoid: return SigmoidOf(d, a);
-    case VectorOp::kTanh: return TanhOf(d, a);
-    case VectorOp::kGelu: return GeluOf(d, a);
-    case VectorOp::kGeluTanh: return GeluTanhOf(d, a);
-    case VectorOp::kReluGradient: return hn::IfThenElseZero(hn::Gt(b, zero), a);
+    case VectorOp::kSigmoid:
+      return SigmoidOf(d, a);
+    case VectorOp::kTanh:
+      return TanhOf(d, a);
+    case VectorOp::kErf:
+      return hn::IfThenElse(hn::IsNaN(a), a, ErfOf(d, a));
+    case VectorOp::kHardSwish:
+      return Activate(d, Epilogue{Epilogue::Kind::kHardSwish}, a, a);
+    case VectorOp::kGelu:
+      return GeluOf(d, a);
+    case VectorOp::kGeluTanh:
+      return GeluTanhOf(d, a);
+    case VectorOp::kReluGradient:
+      return hn::IfThenElseZero(hn::Gt(b, zero), a);
     case VectorOp::kLeakyReluGradient:
       return hn::IfThenElse(hn::Lt(b, zero), hn::Mul(a, alpha), a);
     case VectorOp::kEluGradient:
       return hn::IfThenElse(hn::Lt(b, zero), hn::Mul(a, hn::Add(b, alpha)), a);
-    case VectorOp::kSigmoidGradient: return hn::Mul(a, hn::Mul(b, hn::Sub(one, b)));
-    case VectorOp::kTanhGradient: return hn::Mul(a, hn::NegMulAdd(b, b, one));
-    case VectorOp::kGeluGradient: return hn::Mul(a, GeluSlopeOf(d, b));
-    case VectorOp::kGeluTanhGradient: return hn::Mul(a, GeluTanhSlopeOf(d, b));
-    case VectorOp::kAtLeast: return hn::IfThenElse(hn::Lt(a, b), b, a);
-    case VectorOp::kAtMost: return hn::IfThenElse(hn::Gt(a, b), b, a);
-    case VectorOp::kIsAtLeast: return hn::IfThenElse(hn::Lt(a, b), zero, one);
-    case VectorOp::kIsAtMost: return hn::IfThenElse(hn::Gt(a, b), zero, one);
-    case VectorOp::kKeepWhere: return hn::IfThenElse(hn::Eq(b, zero), zero, a);
+    case VectorOp::kSigmoidGradient:
+      return hn::Mul(a, hn::Mul(b, hn::Sub(one, b)));
+    case VectorOp::kTanhGradient:
+      return hn::Mul(a, hn::NegMulAdd(b, b, one));
+    case VectorOp::kGeluGradient:
+      return hn::Mul(a, GeluSlopeOf(d, b));
+    case VectorOp::kGeluTanhGradient:
+      return hn::Mul(a, GeluTanhSlopeOf(d, b));
+    case VectorOp::kAtLeast:
+      return hn::IfThenElse(hn::Lt(a, b), b, a);
+    case VectorOp::kAtMost:
+      return hn::IfThenElse(hn::Gt(a, b), b, a);
+    case VectorOp::kIsAtLeast:
+      return hn::IfThenElse(hn::Lt(a, b), zero, one);
+    case VectorOp::kIsAtMost:
+      return hn::IfThenElse(hn::Gt(a, b), zero, one);
+    case VectorOp::kKeepWhere:
+      return hn::IfThenElse(hn::Eq(b, zero), zero, a);
   }
   return a;
 }
 
-constexpr bool IsUnary(VectorOp op) { return op >= VectorOp::kNeg && op <= VectorOp::kGeluTanh; }
+constexpr bool IsUnary(VectorOp op) {
+  return op >= VectorOp::kNeg && op <= VectorOp::kGeluTanh;
+}
 
 template <VectorOp kOp>
 void Loop(float alpha, const float* a, const float* b, float* out, size_t count) {
@@ -101,7 +135,8 @@ void ApplyVectorOpImpl(VectorOp op, float alpha, const float* a, const float* b,
                        size_t count) {
   switch (op) {
 #define INGOT_CASE(NAME) \
-  case VectorOp::NAME: return Loop<VectorOp::NAME>(alpha, a, b, out, count)
+  case VectorOp::NAME:   \
+    return Loop<VectorOp::NAME>(alpha, a, b, out, count)
     INGOT_CASE(kAdd);
     INGOT_CASE(kSub);
     INGOT_CASE(kMul);
@@ -120,6 +155,8 @@ void ApplyVectorOpImpl(VectorOp op, float alpha, const float* a, const float* b,
     INGOT_CASE(kElu);
     INGOT_CASE(kSigmoid);
     INGOT_CASE(kTanh);
+    INGOT_CASE(kErf);
+    INGOT_CASE(kHardSwish);
     INGOT_CASE(kGelu);
     INGOT_CASE(kGeluTanh);
     INGOT_CASE(kReluGradient);

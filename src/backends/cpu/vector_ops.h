@@ -7,13 +7,42 @@
 namespace ingot::cpu {
 
 enum class VectorOp : uint8_t {
-  kAdd, kSub, kMul, kDiv, kMax, kMin,
-  kNeg, kAbs, kExp, kLog, kSqrt, kReciprocal, kIdentity,
-  kRelu, kLeakyRelu, kElu, kSigmoid, kTanh, kGelu, kGeluTanh,
-  kReluGradient, kLeakyReluGradient, kEluGradient, kSigmoidGradient, kTanhGradient,
-  kGeluGradient, kGeluTanhGradient,
-  // a held at b or above, or at b or below; 1 where it is there by itself, else 0; a where b is not 0.
-  kAtLeast, kAtMost, kIsAtLeast, kIsAtMost, kKeepWhere,
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kMax,
+  kMin,
+  kNeg,
+  kAbs,
+  kExp,
+  kLog,
+  kSqrt,
+  kReciprocal,
+  kIdentity,
+  kRelu,
+  kLeakyRelu,
+  kElu,
+  kSigmoid,
+  kTanh,
+  kErf,
+  kHardSwish,
+  kGelu,
+  kGeluTanh,
+  kReluGradient,
+  kLeakyReluGradient,
+  kEluGradient,
+  kSigmoidGradient,
+  kTanhGradient,
+  kGeluGradient,
+  kGeluTanhGradient,
+  // a held at b or above, or at b or below; 1 where it is there by itself, else 0; a where b is not
+  // 0.
+  kAtLeast,
+  kAtMost,
+  kIsAtLeast,
+  kIsAtMost,
+  kKeepWhere,
 };
 
 // out[i] = op(a[i], b[i]) for i < count; `b` is not read by unary ops; out may be a or b.

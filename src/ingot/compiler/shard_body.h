@@ -20,7 +20,4 @@ struct ShardBody {
 ShardBody MakeShardBody(const ir::Graph& original, int64_t rows, const ir::OpRegistry& registry,
                         passes::PassRunner& passes);
 
-// Multiply-adds of products and convolutions of a graph with static shapes, counted as two each.
-double CountFlops(const ir::Graph& graph);
-
 }  // namespace ingot::compiler

@@ -8,6 +8,7 @@
 #include "backends/cpu/kernel_table.h"
 #include "ingot/base/align.h"
 #include "ingot/base/error.h"
+#include "ingot/compiler/flops.h"
 #include "ingot/ops/shard_map.h"
 
 namespace ingot::compiler {

@@ -1,11 +1,13 @@
-// A session on the interpreter: shapes follow from the inputs of each call.
+// A session: the importer in front of an Executor.
 #include "ingot/infer/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
 #include "ingot/formats/onnx_file.h"
+#include "ingot/infer/executor.h"
 #include "ingot/infer/precision.h"
 #include "ingot/ir/op.h"
 #include "ingot/onnx/import.h"
@@ -34,6 +36,12 @@ PortInfo PortOf(const std::string& name, const ir::Type& type) {
   return port;
 }
 
+// Of all sessions; made once, never changed.
+const ir::OpRegistry& Registry() {
+  static const ir::OpRegistry registry = ops::StandardOps();
+  return registry;
+}
+
 }  // namespace
 
 Precision ParsePrecision(std::string_view name) {
@@ -57,22 +65,23 @@ std::string PortInfo::Describe() const {
 }
 
 struct Session::State {
-  ir::OpRegistry registry;
-  onnx::ImportedModel model;
+  onnx::ImportedModel model;  // its graph is the executor's
+  std::unique_ptr<Executor> executor;
+  bool tensors_alone = true;  // no sequences, optionals or strings come in or out
   std::vector<PortInfo> inputs;
   std::vector<PortInfo> outputs;
 
   static std::unique_ptr<State> Make(formats::OnnxFile file, const SessionOptions& options);
   void CheckInputs(const Session& session, std::span<const Datum> given) const;
+  void CheckNewShapes(const Session& session, std::span<const Tensor> given) const;
 };
 
 std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
                                                      const SessionOptions& options) {
   auto state = std::make_unique<State>();
-  state->registry = ops::StandardOps();
-  state->model = onnx::ImportModel(file, state->registry, {options.initializers});
+  state->model = onnx::ImportModel(file, Registry(), {options.initializers});
   if (options.precision == Precision::kBf16) {
-    RoundProductsToBf16(*state->model.graph, state->registry);
+    RoundProductsToBf16(*state->model.graph, Registry());
   }
   if (!state->model.producer.empty()) {
     state->model.metadata.emplace("producer", state->model.producer);
@@ -84,6 +93,15 @@ std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
   for (size_t i = 0; i < graph.outputs().size(); ++i) {
     state->outputs.push_back(PortOf(graph.output_names()[i], state->model.output_types[i]));
   }
+  for (const auto* ports : {&state->inputs, &state->outputs}) {
+    for (const PortInfo& port : *ports) {
+      const bool plain = port.kind == PortInfo::Kind::kTensor && port.dtype != DType::kString;
+      state->tensors_alone = state->tensors_alone && plain;
+    }
+  }
+  ExecutorOptions executor;
+  executor.threads = options.threads;
+  state->executor = std::make_unique<Executor>(std::move(state->model.graph), Registry(), executor);
   return state;
 }
 
@@ -158,10 +176,43 @@ void Session::State::CheckInputs(const Session& session, std::span<const Datum> 
 
 std::vector<Datum> Session::RunValues(std::span<const Datum> inputs) const {
   state_->CheckInputs(*this, inputs);
-  return ops::InterpretValues(*state_->model.graph, inputs);
+  if (!state_->tensors_alone) return ops::InterpretValues(state_->executor->graph(), inputs);
+  std::vector<Tensor> tensors;
+  for (const Datum& input : inputs) tensors.push_back(input.tensor());
+  std::vector<Datum> outputs;
+  for (Tensor& output : state_->executor->Run(tensors)) outputs.emplace_back(std::move(output));
+  return outputs;
+}
+
+const Executor& Session::executor() const {
+  return *state_->executor;
+}
+
+// Shapes that came before have been looked at.
+void Session::State::CheckNewShapes(const Session& session, std::span<const Tensor> given) const {
+  if (executor->Knows(given)) return;
+  CheckInputs(session, std::vector<Datum>(given.begin(), given.end()));
+}
+
+void Session::RunInto(std::span<const Tensor> inputs, std::span<Tensor> outputs) const {
+  if (state_->tensors_alone) {
+    state_->CheckNewShapes(*this, inputs);
+    return state_->executor->Run(inputs, outputs);
+  }
+  std::vector<Tensor> results = Run(inputs);
+  if (results.size() != outputs.size()) {
+    throw Error(ErrorCode::kInvalidInput, std::to_string(outputs.size()) +
+                                              " outputs are given, expected " +
+                                              std::to_string(results.size()));
+  }
+  std::move(results.begin(), results.end(), outputs.begin());
 }
 
 std::vector<Tensor> Session::Run(std::span<const Tensor> inputs) const {
+  if (state_->tensors_alone) {
+    state_->CheckNewShapes(*this, inputs);
+    return state_->executor->Run(inputs);
+  }
   std::vector<Tensor> outputs;
   for (const Datum& output : RunValues(std::vector<Datum>(inputs.begin(), inputs.end()))) {
     outputs.push_back(output.tensor());

@@ -16,6 +16,8 @@
 
 namespace ingot::infer {
 
+class Executor;
+
 // What products of matrices and convolutions are computed in; everything else is as the model says.
 enum class Precision {
   kF32,   // the model's own types
@@ -67,11 +69,16 @@ class Session {
   // Inputs in the order of inputs(), outputs in the order of outputs(); all of them tensors. Throws
   // Error(kInvalidInput) that lists what the model wants where the inputs are others.
   std::vector<Tensor> Run(std::span<const Tensor> inputs) const;
+  // Into tensors of the right types and shapes; allocates nothing once inputs of these shapes came.
+  void RunInto(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
   // The same with sequences and optionals among them.
   std::vector<Datum> RunValues(std::span<const Datum> inputs) const;
 
   // Whether SessionOptions::initializers may hold this name.
   bool IsReplaceable(const std::string& initializer) const;
+  // What runs the model, for reports.
+  const Executor& executor() const;
+
   // "x f32[batch, 3, 32, 32]; mask i64[batch]": what the model wants.
   std::string DescribeInputs() const;
 

@@ -79,10 +79,12 @@ void Flip(Node* node, const ir::OpRegistry& registry) {
   const std::optional<int> filter = FilterOperand(node);
   // The third operand of the gradients of convolutions is there for its shape.
   const bool like = Is(node, "ingot.ConvWeightGradient");
+  // Whose weights stay as they are.
+  const bool fused = Is(node, "ingot.FusedConv") || Is(node, "ingot.QuantizedConv");
   ir::Builder builder = BuilderBefore(node, registry);
   std::vector<Value*> inputs(node->inputs().begin(), node->inputs().end());
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i] == nullptr || inputs[i]->type().rank() != rank) continue;
+    if (inputs[i] == nullptr || inputs[i]->type().rank() != rank || (fused && i == 1)) continue;
     const bool weights = (filter == 1 && i == 1) || (like && i == 2);
     inputs[i] = Transposed(builder, inputs[i], weights ? FilterToLast(rank) : ToLast(rank));
   }
@@ -124,6 +126,12 @@ Value* Finish(Node* node, Value* made) {
   return made;
 }
 
+// One number has no axes to move, however many it is given.
+bool IsOneNumber(const Value* value) {
+  const ir::Type& type = value->type();
+  return type.rank() == 0 || (type.is_static() && type.shape().size() == 1);
+}
+
 // An elementwise op over transposed values is a transposition of the op.
 bool MoveThroughElementwise(Node* node, const ir::OpRegistry& registry) {
   if (!node->op().elementwise || node->outputs().size() != 1) return false;
@@ -133,14 +141,12 @@ bool MoveThroughElementwise(Node* node, const ir::OpRegistry& registry) {
   for (const Value* input : node->inputs()) {
     if (input == nullptr) continue;
     // Fewer axes would be aligned to others.
-    if (!HasRank(input) || (input->type().rank() != 0 && input->type().rank() != rank)) {
-      return false;
-    }
+    if (!HasRank(input) || (!IsOneNumber(input) && input->type().rank() != rank)) return false;
   }
   ir::Builder builder = BuilderBefore(node, registry);
   std::vector<Value*> inputs;
   for (Value* input : node->inputs()) {
-    if (input == nullptr || input->type().rank() == 0) {
+    if (input == nullptr || IsOneNumber(input)) {
       inputs.push_back(input);
     } else if (Value* source = SourceOf(input)) {
       inputs.push_back(source);

@@ -21,4 +21,10 @@ struct FoldOptions {
 void FoldConstants(ir::Graph& graph, const ir::OpRegistry& registry,
                    const FoldOptions& options = {});
 
+// The same for one node, whose types are known; returns whether it was replaced.
+bool FoldNode(ir::Node* node, const ir::OpRegistry& registry, const FoldOptions& options = {});
+
+// Replaces a Shape or Size of a value of static shape, whatever that value is.
+void FoldShapeOf(ir::Node* node, const ir::OpRegistry& registry);
+
 }  // namespace ingot::passes

@@ -35,17 +35,24 @@ bool IsBiasOf(const Value* bias, const Value* product) {
   const ir::Type& type = bias->type();
   return type.is_tensor() && type.has_rank() && type.rank() == 1 &&
          type.dtype() == product->type().dtype() &&
-         type.dim(0).SurelyEquals(product->type().dim(1));
+         type.dim(0).SurelyEquals(product->type().dim(-1));
 }
 
-std::optional<Fusion> StartFrom(Node* node) {
+bool HasMatrices(const Value* value) {
+  const ir::Type& type = value->type();
+  return type.is_tensor() && type.has_rank() && type.rank() >= 2;
+}
+
+std::optional<Fusion> StartFrom(Node* node, const FuseMatMulOptions& options) {
   const bool gemm = Is(node, "Gemm");
   if (!gemm && !Is(node, "MatMul")) return std::nullopt;
   Fusion fusion;
   fusion.a = node->input(0);
   fusion.b = node->input(1);
   fusion.last = node;
-  if (!IsMatrix(fusion.a) || !IsMatrix(fusion.b) || !IsMatrix(node->output())) return std::nullopt;
+  const bool stacked = options.stacked && !gemm && HasMatrices(fusion.a);
+  if (!IsMatrix(fusion.b) || (!stacked && !IsMatrix(fusion.a))) return std::nullopt;
+  if (!HasMatrices(node->output())) return std::nullopt;
   if (!IsFloat(node->output()->type().dtype())) return std::nullopt;
   if (!gemm) return fusion;
   fusion.bias = node->input(2);
@@ -117,8 +124,8 @@ void Apply(const Fusion& fusion, Node* product, const ir::OpRegistry& registry) 
   ReplaceNode(fusion.last, fused);
 }
 
-void FuseOne(Node* product, const ir::OpRegistry& registry) {
-  std::optional<Fusion> fusion = StartFrom(product);
+void FuseOne(Node* product, const ir::OpRegistry& registry, const FuseMatMulOptions& options) {
+  std::optional<Fusion> fusion = StartFrom(product, options);
   if (!fusion) return;
   TakeBias(*fusion);
   Node* after_bias = fusion->last;
@@ -131,13 +138,14 @@ void FuseOne(Node* product, const ir::OpRegistry& registry) {
 
 }  // namespace
 
-void FuseMatMul(ir::Graph& graph, const ir::OpRegistry& registry) {
-  ForEachGraph(graph, [&registry](ir::Graph& each) {
+void FuseMatMul(ir::Graph& graph, const ir::OpRegistry& registry,
+                const FuseMatMulOptions& options) {
+  ForEachGraph(graph, [&](ir::Graph& each) {
     std::vector<Node*> products;  // fusing removes other nodes, but never these
     for (Node* node : each.nodes()) {
       if (Is(node, "MatMul") || Is(node, "Gemm")) products.push_back(node);
     }
-    for (Node* product : products) FuseOne(product, registry);
+    for (Node* product : products) FuseOne(product, registry, options);
   });
 }
 

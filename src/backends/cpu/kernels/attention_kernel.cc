@@ -1,7 +1,11 @@
 // Attention and ingot.AttentionGradient of f32.
+#include <algorithm>
+
 #include "backends/cpu/attention.h"
+#include "backends/cpu/attention_few.h"
 #include "backends/cpu/kernel_factories.h"
 #include "ingot/ir/op.h"
+#include "ingot/runtime/team.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::cpu {
@@ -17,7 +21,7 @@ AttentionMask MaskOf(const void* data, bool is_bool) {
   return mask;
 }
 
-class AttentionKernel : public runtime::Kernel {
+class AttentionKernel : public runtime::SharedKernel {
  public:
   AttentionKernel(const ops::AttentionSizes& sizes, bool bool_mask, size_t inputs, bool log_sum)
       : sizes_(sizes), bool_mask_(bool_mask), inputs_(inputs), log_sum_(log_sum) {}
@@ -32,10 +36,47 @@ class AttentionKernel : public runtime::Kernel {
     Attention(sizes_, q, k, v, MaskOf(mask, bool_mask_), y, log_sum,
               reinterpret_cast<float*>(scratch));
   }
-  size_t scratch_bytes() const override { return AttentionScratchFloats(sizes_) * sizeof(float); }
+  // Each head of each sample by itself.
+  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
+                 runtime::Team& team) const override {
+    const double work = static_cast<double>(sizes_.batch * sizes_.query_heads) *
+                        static_cast<double>(sizes_.query_length * sizes_.key_length) *
+                        static_cast<double>(sizes_.head_size + sizes_.value_size);
+    const bool few = AreFewQueries(sizes_) && !log_sum_;
+    if (!few && (team.threads() == 1 || log_sum_ || work < 2e5)) return Run(operands, scratch);
+    const auto heads = static_cast<size_t>(sizes_.query_heads);
+    const auto run = [&](size_t index, size_t thread) {
+      const auto batch = static_cast<int64_t>(index / heads);
+      const auto head = static_cast<int64_t>(index % heads);
+      RunHead(operands, batch, head, reinterpret_cast<float*>(scratch + thread * scratch_stride));
+    };
+    const size_t count = static_cast<size_t>(sizes_.batch) * heads;
+    if (work >= 2e5) return team.ForEach(count, run);
+    for (size_t i = 0; i < count; ++i) run(i, 0);
+  }
+  size_t scratch_bytes() const override {
+    const size_t few = AreFewQueries(sizes_) ? static_cast<size_t>(sizes_.key_length) : 0;
+    return std::max(AttentionScratchFloats(sizes_), few) * sizeof(float);
+  }
   std::string name() const override { return "attention_f32"; }
 
  private:
+  void RunHead(std::span<void* const> operands, int64_t batch, int64_t head, float* scratch) const {
+    ops::AttentionSizes one = sizes_;
+    one.batch = one.query_heads = one.key_heads = 1;
+    const int64_t key_head = head / sizes_.group();
+    const int64_t mask_at = batch * sizes_.mask_strides[0] + head * sizes_.mask_strides[1];
+    AttentionMask mask = MaskOf(inputs_ > 3 ? operands[3] : nullptr, bool_mask_);
+    if (mask.added != nullptr) mask.added += mask_at;
+    if (mask.visible != nullptr) mask.visible += mask_at;
+    const auto* q = static_cast<const float*>(operands[0]) + sizes_.query.At(batch, head, 0);
+    const auto* k = static_cast<const float*>(operands[1]) + sizes_.key.At(batch, key_head, 0);
+    const auto* v = static_cast<const float*>(operands[2]) + sizes_.value.At(batch, key_head, 0);
+    auto* y = static_cast<float*>(operands[inputs_]) + sizes_.output.At(batch, head, 0);
+    if (AreFewQueries(one)) return AttentionOfFewQueries(one, q, k, v, mask, y, scratch);
+    Attention(one, q, k, v, mask, y, nullptr, scratch);
+  }
+
   ops::AttentionSizes sizes_;
   bool bool_mask_;
   size_t inputs_;

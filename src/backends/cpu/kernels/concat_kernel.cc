@@ -1,4 +1,4 @@
-// Concat and Split of f32: runs of memory between one tensor and its parts along an axis.
+// Concat and Split: runs of memory between one tensor and its parts along an axis.
 #include <cstring>
 #include <vector>
 
@@ -33,7 +33,7 @@ class ConcatKernel : public runtime::Kernel {
       }
     }
   }
-  std::string name() const override { return split_ ? "split_f32" : "concat_f32"; }
+  std::string name() const override { return split_ ? "split" : "concat"; }
 
  private:
   Runs runs_;
@@ -46,11 +46,11 @@ class ConcatKernel : public runtime::Kernel {
 KernelPointer MakeConcatKernel(const ir::Node& node) {
   const bool split = node.op_type() == "Split";
   const ir::Type& whole = split ? node.input(0)->type() : node.output()->type();
-  if (!whole.is_static() || whole.dtype() != DType::kF32 || whole.rank() == 0) return nullptr;
+  if (!whole.is_static() || ItemSize(whole.dtype()) == 0 || whole.rank() == 0) return nullptr;
   const Shape shape = whole.shape();
   const int axis = NormalizeAxis(node.GetInt("axis"), shape.rank());
   Runs runs;
-  size_t inner = sizeof(float);
+  size_t inner = ItemSize(whole.dtype());
   for (int i = 0; i < shape.rank(); ++i) {
     if (i < axis) runs.outer *= static_cast<size_t>(shape[i]);
     if (i > axis) inner *= static_cast<size_t>(shape[i]);

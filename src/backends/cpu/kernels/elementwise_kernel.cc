@@ -8,13 +8,15 @@
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/vector_ops.h"
 #include "ingot/ir/op.h"
+#include "ingot/runtime/team.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::cpu {
 namespace {
 
 constexpr size_t kBlock = 512;
-constexpr size_t kMostSlots = 24;
+constexpr size_t kMostSlots = 32;
+constexpr size_t kWorthSharing = 1 << 16;  // elements times ops, for several threads
 
 // How an input reaches the elements of the output.
 struct Access {
@@ -39,18 +41,38 @@ struct Chain {
   size_t slots = 0;
 };
 
-class ElementwiseKernel : public runtime::Kernel {
+class ElementwiseKernel : public runtime::SharedKernel {
  public:
   ElementwiseKernel(Chain chain, std::string name)
       : chain_(std::move(chain)), name_(std::move(name)) {}
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    RunRange(operands, scratch, 0, chain_.count);
+  }
+  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
+                 runtime::Team& team) const override {
+    if (team.threads() == 1 || chain_.count * chain_.links.size() < kWorthSharing) {
+      return RunRange(operands, scratch, 0, chain_.count);
+    }
+    const size_t pieces = team.threads() * 4;
+    const size_t piece = (chain_.count / pieces + kBlock) / kBlock * kBlock;
+    team.ForEach((chain_.count + piece - 1) / piece, [&](size_t index, size_t thread) {
+      RunRange(operands, scratch + thread * scratch_stride, index * piece,
+               std::min(chain_.count, (index + 1) * piece));
+    });
+  }
+  size_t scratch_bytes() const override { return chain_.slots * kBlock * sizeof(float); }
+  std::string name() const override { return name_; }
+
+ private:
+  void RunRange(std::span<void* const> operands, std::byte* scratch, size_t begin,
+                size_t end) const {
     std::array<const float*, kMostSlots> read{};
     auto* blocks = reinterpret_cast<float*>(scratch);
     auto* out = static_cast<float*>(operands[chain_.inputs.size()]);
     FillScalars(operands, blocks, read);
-    for (size_t at = 0; at < chain_.count; at += kBlock) {
-      const size_t here = std::min(kBlock, chain_.count - at);
+    for (size_t at = begin; at < end; at += kBlock) {
+      const size_t here = std::min(kBlock, end - at);
       for (size_t i = 0; i < chain_.inputs.size(); ++i) {
         const auto* input = static_cast<const float*>(operands[i]);
         LoadBlock(chain_.inputs[i], input, at, here, blocks + i * kBlock, read[i]);
@@ -64,10 +86,6 @@ class ElementwiseKernel : public runtime::Kernel {
       }
     }
   }
-  size_t scratch_bytes() const override { return chain_.slots * kBlock * sizeof(float); }
-  std::string name() const override { return name_; }
-
- private:
   // Blocks that are the same throughout: scalars and constants.
   void FillScalars(std::span<void* const> operands, float* blocks,
                    std::array<const float*, kMostSlots>& read) const {
@@ -106,18 +124,33 @@ class ElementwiseKernel : public runtime::Kernel {
         return;
       }
       case Access::Kind::kGeneral: {
-        const size_t rank = access.output_dims.size();
-        for (size_t i = 0; i < count; ++i) {
-          int64_t rest = static_cast<int64_t>(at + i);
-          int64_t offset = 0;
-          for (size_t axis = rank; axis-- > 0; rest /= access.output_dims[axis]) {
-            offset += rest % access.output_dims[axis] * access.strides[axis];
-          }
-          block[i] = input[offset];
-        }
+        LoadGeneral(access, input, at, count, block);
         read = block;
         return;
       }
+    }
+  }
+
+  // Along the last axis the input is dense or one value: run after run.
+  static void LoadGeneral(const Access& access, const float* input, size_t at, size_t count,
+                          float* block) {
+    const size_t rank = access.output_dims.size();
+    const auto last = static_cast<size_t>(access.output_dims[rank - 1]);
+    const bool dense = access.strides[rank - 1] != 0;
+    for (size_t done = 0; done < count;) {
+      auto rest = static_cast<int64_t>((at + done) / last);
+      const size_t inside = (at + done) % last;
+      int64_t offset = 0;
+      for (size_t axis = rank - 1; axis-- > 0; rest /= access.output_dims[axis]) {
+        offset += rest % access.output_dims[axis] * access.strides[axis];
+      }
+      const size_t run = std::min(last - inside, count - done);
+      if (dense) {
+        std::memcpy(block + done, input + offset + inside, run * sizeof(float));
+      } else {
+        std::fill_n(block + done, run, input[offset]);
+      }
+      done += run;
     }
   }
 
@@ -148,6 +181,8 @@ const Entry* FindVectorOp(const ir::Node& node) {
       {"Relu", {VectorOp::kRelu, 1}},
       {"LeakyRelu", {VectorOp::kLeakyRelu, 1}},
       {"Elu", {VectorOp::kElu, 1}},
+      {"Erf", {VectorOp::kErf, 1}},
+      {"HardSwish", {VectorOp::kHardSwish, 1}},
       {"Sigmoid", {VectorOp::kSigmoid, 1}},
       {"Tanh", {VectorOp::kTanh, 1}},
       {"Gelu", {VectorOp::kGelu, 1}},
@@ -166,6 +201,24 @@ const Entry* FindVectorOp(const ir::Node& node) {
 
 bool IsFloatTensor(const ir::Value* value) {
   return value != nullptr && value->type().is_static() && value->type().dtype() == DType::kF32;
+}
+
+// Neighbouring axes that are walked as one become one: runs get longer.
+void MergeAxes(Access& access) {
+  std::vector<int64_t> dims, strides;
+  for (size_t i = 0; i < access.output_dims.size(); ++i) {
+    const int64_t dim = access.output_dims[i], stride = access.strides[i];
+    if (dim == 1) continue;
+    if (!dims.empty() && strides.back() == stride * dim) {
+      dims.back() *= dim;
+      strides.back() = stride;
+      continue;
+    }
+    dims.push_back(dim);
+    strides.push_back(stride);
+  }
+  access.output_dims = std::move(dims);
+  access.strides = std::move(strides);
 }
 
 Access AccessOf(const Shape& input, const Shape& output) {
@@ -193,6 +246,7 @@ Access AccessOf(const Shape& input, const Shape& output) {
   for (size_t i = 0; i < strides.size(); ++i) {
     if (input.dims()[i] != 1) access.strides[skip + i] = strides[i];
   }
+  MergeAxes(access);
   return access;
 }
 
@@ -221,7 +275,19 @@ class ChainBuilder {
     chain_.constants.push_back(value.data<float>()[0]);
     return true;
   }
+  // What AddNode will want of numbers, before any node is added.
+  void Prepare(const ir::Node& node) {
+    if (node.op_type() != "HardSigmoid") return;
+    for (const double number : {node.GetFloat("alpha"), node.GetFloat("beta"), 0.0, 1.0}) {
+      const auto value = static_cast<float>(number);
+      if (!numbers_.emplace(value, First()).second) continue;
+      chain_.constants.push_back(value);
+    }
+  }
   bool AddNode(const ir::Node& node) {
+    if (node.op_type() == "HardSigmoid") return AddHardSigmoid(node);
+    if (node.op_type() == "Swish") return AddSwish(node);
+    if (node.op_type() == "Pow") return AddPower(node);
     if (node.op_type() == "Clip") return AddClip(node);
     if (node.op_type() == "ClipGradient") return AddClipGradient(node);
     const Entry* entry = FindVectorOp(node);
@@ -256,6 +322,41 @@ class ChainBuilder {
     next_ = link.out + 1;
     chain_.links.push_back(link);
     return link.out;
+  }
+  bool AddHardSigmoid(const ir::Node& node) {
+    const int x = Slot(node.input(0));
+    if (x < 0) return false;
+    const auto number = [&](double value) { return numbers_.at(static_cast<float>(value)); };
+    const int scaled = Push({VectorOp::kMul, 0, x, number(node.GetFloat("alpha")), 0});
+    const int moved = Push({VectorOp::kAdd, 0, scaled, number(node.GetFloat("beta")), 0});
+    const int above = Push({VectorOp::kAtLeast, 0, moved, number(0), 0});
+    slot_of_[node.output()] = Push({VectorOp::kAtMost, 0, above, number(1), 0});
+    return true;
+  }
+  bool AddSwish(const ir::Node& node) {
+    const int x = Slot(node.input(0));
+    if (x < 0 || node.GetFloat("alpha") != 1) return false;
+    const int gate = Push({VectorOp::kSigmoid, 0, x, x, 0});
+    slot_of_[node.output()] = Push({VectorOp::kMul, 0, x, gate, 0});
+    return true;
+  }
+  // Squares, cubes and roots.
+  bool AddPower(const ir::Node& node) {
+    const ir::Node* exponent = node.input(1)->producer();
+    const int x = Slot(node.input(0));
+    if (x < 0 || exponent == nullptr || exponent->op().FullName() != "Constant") return false;
+    const Tensor& value = exponent->GetTensor("value");
+    if (value.size() != 1) return false;
+    const double power = value.ToDoubles()[0];
+    if (power == 2 || power == 3) {
+      int result = Push({VectorOp::kMul, 0, x, x, 0});
+      if (power == 3) result = Push({VectorOp::kMul, 0, result, x, 0});
+      slot_of_[node.output()] = result;
+      return true;
+    }
+    if (power != 0.5) return false;
+    slot_of_[node.output()] = Push({VectorOp::kSqrt, 0, x, x, 0});
+    return true;
   }
   // Clip(x, min, max); either bound may be absent.
   bool AddClip(const ir::Node& node) {
@@ -294,6 +395,7 @@ class ChainBuilder {
   const Shape output_;
   Chain chain_;
   std::map<const ir::Value*, int> slot_of_;
+  std::map<float, int> numbers_;  // constants that ops want of themselves
   int next_ = -1;
 };
 
@@ -311,7 +413,11 @@ KernelPointer MakeElementwiseKernel(const ir::Node& node) {
       }
     }
     for (const ir::Node* inner : body.nodes()) {
-      if (inner->op_type() == "Constant" && !builder.AddConstant(*inner)) return nullptr;
+      if (inner->op_type() != "Constant") {
+        builder.Prepare(*inner);
+      } else {
+        builder.AddConstant(*inner);  // one of another type may still be an exponent
+      }
     }
     for (const ir::Node* inner : body.nodes()) {
       if (inner->op_type() != "Constant" && !builder.AddNode(*inner)) return nullptr;
@@ -321,16 +427,16 @@ KernelPointer MakeElementwiseKernel(const ir::Node& node) {
   }
   std::map<const ir::Value*, bool> seen;
   for (const ir::Value* input : node.inputs()) {
-    if (input == nullptr) {
+    // A value that is there twice is read from its first place.
+    const bool exponent = node.op_type() == "Pow" && input == node.input(1);
+    if (input == nullptr || seen[input] || exponent) {
       builder.AddAbsentInput();
       continue;
     }
-    // The same value twice would take two operands' places for one slot.
-    if (!IsFloatTensor(input) || seen[input] || !builder.AddInput(input, input->type())) {
-      return nullptr;
-    }
+    if (!IsFloatTensor(input) || !builder.AddInput(input, input->type())) return nullptr;
     seen[input] = true;
   }
+  builder.Prepare(node);
   if (!builder.AddNode(node) || !builder.Finish(node.output())) return nullptr;
   return std::make_shared<ElementwiseKernel>(builder.Take(), "elementwise_f32");
 }

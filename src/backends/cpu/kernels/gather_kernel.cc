@@ -1,5 +1,5 @@
-// Gather along the first axis (embedding look-up) of f32, and its gradient, which adds rows in the
-// order of the indices.
+// Gather along an axis (embedding look-up), and its gradient of f32 along the first, which adds
+// rows in the order of the indices.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -17,6 +17,8 @@ struct GatherSizes {
   int64_t extent = 0;  // rows of the table
   size_t count = 0;    // of indices
   size_t width = 0;    // of a row
+  size_t outer = 1;    // tables, one behind the other
+  size_t item_size = sizeof(float);
   bool wide_index = true;
   std::string node;
 
@@ -37,13 +39,16 @@ class GatherKernel : public runtime::Kernel {
   explicit GatherKernel(GatherSizes sizes) : s_(std::move(sizes)) {}
 
   void Run(std::span<void* const> operands, std::byte* /*scratch*/) const override {
-    const auto* table = static_cast<const float*>(operands[0]);
-    auto* out = static_cast<float*>(operands[2]);
-    for (size_t i = 0; i < s_.count; ++i) {
-      std::copy_n(table + s_.Row(operands[1], i) * s_.width, s_.width, out + i * s_.width);
+    const size_t bytes = s_.width * s_.item_size;
+    const auto* table = static_cast<const std::byte*>(operands[0]);
+    auto* out = static_cast<std::byte*>(operands[2]);
+    for (size_t o = 0; o < s_.outer; ++o, table += static_cast<size_t>(s_.extent) * bytes) {
+      for (size_t i = 0; i < s_.count; ++i, out += bytes) {
+        std::memcpy(out, table + s_.Row(operands[1], i) * bytes, bytes);
+      }
     }
   }
-  std::string name() const override { return "gather_rows_f32"; }
+  std::string name() const override { return "gather_rows"; }
 
  private:
   GatherSizes s_;
@@ -76,14 +81,18 @@ KernelPointer MakeGatherKernel(const ir::Node& node) {
   const ir::Type& data = node.input(gradient ? 2 : 0)->type();
   const ir::Type& indices = node.input(1)->type();
   if (!data.is_static() || !indices.is_static() || !table.is_static()) return nullptr;
-  if (table.dtype() != DType::kF32) return nullptr;
+  if (ItemSize(table.dtype()) == 0 || (gradient && table.dtype() != DType::kF32)) return nullptr;
+  if (indices.dtype() != DType::kI64 && indices.dtype() != DType::kI32) return nullptr;
   const Shape shape = data.shape();
-  if (NormalizeAxis(node.GetInt("axis"), shape.rank()) != 0) return nullptr;
+  const int axis = NormalizeAxis(node.GetInt("axis"), shape.rank());
+  if (gradient && axis != 0) return nullptr;
   GatherSizes sizes;
-  sizes.extent = shape[0];
+  sizes.extent = shape[axis];
+  sizes.item_size = ItemSize(table.dtype());
+  for (int i = 0; i < axis; ++i) sizes.outer *= static_cast<size_t>(shape[i]);
   sizes.count = static_cast<size_t>(indices.shape().size());
   sizes.width = 1;
-  for (int i = 1; i < shape.rank(); ++i) sizes.width *= static_cast<size_t>(shape[i]);
+  for (int i = axis + 1; i < shape.rank(); ++i) sizes.width *= static_cast<size_t>(shape[i]);
   sizes.wide_index = indices.dtype() == DType::kI64;
   sizes.node = node.Describe();
   if (gradient) return std::make_shared<GatherGradientKernel>(std::move(sizes));

@@ -1,10 +1,10 @@
 // MatMul, Gemm and ingot.FusedMatMul of f32 on the register-tiled products: small ones in place,
-// large ones blocked. A MatMul of more than two axes is one product for each of the leading indices,
-// or one product of all rows where the right side is a matrix.
+// large ones blocked. A MatMul of more than two axes is one product for each of the leading
+// indices, or one product of all rows where the right side is a matrix.
 #include <algorithm>
-#include <map>
 
 #include "backends/cpu/blocked_matmul.h"
+#include "backends/cpu/epilogue_names.h"
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/matmul.h"
 #include "ingot/ir/op.h"
@@ -107,11 +107,21 @@ void PlanBatch(const Shape& a, const Shape& b, const Shape& c, Plan& plan) {
   }
 }
 
+// Whether the third input is a bias [n] or [1, n], or absent.
+bool PlanBias(const ir::Node& node, int64_t n, Plan& plan) {
+  const ir::Value* bias = node.input(2);
+  if (bias == nullptr) return true;
+  const ir::Type& type = bias->type();
+  if (!type.is_static() || type.dtype() != DType::kF32) return false;
+  const Shape shape = type.shape();
+  if (shape.size() != n || shape.rank() < 1 || shape[shape.rank() - 1] != n) return false;
+  plan.has_bias = true;
+  return true;
+}
+
 // MatMul with more than two axes on a side.
 KernelPointer MakeBatchedKernel(const ir::Node& node) {
-  if (node.op_type() != "MatMul" || !IsStaticF32(node.input(0)) || !IsStaticF32(node.input(1))) {
-    return nullptr;
-  }
+  if (!IsStaticF32(node.input(0)) || !IsStaticF32(node.input(1))) return nullptr;
   const Shape a = node.input(0)->type().shape();
   const Shape b = node.input(1)->type().shape();
   Plan plan;
@@ -127,33 +137,17 @@ KernelPointer MakeBatchedKernel(const ir::Node& node) {
   arguments.a_row_stride = arguments.k;
   arguments.b_stride = arguments.n;
   arguments.c_stride = arguments.n;
+  if (node.op_type() == "FusedMatMul") {
+    if (node.GetInt("trans_a") != 0 || node.GetInt("trans_b") != 0) return nullptr;
+    if (!FindEpilogue(node, arguments.epilogue) ||
+        arguments.epilogue.kind == Epilogue::Kind::kReluGradient ||
+        !PlanBias(node, static_cast<int64_t>(arguments.n), plan)) {
+      return nullptr;
+    }
+  } else if (node.op_type() != "MatMul") {
+    return nullptr;
+  }
   return std::make_shared<MatMulKernel>(std::move(plan), node.inputs().size());
-}
-
-bool FindEpilogue(const ir::Node& node, Epilogue& epilogue) {
-  static const std::map<std::string, Epilogue::Kind, std::less<>> kinds = {
-      {"none", Epilogue::Kind::kNone},       {"relu", Epilogue::Kind::kRelu},
-      {"leaky_relu", Epilogue::Kind::kLeakyRelu}, {"elu", Epilogue::Kind::kElu},
-      {"sigmoid", Epilogue::Kind::kSigmoid}, {"tanh", Epilogue::Kind::kTanh},
-      {"gelu", Epilogue::Kind::kGelu},       {"gelu_tanh", Epilogue::Kind::kGeluTanh},
-      {"relu_gradient", Epilogue::Kind::kReluGradient}};
-  const auto entry = kinds.find(node.GetString("epilogue"));
-  if (entry == kinds.end()) return false;
-  epilogue.kind = entry->second;
-  epilogue.alpha = static_cast<float>(node.GetFloat("alpha"));
-  return true;
-}
-
-// Whether the third input is a bias [n] or [1, n], or absent.
-bool PlanBias(const ir::Node& node, int64_t n, Plan& plan) {
-  const ir::Value* bias = node.input(2);
-  if (bias == nullptr) return true;
-  const ir::Type& type = bias->type();
-  if (!type.is_static() || type.dtype() != DType::kF32) return false;
-  const Shape shape = type.shape();
-  if (shape.size() != n || shape.rank() < 1 || shape[shape.rank() - 1] != n) return false;
-  plan.has_bias = true;
-  return true;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "backends/cpu/pool_rows.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/pooling.h"
+#include "ingot/runtime/team.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::cpu {
@@ -20,11 +21,44 @@ struct Plan {
   std::vector<float> factors;  // of an average, for each output position
 };
 
-class PoolKernel : public runtime::Kernel {
+class PoolKernel : public runtime::SharedKernel {
  public:
   PoolKernel(Plan plan, ops::TapTable table) : plan_(std::move(plan)), table_(std::move(table)) {}
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    RunSamples(operands, scratch, 0, plan_.batch, 0, table_.outputs());
+  }
+  // Of a forward op: samples, or parts of one.
+  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
+                 runtime::Team& team) const override {
+    const size_t work =
+        plan_.batch * plan_.channels * static_cast<size_t>(table_.outputs() * table_.taps());
+    if (team.threads() == 1 || plan_.gradient || work < (size_t{1} << 17)) {
+      return Run(operands, scratch);
+    }
+    const int64_t pieces =
+        plan_.batch >= 2 * team.threads()
+            ? 1
+            : std::min<int64_t>(table_.outputs(), static_cast<int64_t>(team.threads()) * 4);
+    team.ForEach(plan_.batch * static_cast<size_t>(pieces), [&](size_t index, size_t thread) {
+      const size_t sample = index / static_cast<size_t>(pieces);
+      const int64_t piece = static_cast<int64_t>(index) % pieces;
+      RunSamples(operands, scratch + thread * scratch_stride, sample, sample + 1,
+                 table_.outputs() * piece / pieces, table_.outputs() * (piece + 1) / pieces);
+    });
+  }
+  size_t scratch_bytes() const override {
+    return 2 * static_cast<size_t>(table_.taps()) * sizeof(float*);
+  }
+  std::string name() const override {
+    const std::string kind = plan_.maximum ? "max_pool" : "average_pool";
+    return kind + (plan_.gradient ? "_gradient_f32" : "_f32");
+  }
+
+ private:
+  // Output positions [from, to) of samples [first, last).
+  void RunSamples(std::span<void* const> operands, std::byte* scratch, size_t first, size_t last,
+                  int64_t from, int64_t to) const {
     const auto taps = static_cast<size_t>(table_.taps());
     auto** rows = reinterpret_cast<const float**>(scratch);
     auto** gradients = reinterpret_cast<float**>(scratch) + taps;
@@ -32,9 +66,12 @@ class PoolKernel : public runtime::Kernel {
     auto* dx = plan_.gradient ? static_cast<float*>(operands[plan_.dx]) : nullptr;
     auto* y = static_cast<float*>(operands[plan_.y]);
     const size_t sample = plan_.positions * plan_.channels;
-    for (size_t n = 0; n < plan_.batch; ++n, x += sample) {
+    x += first * sample;
+    y += (first * static_cast<size_t>(table_.outputs()) + static_cast<size_t>(from)) *
+         plan_.channels;
+    for (size_t n = first; n < last; ++n, x += sample) {
       if (dx != nullptr) std::fill_n(dx, sample, 0.0f);
-      for (int64_t p = 0; p < table_.outputs(); ++p, y += plan_.channels) {
+      for (int64_t p = from; p < to; ++p, y += plan_.channels) {
         PoolTaps window{rows, gradients, 0, plan_.channels};
         for (int64_t t = 0; t < table_.taps(); ++t) {
           const int64_t s = table_.At(p, t);
@@ -49,15 +86,6 @@ class PoolKernel : public runtime::Kernel {
       if (dx != nullptr) dx += sample;
     }
   }
-  size_t scratch_bytes() const override {
-    return 2 * static_cast<size_t>(table_.taps()) * sizeof(float*);
-  }
-  std::string name() const override {
-    const std::string kind = plan_.maximum ? "max_pool" : "average_pool";
-    return kind + (plan_.gradient ? "_gradient_f32" : "_f32");
-  }
-
- private:
   void Pool(const PoolTaps& window, size_t position, float* y) const {
     if (window.count == 0) {  // the padding alone
       if (!plan_.gradient) std::fill_n(y, plan_.channels, plan_.maximum ? -INFINITY : 0.0f);

@@ -1,4 +1,5 @@
-// ReduceSum and ReduceMean of f32 over leading axes (column sums) or trailing axes (row sums).
+// ReduceSum and ReduceMean of f32 over neighbouring axes: row sums of the last ones, column sums of
+// others.
 #include <algorithm>
 
 #include "backends/cpu/kernel_factories.h"
@@ -11,6 +12,7 @@ namespace {
 
 struct Plan {
   bool columns = false;  // over the leading axes
+  size_t outer = 1;      // such sums, one behind the other
   size_t rows = 0;
   size_t width = 0;
   float scale = 1;
@@ -25,17 +27,18 @@ class ReductionKernel : public runtime::Kernel {
     const auto* x = static_cast<const float*>(operands[0]);
     auto* out = static_cast<float*>(operands[plan_.output]);
     if (plan_.columns) {
-      SumColumns(x, plan_.rows, plan_.width, out);
+      for (size_t i = 0; i < plan_.outer; ++i) {
+        SumColumns(x + i * plan_.rows * plan_.width, plan_.rows, plan_.width,
+                   out + i * plan_.width);
+      }
     } else {
       SumRows(x, plan_.rows, plan_.width, out);
     }
     if (plan_.scale == 1) return;
-    const size_t count = plan_.columns ? plan_.width : plan_.rows;
+    const size_t count = plan_.columns ? plan_.outer * plan_.width : plan_.rows;
     for (size_t i = 0; i < count; ++i) out[i] *= plan_.scale;
   }
-  std::string name() const override {
-    return plan_.columns ? "sum_columns_f32" : "sum_rows_f32";
-  }
+  std::string name() const override { return plan_.columns ? "sum_columns_f32" : "sum_rows_f32"; }
 
  private:
   Plan plan_;
@@ -69,17 +72,18 @@ KernelPointer MakeReductionKernel(const ir::Node& node) {
   if (shape.rank() == 0 || shape.size() == 0 || !ReducedAxes(node, shape.rank(), axes)) {
     return nullptr;
   }
-  const auto reduced = static_cast<int>(axes.size());
-  const bool leading = axes.back() == reduced - 1;
-  const bool trailing = axes.front() == shape.rank() - reduced;
-  if (!leading && !trailing) return nullptr;
-  size_t count = 1;
-  for (const int axis : axes) count *= static_cast<size_t>(shape[axis]);
+  // Neighbouring axes, with what stands before and behind them.
+  if (axes.back() - axes.front() + 1 != static_cast<int>(axes.size())) return nullptr;
+  size_t outer = 1, count = 1, inner = 1;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    size_t& part = axis < axes.front() ? outer : axis <= axes.back() ? count : inner;
+    part *= static_cast<size_t>(shape[axis]);
+  }
   Plan plan;
-  plan.columns = leading && !trailing;
-  const size_t other = static_cast<size_t>(shape.size()) / count;
-  plan.rows = plan.columns ? count : other;
-  plan.width = plan.columns ? other : count;
+  plan.columns = inner > 1;
+  plan.outer = plan.columns ? outer : 1;
+  plan.rows = plan.columns ? count : outer;
+  plan.width = plan.columns ? inner : count;
   if (node.op_type() == "ReduceMean") plan.scale = 1.0f / static_cast<float>(count);
   plan.output = node.inputs().size();
   return std::make_shared<ReductionKernel>(plan);

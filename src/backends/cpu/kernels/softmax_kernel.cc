@@ -1,13 +1,16 @@
 // Softmax and LogSoftmax of f32 over the last axis.
+#include <algorithm>
+
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/vector_ops.h"
 #include "ingot/ir/op.h"
+#include "ingot/runtime/team.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::cpu {
 namespace {
 
-class SoftmaxKernel : public runtime::Kernel {
+class SoftmaxKernel : public runtime::SharedKernel {
  public:
   SoftmaxKernel(size_t rows, size_t columns, bool logarithm)
       : rows_(rows), columns_(columns), logarithm_(logarithm) {}
@@ -26,6 +29,19 @@ class SoftmaxKernel : public runtime::Kernel {
       SoftmaxRows(x + r * columns_, 1, columns_, p, &log_sum);
       for (size_t i = 0; i < columns_; ++i) y[r * columns_ + i] = x[r * columns_ + i] - log_sum;
     }
+  }
+  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t /*scratch_stride*/,
+                 runtime::Team& team) const override {
+    if (team.threads() == 1 || logarithm_ || rows_ * columns_ < (size_t{1} << 14)) {
+      return Run(operands, scratch);
+    }
+    const auto* x = static_cast<const float*>(operands[0]);
+    auto* y = static_cast<float*>(operands[1]);
+    const size_t pieces = std::min(rows_, team.threads() * 4);
+    team.ForEach(pieces, [&](size_t i, size_t) {
+      const size_t begin = rows_ * i / pieces, end = rows_ * (i + 1) / pieces;
+      SoftmaxRows(x + begin * columns_, end - begin, columns_, y + begin * columns_, nullptr);
+    });
   }
   size_t scratch_bytes() const override { return logarithm_ ? columns_ * sizeof(float) : 0; }
   std::string name() const override { return logarithm_ ? "log_softmax_f32" : "softmax_f32"; }

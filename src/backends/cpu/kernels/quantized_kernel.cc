@@ -1,0 +1,408 @@
+// Products and convolutions of bytes: widened to pairs of i16, multiplied on the integer tile
+// (pair_tiles.h), and brought to f32 or bytes. Depthwise ones go through f32, which holds their
+// sums exactly.
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/depthwise.h"
+#include "backends/cpu/epilogue_names.h"
+#include "backends/cpu/inference_kernels.h"
+#include "backends/cpu/packed_product.h"
+#include "backends/cpu/pair_tiles.h"
+#include "ingot/ir/op.h"
+#include "ingot/ops/fused_convolution.h"
+
+namespace ingot::cpu {
+namespace {
+
+using Packed = std::shared_ptr<const std::byte>;
+
+constexpr size_t kScale = 2, kBias = 3, kOffset = 4;
+constexpr size_t kMostMatrixRows = 512;  // of a product that are widened at once
+
+// What both kernels know of their node.
+struct Quantization {
+  bool x_signed = false;
+  int32_t x_zero = 0, y_zero = 0;
+  RequantizeCall::Type y_type = RequantizeCall::Type::kF32;
+  Epilogue epilogue;
+  bool has_bias = false, has_offset = false;
+  bool sums_alone = false;    // Y is the sums, in i32
+  size_t x_zero_operand = 0;  // 0: x_zero
+  size_t y = 0;               // operand
+
+  size_t y_size() const { return y_type == RequantizeCall::Type::kF32 ? 4 : 1; }
+  int32_t XZero(std::span<void* const> operands) const {
+    if (x_zero_operand == 0) return x_zero;
+    const void* zero = operands[x_zero_operand];
+    return x_signed ? *static_cast<const int8_t*>(zero) : *static_cast<const uint8_t*>(zero);
+  }
+  RequantizeCall Begin(std::span<void* const> operands) const {
+    RequantizeCall call;
+    call.scale = static_cast<const float*>(operands[kScale]);
+    if (has_bias) call.bias = static_cast<const int32_t*>(operands[kBias]);
+    if (has_offset) call.offset = static_cast<const float*>(operands[kOffset]);
+    call.epilogue = epilogue;
+    call.zero = y_zero;
+    call.type = y_type;
+    return call;
+  }
+};
+
+const Tensor* ConstantOf(const ir::Value* value) {
+  const bool constant = value != nullptr && value->producer() != nullptr &&
+                        value->producer()->op().FullName() == "Constant" &&
+                        value->producer()->HasAttribute("value");
+  return constant ? &value->producer()->GetTensor("value") : nullptr;
+}
+
+bool ReadNode(const ir::Node& node, Quantization& q) {
+  if (!node.input(0)->type().is_static() || !FindEpilogue(node, q.epilogue)) return false;
+  q.x_signed = node.input(0)->type().dtype() == DType::kI8;
+  q.x_zero = static_cast<int32_t>(node.GetInt("x_zero"));
+  q.y_zero = static_cast<int32_t>(node.GetInt("y_zero"));
+  if (node.GetInt("y_type") == 2) q.y_type = RequantizeCall::Type::kU8;
+  if (node.GetInt("y_type") == 3) q.y_type = RequantizeCall::Type::kI8;
+  q.has_bias = node.input(kBias) != nullptr;
+  q.has_offset = node.input(kOffset) != nullptr;
+  q.y = node.inputs().size();
+  return true;
+}
+
+// One group of samples (or of rows) after another: widened, multiplied, brought to the result.
+// Where there are several groups, threads take whole ones; else they share each step.
+class QuantizedKernel : public runtime::SharedKernel {
+ public:
+  // Some samples of a convolution, or rows of a product.
+  struct Work {
+    PackedProduct product;
+    int64_t pixels;     // of its input
+    int64_t positions;  // of its output
+  };
+
+  QuantizedKernel(std::vector<Work> works, int64_t channels, int64_t outputs, Packed packed,
+                  const Quantization& quantization)
+      : works_(std::move(works)),
+        channels_(channels),
+        outputs_(outputs),
+        packed_(std::move(packed)),
+        q_(quantization) {}
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    runtime::NoTeam alone;
+    RunShared(operands, scratch, 0, alone);
+  }
+  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
+                 runtime::Team& team) const override {
+    if (works_.size() > 1 && team.threads() > 1) {
+      team.ForEach(works_.size(), [&](size_t i, size_t thread) {
+        runtime::NoTeam alone;
+        RunWork(i, operands, scratch + thread * scratch_stride, 0, alone);
+      });
+      return;
+    }
+    for (size_t i = 0; i < works_.size(); ++i) {
+      RunWork(i, operands, scratch, scratch_stride, team);
+    }
+  }
+  // Pairs, sums, and what the product needs of each thread, one behind the other.
+  size_t scratch_bytes() const override {
+    size_t most = 0;
+    for (const Work& work : works_) {
+      most = std::max(most, PairBytes(work) + SumBytes(work) + work.product.scratch_bytes() + 64);
+    }
+    return most;
+  }
+  std::string name() const override { return "quantized_product_i8"; }
+
+ private:
+  int64_t pairs() const { return (channels_ + 1) / 2; }
+  size_t PairBytes(const Work& work) const {
+    return (static_cast<size_t>(work.pixels * pairs()) * 4 + 63) / 64 * 64;
+  }
+  size_t SumBytes(const Work& work) const {
+    if (q_.sums_alone) return 0;
+    return (static_cast<size_t>(work.positions * outputs_) * 4 + 63) / 64 * 64;
+  }
+
+  void RunWork(size_t index, std::span<void* const> operands, std::byte* scratch,
+               size_t scratch_stride, runtime::Team& team) const {
+    const Work& work = works_[index];
+    int64_t first_pixel = 0, first_position = 0;
+    for (size_t i = 0; i < index; ++i) {
+      first_pixel += works_[i].pixels;
+      first_position += works_[i].positions;
+    }
+    const auto* x = static_cast<const std::byte*>(operands[0]) + first_pixel * channels_;
+    auto* wide = reinterpret_cast<uint32_t*>(scratch);
+    auto* sums = q_.sums_alone ? static_cast<int32_t*>(operands[q_.y]) + first_position * outputs_
+                               : reinterpret_cast<int32_t*>(scratch + PairBytes(work));
+    const int32_t x_zero = q_.XZero(operands);
+    std::byte* rest = scratch + PairBytes(work) + SumBytes(work);
+    ForRows(team, work.pixels, channels_, [&](int64_t begin, int64_t end) {
+      if (channels_ % 2 == 0) {
+        WidenBytes(x + begin * channels_, q_.x_signed, x_zero, (end - begin) * channels_,
+                   wide + begin * pairs());
+        return;
+      }
+      for (int64_t i = begin; i < end; ++i) {
+        WidenBytes(x + i * channels_, q_.x_signed, x_zero, channels_, wide + i * pairs());
+      }
+    });
+    PackedOperands product;
+    product.x = reinterpret_cast<const float*>(wide);
+    product.y = reinterpret_cast<float*>(sums);
+    work.product.Run(reinterpret_cast<const float*>(packed_.get()), product, rest, scratch_stride,
+                     team);
+    if (q_.sums_alone) return;
+    auto* y = static_cast<std::byte*>(operands[q_.y]) +
+              static_cast<size_t>(first_position * outputs_) * q_.y_size();
+    ForRows(team, work.positions, outputs_, [&](int64_t begin, int64_t end) {
+      RequantizeCall call = q_.Begin(operands);
+      call.columns = outputs_;
+      for (int64_t i = begin; i < end; ++i) {
+        call.sums = sums + i * outputs_;
+        call.to = y + static_cast<size_t>(i * outputs_) * q_.y_size();
+        Requantize(call);
+      }
+    });
+  }
+
+  // Some rows for each call; all at once where there are few.
+  template <typename Function>
+  static void ForRows(runtime::Team& team, int64_t rows, int64_t columns,
+                      const Function& function) {
+    const bool shares = team.threads() > 1 && rows * columns >= (1 << 16);
+    const int64_t pieces =
+        shares ? std::min<int64_t>(rows, static_cast<int64_t>(team.threads()) * 2) : 1;
+    if (pieces == 1) return function(0, rows);
+    team.ForEach(static_cast<size_t>(pieces), [&](size_t index, size_t) {
+      const auto i = static_cast<int64_t>(index);
+      function(rows * i / pieces, rows * (i + 1) / pieces);
+    });
+  }
+
+  std::vector<Work> works_;
+  int64_t channels_, outputs_;
+  Packed packed_;
+  Quantization q_;
+};
+
+// A line of output at a time through f32.
+class QuantizedDepthwiseKernel : public runtime::SharedKernel {
+ public:
+  QuantizedDepthwiseKernel(const ConvolutionShape& shape, Packed packed, const Quantization& q)
+      : shape_(shape), packed_(std::move(packed)), q_(q) {}
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    runtime::NoTeam alone;
+    RunShared(operands, scratch, 0, alone);
+  }
+  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
+                 runtime::Team& team) const override {
+    team.ForEach(static_cast<size_t>(shape_.samples), [&](size_t sample, size_t thread) {
+      RunSample(static_cast<int64_t>(sample), operands, scratch + thread * scratch_stride);
+    });
+  }
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(InputFloats() + OutputFloats()) * 4 + 128;
+  }
+  std::string name() const override { return "quantized_depthwise_i8"; }
+
+ private:
+  int64_t InputFloats() const { return shape_.rows.input * shape_.columns.input * shape_.channels; }
+  int64_t OutputFloats() const {
+    return shape_.rows.output * shape_.columns.output * shape_.channels;
+  }
+
+  void RunSample(int64_t sample, std::span<void* const> operands, std::byte* scratch) const {
+    auto* x = reinterpret_cast<float*>(scratch);
+    float* y = x + (InputFloats() + 15) / 16 * 16;
+    DequantizeBytes(static_cast<const std::byte*>(operands[0]) + sample * InputFloats(),
+                    q_.x_signed, 1, q_.x_zero, InputFloats(), x);
+    ConvolutionShape one = shape_;
+    one.samples = 1;
+    PackedOperands call;
+    call.x = x;
+    call.y = y;
+    DepthwiseRows(one, reinterpret_cast<const float*>(packed_.get()), call, 0, one.rows.output);
+    auto* sums = reinterpret_cast<int32_t*>(y);
+    for (int64_t i = 0; i < OutputFloats(); ++i) {
+      const auto whole = static_cast<int32_t>(y[i]);
+      std::memcpy(sums + i, &whole, sizeof(whole));
+    }
+    RequantizeCall requantize = q_.Begin(operands);
+    requantize.columns = shape_.channels;
+    auto* to = static_cast<std::byte*>(operands[q_.y]) +
+               static_cast<size_t>(sample * OutputFloats()) * q_.y_size();
+    for (int64_t i = 0; i < OutputFloats(); i += shape_.channels) {
+      requantize.sums = sums + i;
+      requantize.to = to + static_cast<size_t>(i) * q_.y_size();
+      Requantize(requantize);
+    }
+  }
+
+  ConvolutionShape shape_;
+  Packed packed_;
+  Quantization q_;
+};
+
+// Byte i of weights without their zero point.
+int16_t WeightAt(const Tensor& w, int64_t i, int64_t zero) {
+  const auto byte = static_cast<size_t>(i);
+  const int64_t value = w.dtype() == DType::kI8 ? static_cast<int64_t>(w.data<int8_t>()[byte])
+                                                : static_cast<int64_t>(w.data<uint8_t>()[byte]);
+  return static_cast<int16_t>(value - zero);
+}
+
+// Pairs of channels of W, [taps * pairs of a group][O], which `product` packs. `at(o, c, tap)` is
+// the byte's number.
+template <typename At>
+void PackPairs(const PackedProduct& product, const Tensor& w, int64_t zero, int64_t in_group,
+               int64_t taps, const At& at, std::byte* to) {
+  const int64_t outputs = product.shape().outputs, pairs = (in_group + 1) / 2;
+  std::vector<float> rows(static_cast<size_t>(taps * pairs * outputs));
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    for (int64_t pair = 0; pair < pairs; ++pair) {
+      for (int64_t o = 0; o < outputs; ++o) {
+        int16_t both[2] = {WeightAt(w, at(o, 2 * pair, tap), zero), 0};
+        if (2 * pair + 1 < in_group) both[1] = WeightAt(w, at(o, 2 * pair + 1, tap), zero);
+        std::memcpy(&rows[static_cast<size_t>((tap * pairs + pair) * outputs + o)], both, 4);
+      }
+    }
+  }
+  std::memset(to, 0, product.packed_floats() * sizeof(float));
+  product.Pack(
+      [&](int64_t tap, int64_t channel) { return rows.data() + (tap * pairs + channel) * outputs; },
+      1, reinterpret_cast<float*>(to));
+}
+
+std::string Layout(const char* name, int64_t zero, const ConvolutionShape& s) {
+  return std::string(name) + " " + std::to_string(zero) + " " + std::to_string(s.groups) + " " +
+         std::to_string(s.columns.dilation) + " " + std::to_string(PairTiles().width());
+}
+
+PackedKernelPointer MakeDepthwise(const ConvolutionShape& shape, const Tensor& w, int64_t w_zero,
+                                  const Quantization& q, PackedWeights& weights) {
+  const int64_t taps = shape.rows.kernel * shape.columns.kernel, channels = shape.channels;
+  if (taps > 256) return nullptr;  // sums beyond what f32 holds
+  Packed packed = weights.Get(w, Layout("i8 depthwise", w_zero, shape),
+                              static_cast<size_t>(taps * channels) * 4, [&](std::byte* bytes) {
+                                auto* to = reinterpret_cast<float*>(bytes);
+                                for (int64_t i = 0; i < channels * taps; ++i) {
+                                  to[i % taps * channels + i / taps] =
+                                      static_cast<float>(WeightAt(w, i, w_zero));
+                                }
+                              });
+  return std::make_shared<QuantizedDepthwiseKernel>(shape, std::move(packed), q);
+}
+
+}  // namespace
+
+PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedWeights& weights) {
+  const Tensor* w = ConstantOf(node.input(1));
+  Quantization q;
+  if (w == nullptr || !ReadNode(node, q)) return nullptr;
+  ConvolutionShape shape;
+  if (!FindConvolutionShape(
+          ops::FusedConvolutionOf(node, node.input(0)->type(), node.input(1)->type()), shape)) {
+    return nullptr;
+  }
+  const int64_t w_zero = node.GetInt("w_zero");
+  if (IsDepthwise(shape)) return MakeDepthwise(shape, *w, w_zero, q, weights);
+  const int64_t in_group = shape.channels / shape.groups;
+  if (shape.groups > 1 && in_group % 2 != 0) return nullptr;  // pairs would straddle groups
+  const int64_t taps = shape.rows.kernel * shape.columns.kernel;
+  ConvolutionShape paired = shape;
+  paired.channels = (in_group + 1) / 2 * shape.groups;
+  // A few samples at once where they are small.
+  const int64_t floats = shape.rows.output * shape.columns.output * shape.outputs;
+  const int64_t together =
+      std::clamp<int64_t>((int64_t{1} << 16) / std::max<int64_t>(floats, 1), 1, shape.samples);
+  std::vector<QuantizedKernel::Work> works;
+  for (int64_t sample = 0; sample < shape.samples; sample += together) {
+    paired.samples = std::min(together, shape.samples - sample);
+    works.push_back({PackedProduct(paired, PairTiles()),
+                     paired.samples * shape.rows.input * shape.columns.input,
+                     paired.samples * shape.rows.output * shape.columns.output});
+  }
+  const PackedProduct& product = works[0].product;
+  Packed packed = weights.Get(
+      *w, Layout("i8 OIHW", w_zero, shape), product.packed_floats() * sizeof(float),
+      [&](std::byte* to) {
+        PackPairs(
+            product, *w, w_zero, in_group, taps,
+            [=](int64_t o, int64_t c, int64_t tap) { return (o * in_group + c) * taps + tap; }, to);
+      });
+  return std::make_shared<QuantizedKernel>(std::move(works), shape.channels, shape.outputs,
+                                           std::move(packed), q);
+}
+
+namespace {
+
+PackedKernelPointer MakeMatMul(const Tensor& w, int64_t w_zero, bool transposed, int64_t elements,
+                               const Quantization& q, PackedWeights& weights) {
+  const int64_t n = w.shape()[transposed ? 0 : 1], k = w.shape()[transposed ? 1 : 0];
+  const int64_t rows = k == 0 ? 0 : elements / k;
+  if (rows == 0 || n == 0) return nullptr;
+  std::vector<QuantizedKernel::Work> works;
+  const auto most = static_cast<int64_t>(kMostMatrixRows);
+  for (int64_t row = 0; row < rows; row += most) {
+    const int64_t here = std::min(most, rows - row);
+    works.push_back({PackedProduct::OfMatrices(here, (k + 1) / 2, n, PairTiles()), here, here});
+  }
+  const PackedProduct& product = works[0].product;
+  Packed packed = weights.Get(
+      w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()),
+      product.packed_floats() * sizeof(float), [&](std::byte* to) {
+        PackPairs(
+            product, w, w_zero, k, 1,
+            [=](int64_t o, int64_t c, int64_t) { return transposed ? o * k + c : c * n + o; }, to);
+      });
+  return std::make_shared<QuantizedKernel>(std::move(works), k, n, std::move(packed), q);
+}
+
+bool IsBytes(DType dtype) {
+  return dtype == DType::kU8 || dtype == DType::kI8;
+}
+
+}  // namespace
+
+PackedKernelPointer MakeQuantizedMatMulKernel(const ir::Node& node, PackedWeights& weights) {
+  const Tensor* w = ConstantOf(node.input(1));
+  Quantization q;
+  if (w == nullptr || w->shape().rank() != 2 || !ReadNode(node, q)) return nullptr;
+  return MakeMatMul(*w, node.GetInt("w_zero"), node.GetInt("trans_b") != 0,
+                    node.input(0)->type().shape().size(), q, weights);
+}
+
+// One zero point for all of A, and a constant one for all of B.
+PackedKernelPointer MakeMatMulIntegerKernel(const ir::Node& node, PackedWeights& weights) {
+  const Tensor* w = ConstantOf(node.input(1));
+  const ir::Type& a = node.input(0)->type();
+  if (w == nullptr || w->shape().rank() != 2 || !IsBytes(w->dtype()) || !a.is_static() ||
+      !IsBytes(a.dtype()) || a.rank() < 2) {
+    return nullptr;
+  }
+  Quantization q;
+  q.sums_alone = true;
+  q.x_signed = a.dtype() == DType::kI8;
+  q.y = node.inputs().size();
+  if (const ir::Value* zero = node.input(2)) {
+    if (!zero->type().is_static() || zero->type().shape().size() != 1) return nullptr;
+    q.x_zero_operand = 2;
+  }
+  int64_t w_zero = 0;
+  if (node.input(3) != nullptr) {
+    const Tensor* zero = ConstantOf(node.input(3));
+    if (zero == nullptr || zero->size() == 0) return nullptr;
+    const std::vector<int64_t> zeros = zero->ToInts();
+    w_zero = zeros[0];
+    for (const int64_t each : zeros) {
+      if (each != w_zero) return nullptr;
+    }
+  }
+  return MakeMatMul(*w, w_zero, false, a.shape().size(), q, weights);
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,356 @@
+// Cutting, padding and walking around the tile.
+#include "backends/cpu/packed_product.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ingot::cpu {
+namespace {
+
+// What a task reads again for every panel should stay in the second-level cache.
+constexpr int64_t kStripeFloats = int64_t{1} << 15;
+// Below this much work (in seconds, by rough rates) a product stays on one thread.
+constexpr double kWorthSharing = 12e-6;
+constexpr double kFlopsPerSecond = 80e9;
+constexpr double kBytesPerSecond = 25e9;
+constexpr int64_t kTasksPerThread = 4;
+constexpr int64_t kMostPairs = 64;  // of one call of the tile
+
+int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+int64_t RoundUp(int64_t a, int64_t b) {
+  return CeilDiv(a, b) * b;
+}
+
+}  // namespace
+
+PackedProduct::PackedProduct(const ConvolutionShape& shape, const TileSet& tiles)
+    : shape_(shape), tiles_(tiles) {
+  const ConvolutionAxis &rows = shape.rows, &columns = shape.columns;
+  in_group_ = shape.channels / shape.groups;
+  out_group_ = shape.outputs / shape.groups;
+  const auto width = static_cast<int64_t>(tiles_.width());
+  panels_in_group_ = CeilDiv(out_group_, width);
+  panels_ = panels_in_group_ * shape.groups;
+  depth_ = rows.kernel * columns.kernel * in_group_;
+  const bool merges = shape.groups == 1 && columns.dilation == 1;
+  merged_ = merges ? columns.kernel : 1;
+  pair_k_ = in_group_ * merged_;
+  pairs_ = rows.kernel * columns.kernel / merged_;
+  const auto fits = [](const ConvolutionAxis& axis) {
+    const int64_t last = (axis.output - 1) * axis.stride + (axis.kernel - 1) * axis.dilation;
+    return axis.pad == 0 && last < axis.input;
+  };
+  pads_ = !fits(rows) || !fits(columns);
+  line_ = columns.input;
+  if (pads_)
+    line_ = (columns.output - 1) * columns.stride + (columns.kernel - 1) * columns.dilation + 1;
+  MakeBlocks();
+  SizeStripes();
+}
+
+PackedProduct PackedProduct::OfMatrices(int64_t m, int64_t k, int64_t n, const TileSet& tiles) {
+  ConvolutionShape shape;
+  shape.samples = 1;
+  shape.channels = k;
+  shape.outputs = n;
+  shape.rows.input = shape.rows.output = m;
+  return PackedProduct(shape, tiles);
+}
+
+void PackedProduct::MakeBlocks() {
+  const auto depth = static_cast<int64_t>(tiles_.depth);
+  const int64_t k_pieces = CeilDiv(pair_k_, depth);
+  const int64_t at_once = std::max<int64_t>(depth / std::max<int64_t>(pair_k_, 1), 1);
+  const int64_t pair_pieces = std::max<int64_t>(CeilDiv(pairs_, at_once), 1);
+  for (int64_t i = 0; i < pair_pieces; ++i) {
+    for (int64_t j = 0; j < k_pieces; ++j) {
+      const int64_t pair = pairs_ * i / pair_pieces, k = pair_k_ * j / k_pieces;
+      blocks_.push_back(
+          {pair, pairs_ * (i + 1) / pair_pieces - pair, k, pair_k_ * (j + 1) / k_pieces - k});
+    }
+  }
+  const int64_t across = shape_.columns.kernel / merged_;
+  for (int64_t pair = 0; pair < pairs_; ++pair) {
+    const int64_t y = pair / across * shape_.rows.dilation;
+    const int64_t x = pair % across * shape_.columns.dilation;
+    tile_pairs_.push_back({(y * line_ + x) * shape_.channels, 0});
+  }
+}
+
+int64_t PackedProduct::PaddedRows(int64_t rows) const {
+  return (rows - 1) * shape_.rows.stride + (shape_.rows.kernel - 1) * shape_.rows.dilation + 1;
+}
+
+void PackedProduct::SizeStripes() {
+  const int64_t row_floats = std::max<int64_t>(line_ * std::min<int64_t>(shape_.channels, 512), 1);
+  rows_ = std::max<int64_t>(kStripeFloats / (row_floats * shape_.rows.stride), 1);
+  rows_ = std::min(rows_, std::max<int64_t>(shape_.rows.output, 1));
+  // A few whole tiles at least.
+  const int64_t columns = std::max<int64_t>(shape_.columns.output, 1);
+  rows_ = std::min(std::max(rows_, CeilDiv(48, columns)), std::max<int64_t>(shape_.rows.output, 1));
+  if (rows_ == shape_.rows.output) {
+    const int64_t plane = PaddedRows(rows_) * row_floats;
+    samples_ = std::clamp<int64_t>(kStripeFloats / std::max<int64_t>(plane, 1), 1,
+                                   std::max<int64_t>(shape_.samples, 1));
+  }
+}
+
+int64_t PackedProduct::ColumnsOf(int64_t panel) const {
+  const auto width = static_cast<int64_t>(tiles_.width());
+  return std::min(width, out_group_ - panel % panels_in_group_ * width);
+}
+
+int64_t PackedProduct::WidthOf(int64_t panel) const {
+  return RoundUp(ColumnsOf(panel), static_cast<int64_t>(tiles_.lanes));
+}
+
+int64_t PackedProduct::PanelBegin(int64_t panel) const {
+  const auto lanes = static_cast<int64_t>(tiles_.lanes);
+  const auto width = static_cast<int64_t>(tiles_.width());
+  const int64_t group = panel / panels_in_group_, at = panel % panels_in_group_;
+  return depth_ * (group * RoundUp(out_group_, lanes) + at * width);
+}
+
+size_t PackedProduct::packed_floats() const {
+  // What is read beyond the last row of a narrow panel is not used, but must be there.
+  return static_cast<size_t>(PanelBegin(panels_)) + kWidestTile;
+}
+
+void PackedProduct::Pack(const Weight& first, int64_t output_stride, float* packed) const {
+  for (int64_t panel = 0; panel < panels_; ++panel) {
+    const int64_t columns = ColumnsOf(panel), width = WidthOf(panel);
+    const int64_t output = panel / panels_in_group_ * out_group_ +
+                           panel % panels_in_group_ * static_cast<int64_t>(tiles_.width());
+    float* to = packed + PanelBegin(panel);
+    for (const Block& block : blocks_) {
+      for (int64_t pair = block.pair_begin; pair < block.pair_begin + block.pairs; ++pair) {
+        for (int64_t p = block.k_begin; p < block.k_begin + block.k; ++p) {
+          const float* from =
+              first(pair * merged_ + p / in_group_, p % in_group_) + output * output_stride;
+          for (int64_t j = 0; j < columns; ++j) to[j] = from[j * output_stride];
+          for (int64_t j = columns; j < width; ++j) to[j] = 0;
+          to += width;
+        }
+      }
+    }
+  }
+}
+
+size_t PackedProduct::scratch_bytes() const {
+  if (!pads_) return 0;
+  const int64_t floats = samples_ * PaddedRows(rows_) * line_ * shape_.channels;
+  return static_cast<size_t>(floats + 16) * sizeof(float);
+}
+
+PackedProduct::Cut PackedProduct::CutFor(size_t threads) const {
+  Cut cut;
+  cut.samples = CeilDiv(shape_.samples, samples_);
+  cut.rows = CeilDiv(shape_.rows.output, rows_);
+  const double positions =
+      static_cast<double>(shape_.samples * shape_.rows.output * shape_.columns.output);
+  const double macs = positions * static_cast<double>(depth_ * shape_.outputs);
+  const double bytes = 4 * static_cast<double>(depth_ * shape_.outputs);
+  const double seconds = std::max(2 * macs / kFlopsPerSecond, bytes / kBytesPerSecond);
+  if (threads <= 1 || seconds < kWorthSharing) return cut;
+  const int64_t tasks = cut.samples * cut.rows;
+  const int64_t wanted = std::min(static_cast<int64_t>(threads) * kTasksPerThread,
+                                  static_cast<int64_t>(seconds / (kWorthSharing / 4)));
+  const auto unit = static_cast<int64_t>(positions <= kMostWideRows ? tiles_.wide_panels[0] : 1);
+  if (tasks < wanted) {
+    cut.panels = std::clamp<int64_t>(CeilDiv(wanted, tasks), 1, CeilDiv(panels_, unit));
+  }
+  return cut;
+}
+
+PackedProduct::Task PackedProduct::TaskAt(const Cut& cut, int64_t index) const {
+  const int64_t panel = index % cut.panels, row = index / cut.panels % cut.rows;
+  const int64_t sample = index / cut.panels / cut.rows;
+  const int64_t positions = shape_.samples * shape_.rows.output * shape_.columns.output;
+  const auto unit = static_cast<int64_t>(
+      positions <= static_cast<int64_t>(kMostWideRows) ? tiles_.wide_panels[0] : 1);
+  const int64_t units = CeilDiv(panels_, unit);
+  Task task{};
+  task.sample = shape_.samples * sample / cut.samples;
+  task.samples = shape_.samples * (sample + 1) / cut.samples - task.sample;
+  task.row_begin = shape_.rows.output * row / cut.rows;
+  task.row_end = shape_.rows.output * (row + 1) / cut.rows;
+  task.panel_begin = std::min(panels_, units * panel / cut.panels * unit);
+  task.panel_end = std::min(panels_, units * (panel + 1) / cut.panels * unit);
+  return task;
+}
+
+void PackedProduct::Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
+                        size_t scratch_stride, runtime::Team& team) const {
+  const Cut cut = CutFor(team.threads());
+  const int64_t tasks = cut.samples * cut.rows * cut.panels;
+  const auto run = [&](size_t index, size_t thread) {
+    RunTask(TaskAt(cut, static_cast<int64_t>(index)), packed, operands,
+            reinterpret_cast<float*>(scratch + thread * scratch_stride));
+  };
+  const bool shares = cut.panels > 1 || tasks >= static_cast<int64_t>(team.threads());
+  if (shares && team.threads() > 1) {
+    team.ForEach(static_cast<size_t>(tasks), run);
+    return;
+  }
+  for (int64_t i = 0; i < tasks; ++i) run(static_cast<size_t>(i), 0);
+}
+
+// Samples [task.samples] of PaddedRows x line_ pixels, zeros around the input.
+void PackedProduct::Pad(const Task& task, const float* x, float* to) const {
+  const ConvolutionAxis &rows = shape_.rows, &columns = shape_.columns;
+  const int64_t channels = shape_.channels;
+  const int64_t height = PaddedRows(task.row_end - task.row_begin);
+  const int64_t first = task.row_begin * rows.stride - rows.pad;
+  const int64_t left = std::min(columns.pad, line_);
+  const int64_t inside = std::clamp<int64_t>(line_ - left, 0, columns.input);
+  const int64_t right = line_ - left - inside;
+  const auto zero = [&](int64_t pixels) {
+    std::memset(to, 0, static_cast<size_t>(pixels * channels) * sizeof(float));
+    to += pixels * channels;
+  };
+  for (int64_t n = task.sample; n < task.sample + task.samples; ++n) {
+    for (int64_t i = first; i < first + height; ++i) {
+      if (i < 0 || i >= rows.input) {
+        zero(line_);
+        continue;
+      }
+      zero(left);
+      std::memcpy(to, x + (n * rows.input + i) * columns.input * channels,
+                  static_cast<size_t>(inside * channels) * sizeof(float));
+      to += inside * channels;
+      zero(right);
+    }
+  }
+}
+
+// Hands out the positions of a task, tile by tile.
+struct PackedProduct::Walk {
+  const float* base = nullptr;            // of the task's first position
+  int64_t plane = 0;                      // floats from one sample to the next
+  int64_t row_step = 0, column_step = 0;  // floats
+  int64_t rows = 0, columns = 0, positions = 0;
+  int64_t out_plane = 0;  // positions from one sample of the output to the next
+  int64_t out_first = 0;  // position of the task's first
+  int64_t output = 0;     // of the panel at hand: its first column
+  int64_t channel = 0;    // of the block at hand: what is added to a position
+  int64_t n = 0, i = 0, j = 0, out = 0;
+
+  void Start() { n = i = j = out = 0; }
+  const float* Input() const { return base + n * plane + i * row_step + j * column_step; }
+  void Step() {
+    ++out;
+    if (++j < columns) return;
+    j = 0;
+    if (++i < rows) return;
+    i = 0;
+    ++n;
+    out = n * out_plane;
+  }
+};
+
+void PackedProduct::RunTask(const Task& task, const float* packed, const PackedOperands& operands,
+                            float* scratch) const {
+  const ConvolutionAxis& rows = shape_.rows;
+  const int64_t channels = shape_.channels;
+  Walk walk;
+  walk.rows = task.row_end - task.row_begin;
+  walk.columns = shape_.columns.output;
+  walk.positions = task.samples * walk.rows * walk.columns;
+  walk.row_step = rows.stride * line_ * channels;
+  walk.column_step = shape_.columns.stride * channels;
+  if (pads_) {
+    Pad(task, operands.x, scratch);
+    walk.base = scratch;
+    walk.plane = PaddedRows(walk.rows) * line_ * channels;
+  } else {
+    walk.plane = rows.input * line_ * channels;
+    walk.base =
+        operands.x + task.sample * walk.plane + task.row_begin * rows.stride * line_ * channels;
+  }
+  walk.out_plane = rows.output * walk.columns;
+  walk.out_first = task.sample * walk.out_plane + task.row_begin * walk.columns;
+  RunPanels(task, walk, packed, operands);
+}
+
+// Panels that one wide tile takes, from `panel` on: whole ones of one group.
+int64_t PackedProduct::PanelsTogether(int64_t panel, int64_t end, int64_t positions) const {
+  if (positions > static_cast<int64_t>(kMostWideRows)) return 1;
+  const auto most = static_cast<int64_t>(tiles_.wide_panels[static_cast<size_t>(positions) - 1]);
+  const bool whole = panel + most <= end &&
+                     panel / panels_in_group_ == (panel + most - 1) / panels_in_group_ &&
+                     ColumnsOf(panel + most - 1) == static_cast<int64_t>(tiles_.width());
+  return whole ? most : 1;
+}
+
+void PackedProduct::RunPanels(const Task& task, Walk& walk, const float* packed,
+                              const PackedOperands& operands) const {
+  for (int64_t panel = task.panel_begin; panel < task.panel_end;) {
+    const int64_t together = PanelsTogether(panel, task.panel_end, walk.positions);
+    const int64_t group = panel / panels_in_group_;
+    const int64_t width = WidthOf(panel);
+    const float* weights = packed + PanelBegin(panel);
+    TilePair pairs[kMostPairs];
+    TileCall call;
+    call.columns = static_cast<size_t>(ColumnsOf(panel) * together);
+    call.b_row = static_cast<size_t>(width);
+    call.panel = static_cast<size_t>(depth_ * width);
+    call.pairs = pairs;
+    walk.output =
+        group * out_group_ + panel % panels_in_group_ * static_cast<int64_t>(tiles_.width());
+    for (const Block& block : blocks_) {
+      call.k = static_cast<size_t>(block.k);
+      walk.channel = group * in_group_ + block.k_begin;
+      for (int64_t done = 0; done < block.pairs;) {
+        const int64_t here = std::min<int64_t>(kMostPairs, block.pairs - done);
+        for (int64_t i = 0; i < here; ++i) {
+          pairs[i] = {tile_pairs_[static_cast<size_t>(block.pair_begin + done + i)].a,
+                      i * block.k * width};
+        }
+        call.pair_count = static_cast<size_t>(here);
+        call.b = weights;
+        call.continues = &block != &blocks_.front() || done > 0;
+        done += here;
+        weights += here * block.k * width;
+        const bool last = &block == &blocks_.back() && done == block.pairs;
+        RunTiles(walk, call, operands, last, together > 1);
+      }
+    }
+    panel += together;
+  }
+}
+
+void PackedProduct::RunTiles(Walk& walk, TileCall call, const PackedOperands& operands, bool last,
+                             bool wide) const {
+  const float* a[kMostTileRows];
+  float* c[kMostTileRows];
+  const float* residual[kMostTileRows];
+  call.a = a;
+  call.c = c;
+  if (last) {
+    if (operands.bias != nullptr) call.bias = operands.bias + walk.output;
+    if (operands.epilogue.kind != Epilogue::Kind::kNone) call.epilogue = &operands.epilogue;
+    if (operands.residual != nullptr) call.residual = residual;
+  }
+  const int64_t tiles = CeilDiv(walk.positions, static_cast<int64_t>(kMostTileRows));
+  const size_t vectors = call.b_row / tiles_.lanes;
+  walk.Start();
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t rows = walk.positions * (tile + 1) / tiles - walk.positions * tile / tiles;
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t out = (walk.out_first + walk.out) * shape_.outputs + walk.output;
+      a[r] = walk.Input() + walk.channel;
+      c[r] = operands.y + out;
+      if (operands.residual != nullptr) residual[r] = operands.residual + out;
+      walk.Step();
+    }
+    if (wide) {
+      tiles_.run_wide[rows - 1](call);
+    } else {
+      tiles_.run[rows - 1][vectors - 1](call);
+    }
+  }
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,356 @@
+// The transforms for every instruction set, and the products on the tile of tile_product.h.
+#include "backends/cpu/winograd.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "backends/cpu/tile_product.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backends/cpu/winograd.cc"
+#include "hwy/foreach_target.h"
+// foreach_target.h must come first.
+#include "hwy/highway.h"
+
+#include "backends/cpu/activation-inl.h"
+
+#ifndef INGOT_BACKENDS_CPU_WINOGRAD_CC_
+#define INGOT_BACKENDS_CPU_WINOGRAD_CC_
+namespace ingot::cpu {
+
+// Where the 36 places of an input tile are read: null where the padding is.
+struct WinogradInput {
+  const float* from[36];
+  size_t channels;
+  float* to;  // [place][slot][channel], at this slot
+  size_t place_stride;
+};
+
+struct WinogradOutput {
+  const float* from;  // [place][slot][output], at this slot
+  size_t place_stride;
+  size_t outputs;
+  float* to[16];              // null beyond the plane
+  const float* residual[16];  // where there is one
+  const float* bias;          // or null
+  const Epilogue* epilogue;
+};
+
+}  // namespace ingot::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ingot::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using WTag = hn::ScalableTag<float>;
+using WVector = hn::Vec<WTag>;
+
+// One column of B^T d: six from six.
+HWY_INLINE void InputLine(WTag d, const WVector (&in)[6], WVector (&out)[6]) {
+  const WVector four = hn::Set(d, 4.0f), two = hn::Set(d, 2.0f), five = hn::Set(d, 5.0f);
+  const WVector even = hn::NegMulAdd(four, in[2], in[4]);  // d4 - 4 d2
+  const WVector odd = hn::NegMulAdd(four, in[1], in[3]);   // d3 - 4 d1
+  const WVector even2 = hn::Sub(in[4], in[2]);
+  const WVector odd2 = hn::Mul(two, hn::Sub(in[3], in[1]));
+  out[0] = hn::MulAdd(four, in[0], hn::NegMulAdd(five, in[2], in[4]));
+  out[1] = hn::Add(even, odd);
+  out[2] = hn::Sub(even, odd);
+  out[3] = hn::Add(even2, odd2);
+  out[4] = hn::Sub(even2, odd2);
+  out[5] = hn::MulAdd(four, in[1], hn::NegMulAdd(five, in[3], in[5]));
+}
+
+// One column of A^T m: four from six.
+HWY_INLINE void OutputLine(WTag d, const WVector (&in)[6], WVector (&out)[4]) {
+  const WVector sum12 = hn::Add(in[1], in[2]), sub12 = hn::Sub(in[1], in[2]);
+  const WVector sum34 = hn::Add(in[3], in[4]), sub34 = hn::Sub(in[3], in[4]);
+  out[0] = hn::Add(hn::Add(in[0], sum12), sum34);
+  out[1] = hn::MulAdd(hn::Set(d, 2.0f), sub34, sub12);
+  out[2] = hn::MulAdd(hn::Set(d, 4.0f), sum34, sum12);
+  out[3] = hn::Add(hn::MulAdd(hn::Set(d, 8.0f), sub34, sub12), in[5]);
+}
+
+// Channels in whole vectors; the last one is moved back where it would go beyond.
+template <class Function>
+HWY_INLINE void ForEachVector(size_t count, const Function& function) {
+  const size_t lanes = hn::Lanes(WTag());
+  for (size_t c = 0; c < count; c += lanes) function(std::min(c, count - lanes));
+}
+
+void TransformInputImpl(const WinogradInput& call) {
+  const WTag d;
+  ForEachVector(call.channels, [&](size_t c) HWY_ATTR {
+    WVector middle[6][6];  // [column][row]
+    for (int x = 0; x < 6; ++x) {
+      WVector in[6];
+      for (int y = 0; y < 6; ++y) {
+        const float* from = call.from[y * 6 + x];
+        in[y] = from == nullptr ? hn::Zero(d) : hn::LoadU(d, from + c);
+      }
+      InputLine(d, in, middle[x]);
+    }
+    float* to = call.to + c;
+    for (int y = 0; y < 6; ++y) {
+      const WVector in[6] = {middle[0][y], middle[1][y], middle[2][y],
+                             middle[3][y], middle[4][y], middle[5][y]};
+      WVector out[6];
+      InputLine(d, in, out);
+      for (int x = 0; x < 6; ++x) {
+        hn::StoreU(out[x], d, to);
+        to += call.place_stride;
+      }
+    }
+  });
+}
+
+void TransformOutputImpl(const WinogradOutput& call) {
+  const WTag d;
+  ForEachVector(call.outputs, [&](size_t c) HWY_ATTR {
+    WVector middle[6][4];  // [column][row]
+    for (size_t x = 0; x < 6; ++x) {
+      WVector in[6];
+      for (size_t y = 0; y < 6; ++y) {
+        in[y] = hn::LoadU(d, call.from + (y * 6 + x) * call.place_stride + c);
+      }
+      OutputLine(d, in, middle[x]);
+    }
+    const WVector bias = call.bias == nullptr ? hn::Zero(d) : hn::LoadU(d, call.bias + c);
+    for (int y = 0; y < 4; ++y) {
+      const WVector in[6] = {middle[0][y], middle[1][y], middle[2][y],
+                             middle[3][y], middle[4][y], middle[5][y]};
+      WVector out[4];
+      OutputLine(d, in, out);
+      for (int x = 0; x < 4; ++x) {
+        const int at = y * 4 + x;
+        if (call.to[at] == nullptr) continue;
+        WVector value = hn::Add(out[x], bias);
+        if (call.residual[at] != nullptr) {
+          value = hn::Add(value, hn::LoadU(d, call.residual[at] + c));
+        }
+        hn::StoreU(Activate(d, *call.epilogue, value, value), d, call.to[at] + c);
+      }
+    }
+  });
+}
+
+size_t WinogradLanesImpl() {
+  return hn::Lanes(WTag());
+}
+
+}  // namespace ingot::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ingot::cpu {
+
+HWY_EXPORT(TransformInputImpl);
+HWY_EXPORT(TransformOutputImpl);
+HWY_EXPORT(WinogradLanesImpl);
+
+namespace {
+
+constexpr int64_t kPlaces = 36;
+constexpr int64_t kTile = 4;                       // outputs of a tile along an axis
+constexpr int64_t kBlockBytes = int64_t{3} << 18;  // of transformed tiles that stay in cache
+
+int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// G g G^T for one filter of 3x3.
+void TransformFilter(const float* g, double (&out)[36]) {
+  static constexpr double kG[6][3] = {{1.0 / 4, 0, 0},
+                                      {-1.0 / 6, -1.0 / 6, -1.0 / 6},
+                                      {-1.0 / 6, 1.0 / 6, -1.0 / 6},
+                                      {1.0 / 24, 1.0 / 12, 1.0 / 6},
+                                      {1.0 / 24, -1.0 / 12, 1.0 / 6},
+                                      {0, 0, 1}};
+  double half[6][3];
+  for (int i = 0; i < 6; ++i) {
+    for (int x = 0; x < 3; ++x) {
+      half[i][x] = kG[i][0] * g[x] + kG[i][1] * g[3 + x] + kG[i][2] * g[6 + x];
+    }
+  }
+  for (int i = 0; i < 6; ++i) {
+    for (int j = 0; j < 6; ++j) {
+      out[i * 6 + j] = half[i][0] * kG[j][0] + half[i][1] * kG[j][1] + half[i][2] * kG[j][2];
+    }
+  }
+}
+
+}  // namespace
+
+bool WinogradProduct::Pays(const ConvolutionShape& shape) {
+  const auto lanes = static_cast<int64_t>(HWY_DYNAMIC_DISPATCH(WinogradLanesImpl)());
+  for (const ConvolutionAxis* axis : {&shape.rows, &shape.columns}) {
+    if (axis->kernel != 3 || axis->stride != 1 || axis->dilation != 1) return false;
+  }
+  if (shape.groups != 1 || lanes < 4) return false;
+  if (shape.channels < std::max<int64_t>(lanes, 16)) return false;
+  if (shape.outputs < std::max<int64_t>(lanes, 16)) return false;
+  const int64_t tiles =
+      shape.samples * CeilDiv(shape.rows.output, kTile) * CeilDiv(shape.columns.output, kTile);
+  // Multiply-adds of both ways; below a dozen tiles the transformed filters, four times as large,
+  // are all that counts.
+  const double direct = 9.0 * static_cast<double>(shape.samples * shape.rows.output) *
+                        static_cast<double>(shape.columns.output);
+  return tiles >= 12 && 36.0 * static_cast<double>(tiles) < 0.7 * direct;
+}
+
+WinogradProduct::WinogradProduct(const ConvolutionShape& shape) : shape_(shape) {
+  tile_rows_ = CeilDiv(shape.rows.output, kTile);
+  tile_columns_ = CeilDiv(shape.columns.output, kTile);
+  tiles_ = shape.samples * tile_rows_ * tile_columns_;
+  const int64_t tile_bytes = kPlaces * 4 * (shape.channels + shape.outputs);
+  together_ = std::clamp<int64_t>(kBlockBytes / tile_bytes / 6 * 6, 12, 48);
+  const auto lanes = static_cast<int64_t>(Tiles().lanes);
+  width_ = CeilDiv(shape.outputs, lanes) * lanes;
+}
+
+size_t WinogradProduct::packed_floats() const {
+  return static_cast<size_t>(kPlaces * shape_.channels * width_) + kWidestTile;
+}
+
+// [place][panel][channel][output of the panel].
+void WinogradProduct::Pack(const float* w, float* packed) const {
+  const int64_t channels = shape_.channels, outputs = shape_.outputs;
+  const auto panel = static_cast<int64_t>(Tiles().width());
+  std::fill_n(packed, packed_floats(), 0.0f);
+  for (int64_t o = 0; o < outputs; ++o) {
+    const int64_t first = o / panel * panel;
+    const int64_t row = std::min(panel, width_ - first);
+    float* to = packed + first * channels + o % panel;
+    for (int64_t c = 0; c < channels; ++c) {
+      double transformed[36];
+      TransformFilter(w + (o * channels + c) * 9, transformed);
+      for (int64_t place = 0; place < kPlaces; ++place) {
+        to[place * channels * width_ + c * row] = static_cast<float>(transformed[place]);
+      }
+    }
+  }
+}
+
+size_t WinogradProduct::scratch_bytes() const {
+  // The first thread's holds what all share where there are few tiles.
+  const int64_t slots = std::max(together_, std::min<int64_t>(tiles_, 4 * together_));
+  return static_cast<size_t>(kPlaces * slots * (shape_.channels + shape_.outputs)) * sizeof(float) +
+         64;
+}
+
+void WinogradProduct::Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
+                          size_t scratch_stride, runtime::Team& team) const {
+  const int64_t blocks = CeilDiv(tiles_, together_);
+  const auto threads = static_cast<int64_t>(team.threads());
+  if (threads > 1 && blocks < 2 * threads && tiles_ <= 4 * together_) {
+    // All tiles at once, a loop of the team for each of the three steps.
+    auto* v = reinterpret_cast<float*>(scratch);
+    float* m = v + kPlaces * tiles_ * shape_.channels;
+    const auto count = static_cast<size_t>(tiles_);
+    const size_t pieces = std::min<size_t>(count, static_cast<size_t>(threads) * 4);
+    const auto cut = [&](size_t i) { return static_cast<int64_t>(count * i / pieces); };
+    team.ForEach(pieces, [&](size_t i, size_t) {
+      for (int64_t t = cut(i); t < cut(i + 1); ++t) TransformInput(operands.x, t, t, tiles_, v);
+    });
+    team.ForEach(kPlaces, [&](size_t place, size_t) {
+      Multiply(packed, static_cast<int64_t>(place), tiles_, tiles_, v, m);
+    });
+    team.ForEach(pieces, [&](size_t i, size_t) {
+      for (int64_t t = cut(i); t < cut(i + 1); ++t) TransformOutput(operands, t, t, tiles_, m);
+    });
+    return;
+  }
+  team.ForEach(static_cast<size_t>(blocks), [&](size_t block, size_t thread) {
+    const int64_t begin = tiles_ * static_cast<int64_t>(block) / blocks;
+    const int64_t rows = tiles_ * (static_cast<int64_t>(block) + 1) / blocks - begin;
+    auto* v = reinterpret_cast<float*>(scratch + thread * scratch_stride);
+    float* m = v + kPlaces * rows * shape_.channels;
+    for (int64_t t = 0; t < rows; ++t) TransformInput(operands.x, begin + t, t, rows, v);
+    for (int64_t place = 0; place < kPlaces; ++place) Multiply(packed, place, rows, rows, v, m);
+    for (int64_t t = 0; t < rows; ++t) TransformOutput(operands, begin + t, t, rows, m);
+  });
+}
+
+void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots,
+                                     float* v) const {
+  const int64_t sample = tile / (tile_rows_ * tile_columns_);
+  const int64_t top = tile / tile_columns_ % tile_rows_ * kTile - shape_.rows.pad;
+  const int64_t left = tile % tile_columns_ * kTile - shape_.columns.pad;
+  const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
+  WinogradInput call;
+  call.channels = static_cast<size_t>(shape_.channels);
+  call.place_stride = static_cast<size_t>(slots * shape_.channels);
+  call.to = v + slot * shape_.channels;
+  for (int64_t i = 0; i < kPlaces; ++i) {
+    const int64_t y = top + i / 6, c = left + i % 6;
+    const bool inside = y >= 0 && y < rows && c >= 0 && c < columns;
+    call.from[i] = inside ? x + ((sample * rows + y) * columns + c) * shape_.channels : nullptr;
+  }
+  HWY_DYNAMIC_DISPATCH(TransformInputImpl)(call);
+}
+
+void WinogradProduct::Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots,
+                               const float* v, float* m) const {
+  const TileSet& tiles = Tiles();
+  const int64_t channels = shape_.channels, outputs = shape_.outputs;
+  const auto panel = static_cast<int64_t>(tiles.width());
+  const auto lanes = static_cast<int64_t>(tiles.lanes);
+  const int64_t depths = CeilDiv(channels, static_cast<int64_t>(tiles.depth));
+  const int64_t row_tiles = CeilDiv(rows, static_cast<int64_t>(kMostTileRows));
+  v += place * slots * channels;
+  m += place * slots * outputs;
+  packed += place * channels * width_;
+  const float* a[kMostTileRows];
+  float* c[kMostTileRows];
+  const TilePair pair;
+  TileCall call;
+  call.a = a;
+  call.c = c;
+  call.pairs = &pair;
+  call.pair_count = 1;
+  for (int64_t first = 0; first < outputs; first += panel) {
+    const int64_t row = std::min(panel, width_ - first);
+    call.columns = static_cast<size_t>(std::min(panel, outputs - first));
+    call.b_row = static_cast<size_t>(row);
+    for (int64_t depth = 0; depth < depths; ++depth) {
+      const int64_t begin = channels * depth / depths;
+      call.k = static_cast<size_t>(channels * (depth + 1) / depths - begin);
+      call.b = packed + first * channels + begin * row;
+      call.continues = depth > 0;
+      for (int64_t tile = 0; tile < row_tiles; ++tile) {
+        const int64_t from = rows * tile / row_tiles;
+        const int64_t here = rows * (tile + 1) / row_tiles - from;
+        for (int64_t r = 0; r < here; ++r) {
+          a[r] = v + (from + r) * channels + begin;
+          c[r] = m + (from + r) * outputs + first;
+        }
+        tiles.run[here - 1][row / lanes - 1](call);
+      }
+    }
+  }
+}
+
+void WinogradProduct::TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot,
+                                      int64_t slots, const float* m) const {
+  const int64_t sample = tile / (tile_rows_ * tile_columns_);
+  const int64_t top = tile / tile_columns_ % tile_rows_ * kTile;
+  const int64_t left = tile % tile_columns_ * kTile;
+  const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
+  WinogradOutput call;
+  call.from = m + slot * shape_.outputs;
+  call.place_stride = static_cast<size_t>(slots * shape_.outputs);
+  call.outputs = static_cast<size_t>(shape_.outputs);
+  call.bias = operands.bias;
+  call.epilogue = &operands.epilogue;
+  for (int64_t i = 0; i < kTile * kTile; ++i) {
+    const int64_t y = top + i / kTile, x = left + i % kTile;
+    const bool inside = y < rows && x < columns;
+    const int64_t at = ((sample * rows + y) * columns + x) * shape_.outputs;
+    call.to[i] = inside ? operands.y + at : nullptr;
+    call.residual[i] = inside && operands.residual != nullptr ? operands.residual + at : nullptr;
+  }
+  HWY_DYNAMIC_DISPATCH(TransformOutputImpl)(call);
+}
+
+}  // namespace ingot::cpu
+#endif

@@ -1,0 +1,284 @@
+// ingot bench: how fast a model runs, where its time goes, and how other engines do beside it.
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "ingot/base/environment.h"
+#include "ingot/base/error.h"
+#include "ingot/base/machine.h"
+#include "ingot/base/text.h"
+#include "ingot/cli/peers.h"
+#include "ingot/cli/program.h"
+#include "ingot/infer/benchmark.h"
+#include "ingot/infer/executor.h"
+#include "ingot/infer/session.h"
+
+namespace ingot::cli {
+namespace {
+
+using infer::Latency;
+using Json = nlohmann::ordered_json;
+
+class Bench : public Verb {
+ public:
+  void Declare(Options& options) override {
+    options.Positional("MODEL", &model_, "an ONNX file");
+    options.Number("--batch", &batch_, "N", "samples of a run (default: 1)", 1);
+    options.Number("--threads", &threads_, "N",
+                   "threads (default: the CPUs that this process may use)", 1);
+    options.Real("--seconds", &seconds_, "S", "time of each measurement (default: 3)", 0.01, 3600);
+    options.Texts("--dim", &dims_, "NAME=N", "the number of a dynamic dimension (default: 128)");
+    options.Choice("--precision", &precision_, "what products are computed in", {"f32", "bf16"});
+    options.Text("--compare", &compare_, "PEERS",
+                 "also onnxruntime, openvino or both (a,b), in turns, from Python");
+    options.Text("--venv", &venv_, "DIR",
+                 "Python environment of --compare (default: in the cache folder)");
+    options.Flag("--json", &json_, "prints JSON");
+  }
+
+  int Run(const Streams& streams) override {
+    const auto begin = std::chrono::steady_clock::now();
+    const std::unique_ptr<infer::Session> session = Load(threads_);
+    const double loaded = SecondsSince(begin);
+    const std::vector<Tensor> inputs = InputsFor(*session, batch_.value_or(1));
+    session->Run(inputs);
+    const double first = SecondsSince(begin);
+    std::vector<double> times;
+    Time(*session, inputs, 0.1 * seconds_.value_or(3), times);
+    times.clear();
+    const std::vector<Peer> peers = Interleave(streams, *session, inputs, times);
+    const Latency latency = Latency::Of(times);
+    if (json_) {
+      streams.Out(JsonOf(*session, latency, loaded, first, peers).dump(2) + "\n");
+      return kOk;
+    }
+    const int threads = session->executor().threads();
+    streams.Out(fmt::format("{}: batch {}, {} thread{}\n", model_, batch_.value_or(1), threads,
+                            threads == 1 ? "" : "s"));
+    for (const infer::PortInfo& port : session->inputs()) {
+      streams.Out("  input " + port.Describe() + "\n");
+    }
+    streams.Out(fmt::format("loaded in {:.1f} ms, first result after {:.1f} ms\n\n", loaded * 1e3,
+                            first * 1e3));
+    PrintLatencies(streams, latency, peers);
+    PrintThroughput(streams);
+    PrintKernels(streams, *session, inputs);
+    streams.Out(fmt::format("\nmemory: {} now, {} at most; {} packed weights, {} arena\n",
+                            HumanBytes(ResidentBytes()), HumanBytes(PeakResidentBytes()),
+                            HumanBytes(session->executor().packed_bytes()),
+                            HumanBytes(session->executor().arena_bytes(inputs))));
+    return kOk;
+  }
+
+ private:
+  struct Peer {
+    std::string name;
+    std::vector<double> times;
+    std::string problem;
+    Latency latency;
+  };
+
+  static double SecondsSince(std::chrono::steady_clock::time_point begin) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  std::unique_ptr<infer::Session> Load(std::optional<int64_t> threads) const {
+    infer::SessionOptions options;
+    options.threads = static_cast<int>(threads.value_or(0));
+    if (!precision_.empty()) options.precision = infer::ParsePrecision(precision_);
+    return infer::Session::Load(model_, options);
+  }
+
+  std::vector<Tensor> InputsFor(const infer::Session& session, int64_t batch) const {
+    infer::BenchDimensions dimensions;
+    dimensions.batch = batch;
+    for (const std::string& text : dims_) {
+      const size_t sign = text.find('=');
+      const std::string digits = sign == std::string::npos ? "" : text.substr(sign + 1);
+      const bool number = !digits.empty() && digits.size() < 10 &&
+                          digits.find_first_not_of("0123456789") == std::string::npos;
+      if (!number || sign == 0) {
+        throw Error(ErrorCode::kInvalidInput, "--dim is '" + text + "', expected NAME=N");
+      }
+      dimensions.symbols[text.substr(0, sign)] = std::stoll(digits);
+    }
+    return infer::MakeBenchInputs(session.inputs(), dimensions);
+  }
+
+  static void Time(const infer::Session& session, const std::vector<Tensor>& inputs, double seconds,
+                   std::vector<double>& times) {
+    infer::Measure([&] { session.Run(inputs); }, seconds, times);
+  }
+
+  // Ours and the peers' in turns, so that a busy machine is busy for all.
+  std::vector<Peer> Interleave(const Streams& streams, const infer::Session& session,
+                               const std::vector<Tensor>& inputs, std::vector<double>& times) {
+    const double seconds = seconds_.value_or(3);
+    std::vector<Peer> peers;
+    for (const std::string& name : Split(compare_, ',')) {
+      if (!name.empty()) peers.push_back({name, {}, "", {}});
+    }
+    if (peers.empty()) {
+      Time(session, inputs, seconds, times);
+      return peers;
+    }
+    PeerRequest request;
+    request.model = model_;
+    request.threads = session.executor().threads();
+    request.folder = venv_.empty() ? CacheFolder() + "/bench-peers" : venv_;
+    for (const Peer& peer : peers) request.peers.push_back(peer.name);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      std::string line =
+          session.inputs()[i].name + " " + std::string(Name(inputs[i].dtype())) + " ";
+      for (const int64_t dim : inputs[i].shape().dims()) line += std::to_string(dim) + ",";
+      request.inputs.push_back(line);
+    }
+    if (!json_) streams.Err("preparing " + compare_ + "\n");
+    PeerBenchmark benchmark(request);
+    constexpr int kRounds = 5;
+    for (Peer& peer : peers) benchmark.Run(peer.name, 0.1, peer.problem);
+    for (int round = 0; round < kRounds; ++round) {
+      Time(session, inputs, seconds / kRounds, times);
+      for (Peer& peer : peers) {
+        if (!peer.problem.empty()) continue;
+        const std::vector<double> more = benchmark.Run(peer.name, seconds / kRounds, peer.problem);
+        peer.times.insert(peer.times.end(), more.begin(), more.end());
+      }
+    }
+    for (Peer& peer : peers) peer.latency = Latency::Of(peer.times);
+    return peers;
+  }
+
+  Json JsonOf(const Latency& latency) const {
+    Json json;
+    json["p50_microseconds"] = latency.p50;
+    json["p90_microseconds"] = latency.p90;
+    json["p99_microseconds"] = latency.p99;
+    json["per_second"] = PerSecond(latency);
+    json["runs"] = latency.runs;
+    return json;
+  }
+  double PerSecond(const Latency& latency) const {
+    return latency.mean > 0 ? 1e6 * static_cast<double>(batch_.value_or(1)) / latency.mean : 0;
+  }
+
+  Json JsonOf(const infer::Session& session, const Latency& latency, double loaded, double first,
+              const std::vector<Peer>& peers) const {
+    Json json = JsonOf(latency);
+    json["batch"] = batch_.value_or(1);
+    json["threads"] = session.executor().threads();
+    json["load_milliseconds"] = loaded * 1e3;
+    json["first_result_milliseconds"] = first * 1e3;
+    json["resident_bytes"] = ResidentBytes();
+    json["peak_resident_bytes"] = PeakResidentBytes();
+    for (const Peer& peer : peers) {
+      json["peers"][peer.name] =
+          peer.problem.empty() ? JsonOf(peer.latency) : Json{{"problem", peer.problem}};
+    }
+    return json;
+  }
+
+  void PrintLatencies(const Streams& streams, const Latency& latency,
+                      const std::vector<Peer>& peers) const {
+    streams.Out(fmt::format("{:<14} {:>12} {:>12} {:>12} {:>14} {:>9}\n", "microseconds", "p50",
+                            "p90", "p99", "samples/s", "runs"));
+    const auto row = [&](const std::string& name, const Latency& l) {
+      streams.Out(fmt::format("{:<14} {:>12.1f} {:>12.1f} {:>12.1f} {:>14.1f} {:>9}\n", name, l.p50,
+                              l.p90, l.p99, PerSecond(l), l.runs));
+    };
+    row("ingot", latency);
+    for (const Peer& peer : peers) {
+      if (peer.problem.empty()) {
+        row(peer.name, peer.latency);
+      } else {
+        streams.Out(fmt::format("{:<14} {}\n", peer.name, peer.problem));
+      }
+    }
+  }
+
+  // Samples a second at several batch sizes and numbers of threads.
+  void PrintThroughput(const Streams& streams) const {
+    std::vector<int64_t> threads = {1};
+    if (AvailableCpus() > 1) threads.push_back(AvailableCpus());
+    std::string table = fmt::format("\n{:<14}", "samples/s");
+    for (const int64_t count : threads) {
+      table += fmt::format(" {:>14}", fmt::format("{} thread{}", count, count == 1 ? "" : "s"));
+    }
+    std::vector<std::unique_ptr<infer::Session>> sessions;
+    for (const int64_t count : threads) sessions.push_back(Load(count));
+    for (const int64_t batch : {1, 8, 32}) {
+      std::string row = fmt::format("\n{:<14}", fmt::format("batch {}", batch));
+      try {
+        const std::vector<Tensor> inputs = InputsFor(*sessions[0], batch);
+        for (const auto& session : sessions) {
+          std::vector<double> times;
+          session->Run(inputs);
+          Time(*session, inputs, seconds_.value_or(3) / 6, times);
+          row +=
+              fmt::format(" {:>14.1f}", 1e6 * static_cast<double>(batch) / Latency::Of(times).p50);
+        }
+      } catch (const Error& error) {
+        if (batch == 1 || error.code() != ErrorCode::kInvalidInput) throw;
+        continue;  // of a fixed batch
+      }
+      table += row;
+    }
+    streams.Out(table + "\n");
+  }
+
+  static void PrintKernels(const Streams& streams, const infer::Session& session,
+                           const std::vector<Tensor>& inputs) {
+    constexpr int kRuns = 20;
+    std::vector<infer::KernelTime> kernels = session.executor().Profile(inputs, kRuns);
+    if (kernels.empty()) {
+      std::string problem;
+      session.executor().IsPlanned(inputs, &problem);
+      streams.Out("\nruns node by node: " + problem + "\n");
+      return;
+    }
+    double total = 0;
+    for (const infer::KernelTime& each : kernels) total += static_cast<double>(each.nanoseconds);
+    std::stable_sort(kernels.begin(), kernels.end(),
+                     [](const auto& a, const auto& b) { return a.nanoseconds > b.nanoseconds; });
+    streams.Out(fmt::format("\n{:<28} {:<26} {:<24} {:>10} {:>6} {:>9}\n", "node", "kernel",
+                            "output", "us", "%", "GFLOP/s"));
+    constexpr size_t kRows = 25;
+    for (size_t i = 0; i < std::min(kRows, kernels.size()); ++i) {
+      const infer::KernelTime& each = kernels[i];
+      const auto nanoseconds = static_cast<double>(each.nanoseconds);
+      const double rate = nanoseconds > 0 ? each.kernel.flops * kRuns / nanoseconds : 0;
+      streams.Out(fmt::format("{:<28.28} {:<26.26} {:<24.24} {:>10.1f} {:>6.1f} {:>9}\n",
+                              each.kernel.node, each.kernel.kernel, each.kernel.shape,
+                              nanoseconds / kRuns / 1e3, 100 * nanoseconds / total,
+                              rate > 0 ? fmt::format("{:.1f}", rate) : ""));
+    }
+    if (kernels.size() > kRows) {
+      streams.Out(fmt::format("and {} more\n", kernels.size() - kRows));
+    }
+  }
+
+  std::string model_, compare_, venv_, precision_;
+  std::optional<int64_t> batch_, threads_;
+  std::optional<double> seconds_;
+  std::vector<std::string> dims_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+void AddBench(Program& program) {
+  program.Add<Bench>(
+      {.name = "bench",
+       .summary = "measure how fast an ONNX model runs",
+       .details = "Prints latency, throughput, the time of each kernel with its rate, and memory. "
+                  "Inputs are made up: a dynamic first dimension is --batch, others are 128 unless "
+                  "--dim names them.",
+       .example = "ingot bench model.onnx --batch 64 --threads 2\n"
+                  "ingot bench model.onnx --compare onnxruntime,openvino\n"
+                  "ingot bench decoder.onnx --dim past=32 --json"});
+}
+
+}  // namespace ingot::cli

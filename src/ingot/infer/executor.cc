@@ -1,0 +1,285 @@
+// Plans by input shapes, contexts by run.
+#include "ingot/infer/executor.h"
+
+#include <algorithm>
+#include <list>
+#include <map>
+#include <mutex>
+
+#include "ingot/base/error.h"
+#include "ingot/base/machine.h"
+#include "ingot/compiler/inference_passes.h"
+#include "ingot/ops/interpreter.h"
+#include "ingot/runtime/thread_team.h"
+
+namespace ingot::infer {
+namespace {
+
+// The shapes of a set of inputs, one after the other, each behind its rank.
+using ShapeKey = std::vector<int64_t>;
+
+ShapeKey KeyOf(std::span<const Tensor> inputs) {
+  ShapeKey key;
+  for (const Tensor& input : inputs) {
+    key.push_back(input.shape().rank());
+    key.insert(key.end(), input.shape().dims().begin(), input.shape().dims().end());
+  }
+  return key;
+}
+
+// KeyOf(inputs) == key, without making it.
+bool Matches(std::span<const Tensor> inputs, const ShapeKey& key) {
+  size_t at = 0;
+  for (const Tensor& input : inputs) {
+    const std::vector<int64_t>& dims = input.shape().dims();
+    if (key.size() < at + 1 + dims.size() || key[at] != static_cast<int64_t>(dims.size())) {
+      return false;
+    }
+    if (!std::equal(dims.begin(), dims.end(), key.begin() + static_cast<std::ptrdiff_t>(at) + 1)) {
+      return false;
+    }
+    at += 1 + dims.size();
+  }
+  return at == key.size();
+}
+
+constexpr size_t kMostOnStack = 16;
+
+}  // namespace
+
+struct Executor::Entry {
+  ShapeKey key;
+  std::unique_ptr<compiler::InferencePlan> plan;  // null: runs dynamically
+  std::string problem;                            // why
+  std::mutex mutex;
+  std::vector<std::unique_ptr<compiler::InferencePlan::Context>> idle;
+};
+
+struct Executor::State {
+  explicit State(size_t threads) : team(threads) {}
+  runtime::ThreadTeam team;
+  std::mutex mutex;  // of entries; held while a plan is made, so that it is made once
+  std::list<std::shared_ptr<Entry>> entries;  // last used first
+};
+
+class Executor::Lease {
+ public:
+  Lease(Entry& entry, State& state) : entry_(entry), state_(state) {
+    {
+      const std::lock_guard<std::mutex> lock(entry.mutex);
+      if (!entry.idle.empty()) {
+        context_ = std::move(entry.idle.back());
+        entry.idle.pop_back();
+      }
+    }
+    if (context_ == nullptr) {
+      context_ =
+          std::make_unique<compiler::InferencePlan::Context>(*entry.plan, state.team.threads());
+    }
+    has_team_ = state.team.TryAcquire();
+  }
+  ~Lease() {
+    if (has_team_) state_.team.Release();
+    const std::lock_guard<std::mutex> lock(entry_.mutex);
+    entry_.idle.push_back(std::move(context_));
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+  void Run(std::span<const Tensor> inputs, std::span<Tensor> outputs,
+           std::span<int64_t> nanoseconds = {}) {
+    const void* in[kMostOnStack];
+    void* out[kMostOnStack];
+    std::vector<const void*> more_in;
+    std::vector<void*> more_out;
+    const void** from = in;
+    void** to = out;
+    if (inputs.size() > kMostOnStack) {
+      more_in.resize(inputs.size());
+      from = more_in.data();
+    }
+    if (outputs.size() > kMostOnStack) {
+      more_out.resize(outputs.size());
+      to = more_out.data();
+    }
+    for (size_t i = 0; i < inputs.size(); ++i) from[i] = inputs[i].raw();
+    for (size_t i = 0; i < outputs.size(); ++i) to[i] = outputs[i].raw();
+    runtime::Team& team = has_team_ ? static_cast<runtime::Team&>(state_.team) : alone_;
+    entry_.plan->Run(*context_, {from, inputs.size()}, {to, outputs.size()}, team, nanoseconds);
+  }
+
+ private:
+  Entry& entry_;
+  State& state_;
+  std::unique_ptr<compiler::InferencePlan::Context> context_;
+  bool has_team_ = false;
+  runtime::NoTeam alone_;
+};
+
+Executor::Executor(std::unique_ptr<ir::Graph> graph, const ir::OpRegistry& registry,
+                   const ExecutorOptions& options)
+    : graph_(std::move(graph)),
+      registry_(registry),
+      options_(options),
+      weights_(std::make_shared<cpu::PackedWeights>()) {
+  const int threads = options.threads > 0 ? options.threads : AvailableCpus();
+  state_ = std::make_unique<State>(static_cast<size_t>(threads));
+  passes::PassRunner passes(options_.passes);
+  compiler::PrepareForInference(*graph_, registry_, passes);
+}
+
+Executor::~Executor() = default;
+
+int Executor::threads() const {
+  return static_cast<int>(state_->team.threads());
+}
+
+void Executor::CheckInputs(std::span<const Tensor> inputs) const {
+  const auto wanted = [this] {
+    std::string text = "the model takes";
+    for (const ir::Value* input : graph_->inputs()) {
+      text += (input == graph_->inputs().front() ? " " : ", ") + ("'" + input->name() + "' ") +
+              input->type().ToString();
+    }
+    return text;
+  };
+  if (inputs.size() != graph_->inputs().size()) {
+    throw Error(ErrorCode::kInvalidInput,
+                std::to_string(inputs.size()) + " inputs are given, expected " +
+                    std::to_string(graph_->inputs().size()),
+                wanted());
+  }
+  std::map<std::string, int64_t> bound;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Type& type = graph_->inputs()[i]->type();
+    const Tensor& given = inputs[i];
+    bool fits = type.is_tensor() && type.dtype() == given.dtype() &&
+                (!type.has_rank() || type.rank() == given.shape().rank());
+    for (int axis = 0; fits && type.has_rank() && axis < type.rank(); ++axis) {
+      const ir::Dimension& dim = type.dim(axis);
+      const int64_t extent = given.shape()[axis];
+      if (dim.is_static()) fits = dim.value() == extent;
+      if (dim.is_symbolic()) fits = bound.emplace(dim.symbol(), extent).first->second == extent;
+    }
+    if (fits) continue;
+    std::string message = "input '" + graph_->inputs()[i]->name() + "' is " +
+                          (given.empty() ? "not given" : given.Describe()) + ", expected " +
+                          type.ToString();
+    for (const auto& [symbol, value] : bound) {
+      message += " (" + symbol + " = " + std::to_string(value) + ")";
+    }
+    throw Error(ErrorCode::kInvalidInput, message, wanted());
+  }
+}
+
+std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inputs) const {
+  auto entry = std::make_shared<Entry>();
+  entry->key = KeyOf(inputs);
+  std::unique_ptr<ir::Graph> graph = graph_->Clone();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    graph->inputs()[i]->set_type(ir::Type::Tensor(inputs[i].dtype(), inputs[i].shape()));
+  }
+  passes::PassRunner passes(options_.passes);
+  try {
+    entry->plan =
+        std::make_unique<compiler::InferencePlan>(std::move(graph), registry_, passes, *weights_);
+  } catch (const Error& error) {
+    // What cannot be planned may still run; where it cannot, that says why better.
+    if (error.code() == ErrorCode::kOutOfMemory) throw;
+    entry->problem = error.message();
+  }
+  return entry;
+}
+
+std::shared_ptr<Executor::Entry> Executor::Find(std::span<const Tensor> inputs) const {
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  auto& entries = state_->entries;
+  for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
+    if (!Matches(inputs, (*entry)->key)) continue;
+    // The shapes are known to be right; the types may still be others.
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].dtype() != graph_->inputs()[i]->type().dtype()) CheckInputs(inputs);
+    }
+    if (entry != entries.begin()) entries.splice(entries.begin(), entries, entry);
+    return entries.front();
+  }
+  CheckInputs(inputs);
+  entries.push_front(MakeEntry(inputs));
+  if (entries.size() > std::max<size_t>(options_.most_plans, 1)) entries.pop_back();
+  return entries.front();
+}
+
+std::vector<Tensor> Executor::Run(std::span<const Tensor> inputs) const {
+  const std::shared_ptr<Entry> entry = Find(inputs);
+  if (entry->plan == nullptr) return ops::InterpretInOrder(*graph_, inputs);
+  std::vector<Tensor> outputs;
+  outputs.reserve(entry->plan->outputs().size());
+  for (const auto& output : entry->plan->outputs())
+    outputs.emplace_back(output.dtype, output.shape);
+  Lease(*entry, *state_).Run(inputs, outputs);
+  return outputs;
+}
+
+void Executor::Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const {
+  const std::shared_ptr<Entry> entry = Find(inputs);
+  if (outputs.size() != graph_->outputs().size()) {
+    throw Error(ErrorCode::kInvalidInput, std::to_string(outputs.size()) +
+                                              " outputs are given, expected " +
+                                              std::to_string(graph_->outputs().size()));
+  }
+  if (entry->plan == nullptr) {
+    std::vector<Tensor> results = ops::InterpretInOrder(*graph_, inputs);
+    std::copy(results.begin(), results.end(), outputs.begin());
+    return;
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const auto& wanted = entry->plan->outputs()[i];
+    if (outputs[i].dtype() == wanted.dtype && outputs[i].shape() == wanted.shape) continue;
+    throw Error(ErrorCode::kInvalidInput,
+                "output '" + graph_->output_names()[i] + "' is given as " +
+                    (outputs[i].empty() ? "nothing" : outputs[i].Describe()) + ", expected " +
+                    ir::Type::Tensor(wanted.dtype, wanted.shape).ToString());
+  }
+  Lease(*entry, *state_).Run(inputs, outputs);
+}
+
+std::vector<KernelTime> Executor::Profile(std::span<const Tensor> inputs, int count) const {
+  const std::shared_ptr<Entry> entry = Find(inputs);
+  if (entry->plan == nullptr) return {};
+  std::vector<Tensor> outputs;
+  for (const auto& output : entry->plan->outputs())
+    outputs.emplace_back(output.dtype, output.shape);
+  std::vector<int64_t> nanoseconds(entry->plan->kernels().size());
+  Lease lease(*entry, *state_);
+  for (int i = 0; i < count; ++i) lease.Run(inputs, outputs, nanoseconds);
+  std::vector<KernelTime> times;
+  for (size_t i = 0; i < nanoseconds.size(); ++i) {
+    times.push_back({entry->plan->kernels()[i], nanoseconds[i]});
+  }
+  return times;
+}
+
+bool Executor::Knows(std::span<const Tensor> inputs) const {
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  for (const std::shared_ptr<Entry>& entry : state_->entries) {
+    if (!Matches(inputs, entry->key)) continue;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].dtype() != graph_->inputs()[i]->type().dtype()) return false;
+    }
+    return true;
+  }
+  return false;
+}
+
+bool Executor::IsPlanned(std::span<const Tensor> inputs, std::string* problem) const {
+  const std::shared_ptr<Entry> entry = Find(inputs);
+  if (problem != nullptr) *problem = entry->problem;
+  return entry->plan != nullptr;
+}
+
+size_t Executor::arena_bytes(std::span<const Tensor> inputs) const {
+  const std::shared_ptr<Entry> entry = Find(inputs);
+  return entry->plan == nullptr ? 0 : entry->plan->arena_bytes();
+}
+
+}  // namespace ingot::infer

@@ -1,0 +1,82 @@
+// Executor: runs a graph on tensors, as fast as its shapes allow. infer::Session is an Executor
+// with a model file in front.
+//
+// For each set of input shapes it makes an InferencePlan (compiler/inference_plan.h) and keeps the
+// last few. A graph in which sizes depend on the values of inputs, or with sequences, strings or
+// control flow that cannot be decided beforehand, is run node by node by the dynamic executor
+// (dynamic_run.h). Safe for use by many threads at once: each run has memory of its own; one of
+// them has the helper threads, the others work alone meanwhile.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ingot/compiler/inference_plan.h"
+#include "ingot/ir/graph.h"
+#include "ingot/ir/op.h"
+#include "ingot/passes/pass.h"
+#include "ingot/tensor/tensor.h"
+
+namespace ingot::infer {
+
+struct ExecutorOptions {
+  int threads = 0;        // 0: the CPUs that this process may use
+  size_t most_plans = 8;  // kept for different input shapes
+  passes::PassOptions passes = {};
+};
+
+// Time spent in each kernel of a plan.
+struct KernelTime {
+  compiler::PlannedKernel kernel;
+  int64_t nanoseconds = 0;  // of all runs together
+};
+
+class Executor {
+ public:
+  // Takes the graph over. `registry` must outlive the executor.
+  Executor(std::unique_ptr<ir::Graph> graph, const ir::OpRegistry& registry,
+           const ExecutorOptions& options = {});
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // Inputs and outputs in the order of the graph. Throws Error(kInvalidInput) naming the input that
+  // does not fit, what it is and what the graph wants.
+  std::vector<Tensor> Run(std::span<const Tensor> inputs) const;
+  // Into tensors of the right types; allocates nothing once the plan for these shapes is made.
+  void Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
+
+  // Runs `count` times with a clock around every kernel. Empty where the graph runs dynamically.
+  std::vector<KernelTime> Profile(std::span<const Tensor> inputs, int count) const;
+
+  // Whether inputs of these types and shapes came before.
+  bool Knows(std::span<const Tensor> inputs) const;
+  // Whether these inputs have a plan; false: they run node by node, and `problem` says why.
+  bool IsPlanned(std::span<const Tensor> inputs, std::string* problem = nullptr) const;
+
+  const ir::Graph& graph() const { return *graph_; }
+  int threads() const;
+  size_t packed_bytes() const { return weights_->bytes(); }
+  size_t arena_bytes(std::span<const Tensor> inputs) const;
+
+ private:
+  struct Entry;  // a plan, or the knowledge that there is none
+  class Lease;   // of a context of an entry
+
+  std::shared_ptr<Entry> Find(std::span<const Tensor> inputs) const;
+  std::shared_ptr<Entry> MakeEntry(std::span<const Tensor> inputs) const;
+  void CheckInputs(std::span<const Tensor> inputs) const;
+
+  struct State;
+  std::unique_ptr<ir::Graph> graph_;
+  const ir::OpRegistry& registry_;
+  ExecutorOptions options_;
+  std::shared_ptr<cpu::PackedWeights> weights_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ingot::infer

@@ -1,0 +1,66 @@
+// ThreadTeam: threads that share the work of kernels, one loop at a time.
+//
+// A loop is opened by a store and closed by a store; helpers look for one for some microseconds and
+// then sleep on a futex, so that an idle team uses no CPU. Indices are claimed one by one: a helper
+// that the system has stopped holds up no more than the one index it works at.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "ingot/runtime/team.h"
+
+namespace ingot::runtime {
+
+class ThreadTeam final : public Team {
+ public:
+  // The caller of a loop and threads - 1 helpers. Throws Error(kOutOfMemory) where the system has
+  // no more threads.
+  explicit ThreadTeam(size_t threads);
+  ~ThreadTeam() override;
+  ThreadTeam(const ThreadTeam&) = delete;
+  ThreadTeam& operator=(const ThreadTeam&) = delete;
+
+  size_t threads() const override { return helpers_.size() + 1; }
+
+  // Several threads may want the team at once: one has it, the others work alone.
+  bool TryAcquire() { return helpers_.empty() || busy_.try_lock(); }
+  void Release() {
+    if (!helpers_.empty()) busy_.unlock();
+  }
+
+ protected:
+  void Run(size_t count, Body body, const void* context) override;
+
+ private:
+  void Help(size_t thread);
+  void Work(size_t thread);
+  void WaitForHelpers();
+  void Stop();
+
+  // The door of the loop at hand: whether it is open, whether its owner sleeps, helpers inside.
+  static constexpr uint32_t kOpen = uint32_t{1} << 31;
+  static constexpr uint32_t kOwnerSleeps = uint32_t{1} << 30;
+  static constexpr uint32_t kInside = kOwnerSleeps - 1;
+
+  Body body_ = nullptr;  // of the loop at hand, written while the door is shut
+  const void* context_ = nullptr;
+  size_t count_ = 0;
+  std::exception_ptr error_;
+  std::mutex error_mutex_;
+
+  alignas(64) std::atomic<size_t> next_{0};
+  alignas(64) std::atomic<uint32_t> door_{0};
+  alignas(64) std::atomic<uint32_t> loops_{0};  // opened so far; what helpers wait for
+  std::atomic<uint32_t> sleepers_{0};
+  std::atomic<bool> stopping_{false};
+  std::mutex busy_;
+  std::vector<std::thread> helpers_;
+};
+
+}  // namespace ingot::runtime
