@@ -197,7 +197,8 @@ TEST(KernelTableTest, OtherTypesRunTheReference) {
 
 TEST(KernelTableTest, OpsWithoutAKernelAreNamed) {
   for (const ir::OpDefinition* op : Ops().All()) {
-    if (op->reference) continue;
+    // Ops that the interpreter alone runs (control flow, sequences) have no cases.
+    if (op->reference || op->cases.empty()) continue;
     const std::vector<Tensor> inputs = ops::CaseInputs(*op, op->cases.at(0), DType::kF32);
     const ops::CaseGraph built = ops::BuildCase(Ops(), *op, op->cases.at(0), inputs);
     try {
@@ -363,6 +364,7 @@ INSTANTIATE_TEST_SUITE_P(EverySet, UpdateCases, testing::ValuesIn(InstructionSet
 
 TEST(KernelTableTest, OnlyOptimizersHaveUpdateKernels) {
   for (const ir::OpDefinition* op : Ops().All()) {
+    if (op->cases.empty()) continue;
     const ir::OpCase& op_case = op->cases.at(0);
     const std::vector<Tensor> inputs = ops::CaseInputs(*op, op_case, DType::kF32);
     const ops::CaseGraph built = ops::BuildCase(Ops(), *op, op_case, inputs);

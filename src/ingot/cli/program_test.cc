@@ -109,9 +109,11 @@ TEST(ProgramTest, UnknownVerbsGetTheNearest) {
   EXPECT_EQ(RunProgram({"trian"}).status, 2);
   EXPECT_EQ(RunProgram({"trian"}).err,
             "error: unknown verb 'trian'\nhint: did you mean 'train'?\n");
-  EXPECT_THAT(
-      RunProgram({"frobnicate"}).err,
-      HasSubstr("hint: expected one of: help, data, eval, generate, graph, info, job, plot, predict, train"));
+  const std::string unknown = RunProgram({"frobnicate"}).err;
+  EXPECT_THAT(unknown, HasSubstr("hint: expected one of: help, "));
+  for (const char* verb : {"data", "eval", "graph", "predict", "run", "train"}) {
+    EXPECT_THAT(unknown, HasSubstr(std::string(", ") + verb)) << verb;
+  }
   EXPECT_THAT(RunProgram({"help", "evla"}).err, HasSubstr("did you mean 'eval'?"));
   EXPECT_THAT(RunProgram({"--verison"}).err, HasSubstr("did you mean '--version'?"));
   EXPECT_THAT(RunProgram({"--threads", "2"}).err, HasSubstr("options come after the verb"));

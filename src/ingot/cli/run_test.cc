@@ -20,7 +20,7 @@ void WriteArrays(const std::string& path, const std::vector<formats::NamedTensor
   WriteFileAtomically(RealFileSystem(), path, formats::AsText(bytes));
 }
 
-class RunTest : public testing::Test {
+class RunVerbTest : public testing::Test {
  protected:
   Outcome Run(const std::vector<formats::NamedTensor>& arrays,
               const std::vector<std::string>& more = {}) {
@@ -33,7 +33,7 @@ class RunTest : public testing::Test {
   TestFolder folder_;
 };
 
-TEST_F(RunTest, WritesTheOutputsByName) {
+TEST_F(RunVerbTest, WritesTheOutputsByName) {
   const auto recorded = formats::NpzFile::Open(kModel.substr(0, kModel.size() - 4) + "npz");
   const Outcome outcome = Run({{"x", recorded.Get("set0.in.x")}}, {"--threads", "1"});
   EXPECT_EQ(outcome.status, kOk) << outcome.err;
@@ -44,7 +44,7 @@ TEST_F(RunTest, WritesTheOutputsByName) {
   EXPECT_EQ(Run({{"x", recorded.Get("set0.in.x")}}, {"--precision", "bf16"}).status, kOk);
 }
 
-TEST_F(RunTest, ArraysThatDoNotFitAreAnsweredWithWhatTheModelWants) {
+TEST_F(RunVerbTest, ArraysThatDoNotFitAreAnsweredWithWhatTheModelWants) {
   const Tensor x(DType::kF32, {1, 3, 32, 32});
   const auto wants = HasSubstr("the model wants: x f32[n, 3, 32, 32]");
   const Outcome other_name = Run({{"X", x}});
@@ -58,7 +58,7 @@ TEST_F(RunTest, ArraysThatDoNotFitAreAnsweredWithWhatTheModelWants) {
   EXPECT_THAT(other_type.err, testing::AllOf(HasSubstr("input 'x' is f64[1, 3, 32, 32]"), wants));
 }
 
-TEST_F(RunTest, BothFilesMustBeNamed) {
+TEST_F(RunVerbTest, BothFilesMustBeNamed) {
   const Outcome outcome = RunProgram({"run", kModel, "--inputs", folder_ / "in.npz"});
   EXPECT_EQ(outcome.status, kWrongInput);
   EXPECT_THAT(outcome.err, HasSubstr("--outputs is missing"));
