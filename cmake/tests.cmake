@@ -21,6 +21,8 @@ function(ingot_other_tests)
   if(TARGET ingot)
     ingot_script_test(end_to_end COMMAND Python3::Interpreter
                       ${CMAKE_SOURCE_DIR}/tests/end_to_end/end_to_end_test.py)
+    ingot_script_test(distributed COMMAND Python3::Interpreter
+                      ${CMAKE_SOURCE_DIR}/tests/distributed/distributed_test.py)
   endif()
   if(TARGET ingot-serve)
     ingot_script_test(serve COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/run.py)

@@ -23,10 +23,11 @@ TEXT = CPP | SCRIPTS | {".md", ".txt", ".json", ".toml", ".cfg", ""}
 # Tests may name the home of a made-up ada.
 HOME = re.compile(r"(?<![\w./])/(?:home/(?!ada\b)[a-z_][\w.-]*|root|Users/\w+)(?=[/\s\"'`:)]|$)")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"((?:ingot|backends)/[^"]+)"')
+PLUGIN = re.compile(r"^\s*ingot_transport\((\w+) ", re.MULTILINE)
 ROOM = re.compile(r"^\s*ingot_room\(([^)]*)\)", re.MULTILINE)
 
 
-def read_rooms(cmake_text):
+def read_rooms(cmake_text, transports_text=""):
     """{room: (folder below src, rooms it sees directly)}, in the order of the file."""
     rooms = {}
     for call in ROOM.finditer(cmake_text):
@@ -40,6 +41,9 @@ def read_rooms(cmake_text):
             elif into == "FOLDER":
                 folder = word
         rooms[name] = (folder, sees)
+    # Plugins implement an interface of room dist, and see no more than it does.
+    for name in PLUGIN.findall(transports_text):
+        rooms[f"transport {name}"] = (f"transports/{name}", ["dist"])
     return rooms
 
 
@@ -127,7 +131,9 @@ def files_of(root):
 
 def check(root):
     """All faults of the tree, one line each."""
-    rooms = read_rooms((root / "CMakeLists.txt").read_text())
+    plugins = root / "cmake" / "transports.cmake"
+    rooms = read_rooms((root / "CMakeLists.txt").read_text(),
+                       plugins.read_text() if plugins.exists() else "")
     visible, faults = visible_rooms(rooms)
     if not rooms:
         faults.append("CMakeLists.txt: declares no room")

@@ -132,11 +132,34 @@ EngineMemory::EngineMemory(const std::vector<std::shared_ptr<const StepProgram>>
   const int versions = RingLength(threads, version_bytes);
   for (int i = 0; i < versions; ++i) versions_.emplace_back(version_bytes);
   in_place_ = Block(in_place_bytes);
+  MakeFrames(programs, threads);
+  MakeThreads(programs, threads);
+}
 
+void EngineMemory::Replace(const std::vector<std::shared_ptr<const StepProgram>>& programs,
+                           int threads) {
+  const std::vector<StateTensor> known = std::move(states_);
+  states_.clear();
+  state_index_.clear();
+  CollectStates(programs);
+  INGOT_ASSERT(states_.size() == known.size(), "the programs have other states");
+  for (size_t i = 0; i < known.size(); ++i) {
+    INGOT_ASSERT(states_[i].name == known[i].name && states_[i].shape == known[i].shape &&
+                     (known[i].versioned || !states_[i].versioned),
+                 "the programs have other states");
+  }
+  states_ = known;
+  frames_.clear();
+  threads_.clear();
+  MakeFrames(programs, threads);
+  MakeThreads(programs, threads);
+}
+
+void EngineMemory::MakeFrames(const std::vector<std::shared_ptr<const StepProgram>>& programs,
+                              int threads) {
   const FrameExtents extents = ExtentsOf(programs, threads);
   const int frames = RingLength(threads, extents.bytes());
   for (int i = 0; i < frames; ++i) frames_.push_back(std::make_unique<Frame>(extents));
-  MakeThreads(programs, threads);
 }
 
 void EngineMemory::CollectStates(const std::vector<std::shared_ptr<const StepProgram>>& programs) {

@@ -85,7 +85,8 @@ struct Frame {
 
   // What shard `shard` left behind in a part that is done.
   std::byte* SlotOf(const StepProgram& code, uint32_t part, int shard) const {
-    return parts[part].Slot(shard, stages[code.parts[part].stage]->board.SlotOf(shard));
+    const TaskBoard& board = stages[code.parts[part].stage]->board;
+    return parts[part].Slot(shard, board.SlotOf(shard - code.first_shard));
   }
 };
 
@@ -109,6 +110,8 @@ struct ThreadMemory {
 class EngineMemory {
  public:
   EngineMemory(const std::vector<std::shared_ptr<const StepProgram>>& programs, int threads);
+  // For other programs over the same states, which keep their values; not during a step.
+  void Replace(const std::vector<std::shared_ptr<const StepProgram>>& programs, int threads);
 
   const std::vector<StateTensor>& states() const { return states_; }
   // The engine's index of state `index` of a program.
@@ -131,6 +134,7 @@ class EngineMemory {
 
  private:
   void CollectStates(const std::vector<std::shared_ptr<const StepProgram>>& programs);
+  void MakeFrames(const std::vector<std::shared_ptr<const StepProgram>>& programs, int threads);
   void MakeThreads(const std::vector<std::shared_ptr<const StepProgram>>& programs, int threads);
 
   std::vector<StateTensor> states_;

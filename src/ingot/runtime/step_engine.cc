@@ -3,6 +3,7 @@
 // the one that publishes the last of them opens the next stage or step. A thread announces (pins)
 // the frame and version it works with before it touches either, and looks again whether they are
 // still current; frames and versions are reused only when unpinned.
+// Over 600 lines, since the protocol is one thing.
 #include "ingot/runtime/step_engine.h"
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/runtime/engine_memory.h"
+#include "ingot/runtime/exchange.h"
 #include "ingot/runtime/flush_denormals.h"
 #include "ingot/runtime/futex.h"
 #include "ingot/runtime/task_runner.h"
@@ -70,6 +72,13 @@ class StepEngine::Implementation {
         memory_(programs_, threads),
         runner_(memory_, threads),
         workers_(static_cast<size_t>(threads)) {
+    CheckStages();
+    for (int i = 1; i < threads; ++i) {
+      threads_.emplace_back([this, i] { Serve(i); });
+    }
+  }
+
+  void CheckStages() {
     size_t stages = 0;
     for (const auto& program : programs_) stages = std::max(stages, program->stages.size());
     if (stages > kMostStages) {
@@ -78,10 +87,14 @@ class StepEngine::Implementation {
                       std::to_string(kMostStages) + " can be run",
                   "use fewer layers whose statistics are those of the whole batch");
     }
-    for (Worker& worker : workers_) worker.task_seconds.resize(stages);
-    for (int i = 1; i < threads; ++i) {
-      threads_.emplace_back([this, i] { Serve(i); });
-    }
+    for (Worker& worker : workers_) worker.task_seconds.assign(stages, 0);
+  }
+
+  void ReplacePrograms(std::vector<std::shared_ptr<const StepProgram>> programs) {
+    programs_ = std::move(programs);
+    memory_.Replace(programs_, threads());
+    row_buffers_.clear();
+    CheckStages();
   }
 
   ~Implementation() {
@@ -122,6 +135,7 @@ class StepEngine::Implementation {
   bool DoTask(int thread, Control control);
   void RunShardTask(int thread, Control control, int task, uint32_t slot, bool takeover);
   void RunCommittedTask(int thread, Control control, int task, bool takeover);
+  void RunExchange(int thread, Control control, int task);
   void Wait(int thread, Control control);
   void Sleep(Worker& worker, Control control);
   bool TryTakeOver(int thread, Control control);
@@ -265,6 +279,8 @@ bool StepEngine::Implementation::DoTask(int thread, Control control) {
   if (task < 0) return false;
   if (tasks[static_cast<size_t>(task)].kind == Task::Kind::kShard) {
     RunShardTask(thread, control, task, 0, false);
+  } else if (tasks[static_cast<size_t>(task)].kind == Task::Kind::kExchange) {
+    RunExchange(thread, control, task);
   } else {
     RunCommittedTask(thread, control, task, false);
   }
@@ -280,10 +296,14 @@ void StepEngine::Implementation::RunShardTask(int thread, Control control, int t
   Frame& frame = memory_.frame(control.frame());
   const Task& what = TasksOf(control)[static_cast<size_t>(task)];
   const int shard = static_cast<int>(what.begin);
-  const bool whole =
-      runner_.RunShard(ProgramOf(frame), frame, control.version(), what.index, shard,
-                       frame.parts[what.index].Slot(shard, slot), thread, request_->source,
-                       request_->seed, [&] { return Now().word != control.word; });
+  const bool whole = runner_.RunShard(
+      ProgramOf(frame), frame, control.version(), what.index, shard,
+      frame.parts[what.index].Slot(shard, slot), thread, request_->source, request_->seed, [&] {
+        if (request_->broken != nullptr && request_->broken->load(std::memory_order_relaxed)) {
+          throw ExchangeBroken("the group of processes changes");
+        }
+        return Now().word != control.word;
+      });
   if (!whole || !BoardOf(control).board.Publish(control.sequence(), task, slot)) {
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
     return;
@@ -306,6 +326,19 @@ void StepEngine::Implementation::RunCommittedTask(int thread, Control control, i
   runner_.Commit(program, frame, control.version(), what, thread);
   board.EndCommit(control.sequence(), task);
   CountTask(worker, takeover);
+}
+
+// Never taken over: what goes over a wire goes once.
+void StepEngine::Implementation::RunExchange(int thread, Control control, int task) {
+  Frame& frame = memory_.frame(control.frame());
+  TaskBoard& board = BoardOf(control).board;
+  if (!board.BeginCommit(control.sequence(), task)) return;
+  const bool not_finite = request_->exchange->Run(TasksOf(control)[static_cast<size_t>(task)].index,
+                                                  frame.step, frame.shared.data(),
+                                                  frame.not_finite.load(std::memory_order_relaxed));
+  if (not_finite) frame.not_finite.store(true, std::memory_order_relaxed);
+  board.EndCommit(control.sequence(), task);
+  CountTask(workers_[static_cast<size_t>(thread)], false);
 }
 
 void StepEngine::Implementation::CountTask(Worker& worker, bool takeover) {
@@ -421,7 +454,8 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
 void StepEngine::Implementation::OpenNextStage(Control control, int thread) {
   Frame& frame = memory_.frame(control.frame());
   const StepProgram& program = ProgramOf(frame);
-  if (request_->stop_when_not_finite && frame.not_finite.load(std::memory_order_relaxed)) {
+  if (request_->stop_when_not_finite && !program.stages[control.index()].judged_later &&
+      frame.not_finite.load(std::memory_order_relaxed)) {
     result_.not_finite = true;
     for (size_t i = 0; i <= control.index(); ++i) {
       result_.state_touched = result_.state_touched || program.stages[i].updates;
@@ -538,6 +572,10 @@ StepEngine::~StepEngine() = default;
 
 StepResult StepEngine::Run(const StepRequest& request) {
   return implementation_->Run(request);
+}
+
+void StepEngine::ReplacePrograms(std::vector<std::shared_ptr<const StepProgram>> programs) {
+  implementation_->ReplacePrograms(std::move(programs));
 }
 
 std::vector<std::string> StepEngine::StateNames() const {

@@ -7,6 +7,7 @@
 // workers wait on a futex after at most a brief spin.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,6 +19,7 @@
 
 namespace ingot::runtime {
 
+class Exchange;     // exchange.h
 class StepProgram;  // made by compiler::CompileStep; immutable
 
 // Writes one shard of a batch. Called from any worker, possibly twice for the same shard: it must
@@ -51,6 +53,9 @@ struct StepRequest {
   // Checked between steps; true ends the run after the step at hand. May be null.
   std::function<bool()> should_stop;
   bool stop_when_not_finite = true;  // before the update of a step whose loss is not finite
+  Exchange* exchange = nullptr;      // for programs that several processes share
+  // Looked at between kernels: true breaks the step at hand off with ExchangeBroken. May be null.
+  const std::atomic<bool>* broken = nullptr;
 };
 
 struct StepResult {
@@ -81,6 +86,9 @@ class StepEngine {
 
   // Not reentrant. Errors thrown by the source or the callbacks end the run and are rethrown here.
   StepResult Run(const StepRequest& request);
+
+  // Other programs over the same parameters and state, which keep their values; between runs.
+  void ReplacePrograms(std::vector<std::shared_ptr<const StepProgram>> programs);
 
   // The parameters and optimizer state by name, between runs; row-major copies.
   std::vector<std::string> StateNames() const;

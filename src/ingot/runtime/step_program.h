@@ -7,7 +7,8 @@
 //   tile   a range of rows of one parameter (or a sum): the shards' contributions meet in the fixed
 //          tree, and the update follows at once where nothing else is to be waited for.
 //   joint  kernels on values that all shards share, such as the norm of a whole gradient.
-// Immutable; shared by threads and engines.
+// A program that several processes share has one more kind, exchange, and shards of this process
+// alone. Immutable; shared by threads and engines.
 #pragma once
 
 #include <cstdint>
@@ -94,6 +95,8 @@ struct ReduceUnit {
   int64_t rows = 1;  // of the result
   int64_t row_elements = 1;
   size_t item_size = 4;
+  int first_shard = 0;   // what the kernel reduces: a subtree of the shards, or all of them
+  int shard_count = -1;  // -1: all
   std::vector<UpdateInstruction> updates;
   int sum = -1;         // index of the sum it is, or -1
   int64_t shared = -1;  // offset in what the shards share, where it is written to; or -1
@@ -127,9 +130,9 @@ struct JointRoutine {
 };
 
 struct Task {
-  enum class Kind : uint8_t { kShard, kTile, kJoint };
+  enum class Kind : uint8_t { kShard, kTile, kJoint, kExchange };
   Kind kind = Kind::kShard;
-  uint32_t index = 0;  // of the part, the unit or the joint routine
+  uint32_t index = 0;  // of the part, the unit, the joint routine or the exchange
   int64_t begin = 0;   // the shard; the first row of the tile
   int64_t end = 0;     // the row behind the tile
 };
@@ -137,6 +140,8 @@ struct Task {
 struct Stage {
   std::vector<Task> tasks;  // shards first, in their order
   bool updates = false;     // some of them change parameters or state
+  // An exchange follows: whether everything is finite is decided there, for all processes alike.
+  bool judged_later = false;
 };
 
 // A value of the second kind of output: [batch, ...] rows, gathered from the slots.
@@ -154,6 +159,7 @@ class StepProgram {
   int64_t batch = 0;
   std::vector<int64_t> shard_begin;  // shards + 1
   std::vector<uint32_t> routine_of_shard;
+  int first_shard = 0;  // of those that the stages compute: task i of a stage is shard first + i
   std::vector<ShardPart> parts;
   std::vector<ReduceUnit> units;
   std::vector<JointRoutine> joints;

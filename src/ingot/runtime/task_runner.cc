@@ -119,12 +119,13 @@ void TaskRunner::ReduceTile(const StepProgram& program, Frame& frame, const Task
                             int thread) const {
   ThreadMemory& own = memory_.thread(thread);
   const ReduceUnit& unit = program.units[task.index];
-  const size_t shards = static_cast<size_t>(program.shards());
+  const auto shards =
+      static_cast<size_t>(unit.shard_count < 0 ? program.shards() : unit.shard_count);
   for (size_t v = 0; v < unit.slot_values.size(); ++v) {
     std::span<ShardValue> values(own.shard_values.data() + v * shards, shards);
     const SlotValue value = unit.slot_values[v];
     for (size_t s = 0; s < shards; ++s) {
-      const int shard = static_cast<int>(s);
+      const int shard = unit.first_shard + static_cast<int>(s);
       const ShardRoutine& routine = program.routine(value.part, shard);
       values[s].data = frame.SlotOf(program, value.part, shard) + routine.slot_offsets[value.index];
       values[s].rows = routine.rows;

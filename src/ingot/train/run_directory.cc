@@ -25,7 +25,8 @@ constexpr std::string_view kEvents = "events.out.tfevents.";
 
 bool BelongsToARun(const std::string& name) {
   return name == kJobFile || name == kMetricsFile || name == kSummaryFile || name == kLogFile ||
-         name == kCheckpointsFolder || name == kProfileFile || name.starts_with(kEvents);
+         name == kCheckpointsFolder || name == kProfileFile || name == kPidsFile ||
+         name == kRendezvousFolder || name == kLedgerFile || name.starts_with(kEvents);
 }
 
 // What stands in the folder, the lock aside.
@@ -84,6 +85,10 @@ std::optional<int64_t> StepOfLine(std::string_view line) {
 RunDirectory::RunDirectory(FileSystem& file_system, const std::string& path, RunMode mode)
     : file_system_(file_system), path_(path) {
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+  if (mode == RunMode::kShared) {
+    file_system_.CreateDirectories(path_);
+    return;
+  }
   if (mode == RunMode::kResume) {
     if (!file_system_.Exists(path_)) {
       throw Error(ErrorCode::kNotFound, "the run directory " + path_ + " does not exist");

@@ -24,11 +24,17 @@ inline constexpr const char* kSummaryFile = "summary.json";
 inline constexpr const char* kProfileFile = "profile.json";  // of --profile: trace_file.h
 inline constexpr const char* kLogFile = "log.txt";
 inline constexpr const char* kCheckpointsFolder = "checkpoints";
+// Of runs of several processes: who runs, the records of the group (dist/store.h), which worker
+// used which sample in which step.
+inline constexpr const char* kPidsFile = "pids";
+inline constexpr const char* kRendezvousFolder = "rendezvous";
+inline constexpr const char* kLedgerFile = "samples.jsonl";
 
 enum class RunMode {
   kNew,        // the folder must be empty or not exist
   kOverwrite,  // what an earlier run left is removed; files of others stay
   kResume,     // the folder must hold a run
+  kShared,     // somebody else (the supervisor of several processes) has prepared and locked it
 };
 
 // One record: {"kind": "train", "step": 469, "epoch": 1, "seconds": 0.41, NAME: value, ...}.

@@ -47,6 +47,7 @@ std::string ToJson(const Summary& summary) {
     json["best_step"] = summary.best_step;
   }
   json["kernel_digest"] = summary.kernel_digest;
+  if (!summary.samples_per_rank.empty()) json["samples_per_rank"] = summary.samples_per_rank;
   for (const TimeRow& row : summary.time) json["time"][row.name] = Number(row.seconds);
   return json.dump(2) + "\n";
 }

@@ -43,6 +43,7 @@ struct Summary {
   std::string best_metric;
   int64_t best_step = 0;
   std::string kernel_digest;
+  std::vector<int64_t> samples_per_rank;  // of a run of several processes: computed by each
   std::vector<TimeRow> time;  // where wall_seconds went; empty where it was not measured
 };
 

@@ -6,12 +6,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ingot/base/file.h"
 #include "ingot/base/log.h"
 #include "ingot/base/progress.h"
+#include "ingot/dist/group.h"
+#include "ingot/dist/store.h"
 #include "ingot/formats/bytes.h"
 #include "ingot/train/job.h"
 #include "ingot/train/run_directory.h"
@@ -19,6 +22,20 @@
 #include "ingot/train/summary.h"
 
 namespace ingot::train {
+
+// One of several processes that share a run (room dist). What is computed is the same; the group's
+// lead alone writes the run directory.
+struct GroupRequest {
+  std::shared_ptr<dist::Store> store;
+  std::string token;
+  int slot = -1;             // the rank that people know it by; -1: the coordinator gives one
+  int expected_workers = 1;  // to wait for at the beginning
+  std::string host;          // where the peers reach this process
+  std::string version;
+  std::string transport = "gloo";
+  dist::GroupTiming timing;
+  bool ledger = false;  // samples.jsonl
+};
 
 struct TrainRequest {
   Job job;
@@ -41,6 +58,7 @@ struct TrainRequest {
   // What is shown while it runs; by default nothing.
   ProgressSettings progress = {.out = nullptr};
   FileSystem* file_system = nullptr;  // not owned; null: the machine's
+  std::optional<GroupRequest> group;  // with several processes
 };
 
 enum class RunEnd {
@@ -52,6 +70,7 @@ enum class RunEnd {
 struct TrainResult {
   RunEnd end = RunEnd::kFinished;
   Summary summary;
+  bool is_lead = true;  // false: another process of the group has written what the run came to
   std::vector<formats::NamedTensor> parameters;  // the final weights
   // For a person: "interrupted after step 1,234; go on with: ingot train --resume DIR"; "" else.
   std::string advice;

@@ -5,6 +5,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/runtime/exchange.h"
 #include "ingot/train/numeric_fault.h"
 #include "ingot/train/training_run.h"
 
@@ -61,6 +62,13 @@ std::map<std::string, Tensor> TrainingRun::StepInputs(bool with_state) const {
 }
 
 void TrainingRun::ReportNotFinite(bool state_touched) {
+  if (!IsLead()) {
+    // The lead finds out and says what it was; where it is lost, the next group does the step
+    // again.
+    if (state_touched) step_ = -1;
+    member_->WaitForEnd();
+    throw runtime::ExchangeBroken("the lead is lost");
+  }
   const StepGraph& graph = setup_.steps[static_cast<size_t>(setup_.ProgramOf(step_))];
   // The gradients do not depend on the optimizer's state, so zeros will do where it is spoilt.
   const std::map<std::string, Tensor> inputs = StepInputs(!state_touched);
@@ -75,8 +83,9 @@ void TrainingRun::ReportNotFinite(bool state_touched) {
                                     });
   if (state_is_good && step_ > 0 && saved_step_ != step_) Save(true, false, false);
   if (writer_) writer_->Wait();
-  std::string message = fmt::format("training became numerically unstable at step {} (epoch {}): ",
-                                    WithThousands(step_ + 1), Epoch() + 1);
+  std::string message = fmt::format(
+      "training became numerically unstable at step {} (epoch {}){}: ", WithThousands(step_ + 1),
+      Epoch() + 1, NotFiniteRanks());
   if (!fault) {
     message +=
         "the loss or a gradient is not finite, though no op is to blame when the step is "

@@ -33,7 +33,7 @@ RunEnd TrainingRun::Loop() {
   if (epoch_is_open && epoch_sums_->weight() > 0 && !EndEpoch()) return RunEnd::kInterrupted;
   while (step_ < setup_.total_steps) {
     if (early_stopping_.active() && early_stopping_.Exhausted()) return RunEnd::kStoppedEarly;
-    if (Interrupted()) return RunEnd::kInterrupted;
+    if (StopIsAgreed()) return RunEnd::kInterrupted;
     SetEpochTitle();
     const runtime::StepResult result = RunSteps(NextBoundary() - step_);
     step_ = result.next_step;
@@ -73,11 +73,16 @@ runtime::StepResult TrainingRun::RunSteps(int64_t count) {
     timer_.Lap();
     epoch_sums_->Add(sums);
     interval_sums_->Add(sums);
+    if (group_) CountSamples(step);
     if (step == first_step_) first_step_seconds_ = SecondsSinceProcessStart();
     step_ = step + 1;
     ChooseTracing();
   };
   request.should_stop = [this] { return ShouldStop(); };
+  if (group_) {
+    request.exchange = group_->exchange.get();
+    request.broken = &group_->exchange->broken();
+  }
   timer_.Start();
   ChooseTracing();
   const PhaseScope phase(clock_, Phase::kSteps);
@@ -86,8 +91,9 @@ runtime::StepResult TrainingRun::RunSteps(int64_t count) {
 
 // Between two steps; must not take long.
 bool TrainingRun::ShouldStop() {
-  if (Interrupted()) return true;
-  if (progress_->Due()) ShowProgress();
+  if (group_ && Interrupted()) group_->exchange->AskToStop();
+  if (StopIsAgreed()) return true;
+  if (IsLead() && progress_->Due()) ShowProgress();
   const double now = MonotonicSeconds();
   const Job& job = setup_.job;
   const bool save = writer_ && job.checkpoint.every_seconds > 0 &&
@@ -148,7 +154,7 @@ void TrainingRun::RecordInterval() {
   MetricsRecord record{"train", step_, Epoch(), SecondsSinceProcessStart(),
                        interval_sums_->Means()};
   record.values.emplace_back("learning_rate", schedule_->LearningRate(step_ - 1));
-  recorder_->Add(record);
+  Record(record);
   interval_sums_->Clear();
   recorded_at_ = MonotonicSeconds();
 }
@@ -161,8 +167,8 @@ bool TrainingRun::EndEpoch() {
   const PhaseScope phase(clock_, Phase::kRecords);
   const double seconds = SecondsSinceProcessStart();
   const Values training = epoch_sums_->Means();
-  recorder_->Add({"epoch", step_, epoch, seconds, training});
-  if (!validation.empty()) recorder_->Add({"validation", step_, epoch, seconds, validation});
+  Record({"epoch", step_, epoch, seconds, training});
+  if (!validation.empty()) Record({"validation", step_, epoch, seconds, validation});
   std::string line = fmt::format("epoch {}", epoch);
   for (const auto& [name, value] : training) line += fmt::format("  {} {:.4f}", name, value);
   for (const auto& [name, value] : validation) {
@@ -190,7 +196,8 @@ bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
     parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
   }
   try {
-    const std::map<std::string, double> means = validation_->Evaluate(parameters, Interrupted);
+    const std::map<std::string, double> means =
+        validation_->Evaluate(parameters, [this] { return !group_ && Interrupted(); });
     values.assign(means.begin(), means.end());
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInterrupted) throw;

@@ -53,13 +53,15 @@ TrainResult Train(const TrainRequest& request) {
 
 TrainingRun::TrainingRun(const TrainRequest& request)
     : request_(request),
+      out_(request.out),
       file_system_(request.file_system != nullptr ? *request.file_system : RealFileSystem()),
       threads_(request.threads > 0 ? request.threads : AvailableCpus()) {}
 
 TrainResult TrainingRun::Run() {
   if (request_.handle_interrupts) interrupts_ = std::make_unique<InterruptGuard>();
   Prepare();
-  OpenDirectory();
+  if (request_.group) return RunShared();
+  if (!out_.empty()) OpenDirectory(request_.mode);
   Initialize();
   progress_ = std::make_unique<Progress>("", setup_.total_steps, step_, request_.progress);
   const bool shows_progress = request_.progress.out != nullptr;
@@ -123,38 +125,43 @@ void TrainingRun::MakeMonitors() {
   best_ = Monitor(best, same ? job.early_stopping->mode : "auto", 0, 0);
 }
 
-void TrainingRun::OpenDirectory() {
-  if (request_.out.empty()) return;
-  directory_.emplace(file_system_, request_.out, request_.mode);
+void TrainingRun::OpenDirectory(RunMode mode) {
+  directory_.emplace(file_system_, out_, mode);
   store_.emplace(file_system_, directory_->checkpoints(), setup_.job.checkpoint.keep);
   writer_.emplace(*store_);
   // The job first: a run that is killed from here on can be resumed.
-  if (request_.mode != RunMode::kResume) directory_->WriteJob(setup_.resolved.ToYaml());
+  if (mode == RunMode::kNew || mode == RunMode::kOverwrite) {
+    directory_->WriteJob(setup_.resolved.ToYaml());
+  }
   if (request_.logger != nullptr) request_.logger->OpenFile(directory_->File(kLogFile));
 }
 
 void TrainingRun::Initialize() {
-  if (request_.mode == RunMode::kResume && directory_) Resume();
-  if (!was_resumed_) {
-    for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-      engine_->WriteState(parameter.name,
-                          nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
-    }
-    // The engine's memory begins as zeros.
-    for (const nn::StateSpec& state : setup_.steps[0].state) {
-      if (state.initial == 0) continue;
-      const std::vector<double> values(static_cast<size_t>(state.shape.size()), state.initial);
-      engine_->WriteState(state.name,
-                          Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));
-    }
-  }
-  if (directory_ && request_.mode == RunMode::kResume) {
+  const bool may_resume = request_.mode == RunMode::kResume ||
+                          (request_.mode == RunMode::kShared && store_ && !store_->Steps().empty());
+  if (may_resume && directory_) Resume();
+  if (!was_resumed_) InitializeWeights();
+  if (directory_ && may_resume) {
     directory_->TruncateMetrics(step_);
     // The job of a run that is longer than what is asked for stays.
     if (step_ <= setup_.total_steps) directory_->WriteJob(setup_.resolved.ToYaml());
   }
   recorder_.emplace(file_system_, directory_ ? &*directory_ : nullptr, setup_.job.log.tensorboard);
   first_step_ = step_;
+}
+
+void TrainingRun::InitializeWeights() {
+  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
+    engine_->WriteState(parameter.name,
+                        nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
+  }
+  // The engine's memory begins as zeros.
+  for (const nn::StateSpec& state : setup_.steps[0].state) {
+    if (state.initial == 0) continue;
+    const std::vector<double> values(static_cast<size_t>(state.shape.size()), state.initial);
+    engine_->WriteState(state.name,
+                        Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));
+  }
 }
 
 void TrainingRun::Resume() {
@@ -348,7 +355,7 @@ bool TrainingRun::EvaluateTest(Summary& summary) {
     return false;
   }
   record.seconds = SecondsSinceProcessStart();
-  recorder_->Add(record);
+  Record(record);
   std::string line = "test";
   for (const auto& [name, value] : record.values) line += fmt::format("  {} {:.4f}", name, value);
   Log(LogLevel::kInfo, line);
@@ -381,6 +388,7 @@ void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
     summary.best_step = best_.state().best_step;
   }
   summary.kernel_digest = setup_.kernel_digest;
+  summary.samples_per_rank = samples_per_rank_;
 }
 
 void TrainingRun::FillTimes(Summary& summary) const {
@@ -399,7 +407,10 @@ void TrainingRun::FillRates(Summary& summary) const {
 }
 
 void TrainingRun::Log(LogLevel level, const std::string& message) const {
-  if (request_.logger != nullptr) request_.logger->Log(level, message);
+  if (request_.logger == nullptr) return;
+  // What all workers would say alike is said by the lead.
+  const bool is_echo = level == LogLevel::kInfo && !IsLead();
+  request_.logger->Log(is_echo ? LogLevel::kDebug : level, message);
 }
 
 }  // namespace ingot::train

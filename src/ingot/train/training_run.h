@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "ingot/base/interrupt.h"
 #include "ingot/base/progress.h"
+#include "ingot/dist/member.h"
 #include "ingot/runtime/step_engine.h"
 #include "ingot/train/checkpoint_store.h"
 #include "ingot/train/checkpoint_writer.h"
@@ -19,6 +21,7 @@
 #include "ingot/train/monitor.h"
 #include "ingot/train/recorder.h"
 #include "ingot/train/running_sums.h"
+#include "ingot/train/sample_ledger.h"
 #include "ingot/train/step_timer.h"
 #include "ingot/train/time_table.h"
 #include "ingot/train/trainer.h"
@@ -35,8 +38,9 @@ class TrainingRun {
 
   // training_run.cc
   void Prepare();
-  void OpenDirectory();
+  void OpenDirectory(RunMode mode);
   void Initialize();  // the first weights, or those of a checkpoint
+  void InitializeWeights();
   void Resume();
   void CheckFits(const Manifest& manifest) const;
   void MakeMonitors();
@@ -68,11 +72,34 @@ class TrainingRun {
 
   void ChooseTracing();
 
+  // training_group.cc
+  TrainResult RunShared();
+  TrainResult RunAsMember();
+  void OpenGroup();
+  bool JoinGroup(std::string why);  // false: the run has ended elsewhere
+  void EnterGroup();
+  void ShareState();
+  std::string WriteRunState() const;
+  void ReadRunState(const std::string& text);
+  void SendState(int peer);
+  void ReceiveState(int peer);
+  void TakeLead();
+  void LeaveLead();
+  void OpenLedger();
+  bool IsLead() const { return !group_ || group_->view.rank == group_->view.lead; }
+  bool StopIsAgreed() const;
+  void CountSamples(int64_t step);
+  void AddToLedger(int64_t step);
+  void Record(const MetricsRecord& record);
+  TrainResult EndAsFollower(RunEnd end);
+  std::string NotFiniteRanks() const;
+
   // training_fault.cc
   [[noreturn]] void ReportNotFinite(bool state_touched);
   std::map<std::string, Tensor> StepInputs(bool with_state) const;
 
   const TrainRequest& request_;
+  std::string out_;  // the run directory; of a group: its lead's
   FileSystem& file_system_;
   int threads_;
   std::unique_ptr<InterruptGuard> interrupts_;
@@ -89,6 +116,12 @@ class TrainingRun {
   std::optional<nn::Schedule> schedule_;
   std::unique_ptr<Evaluator> validation_;
   std::unique_ptr<Progress> progress_;
+  // Of a run of several processes.
+  std::unique_ptr<dist::Member> member_;
+  std::optional<dist::Group> group_;
+  std::vector<int64_t> samples_per_rank_;
+  std::deque<MetricsRecord> recent_records_;  // for a lead that takes over
+  SampleLedger ledger_;
   std::string data_digest_;  // "" until it is known; then used by the writer's thread alone
 
   int64_t step_ = 0;        // steps done

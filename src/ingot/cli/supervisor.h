@@ -1,0 +1,61 @@
+// Supervisor: starts the worker processes of a run on this machine, starts those that die anew, and
+// passes on what they say. It holds nothing that a run needs: without it the workers finish alone.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ingot/cli/program.h"
+
+namespace ingot::cli {
+
+struct SupervisorOptions {
+  int workers = 1;
+  std::vector<std::string> arguments;                            // of the program, for each worker
+  std::vector<std::pair<std::string, std::string>> environment;  // besides this process's own
+  std::string pids_file;
+};
+
+class Supervisor {
+ public:
+  Supervisor(SupervisorOptions options, const Streams& streams);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  // Until all workers have ended; the exit status of the run.
+  int Run();
+
+ private:
+  struct Worker {
+    int rank = 0;
+    int pid = -1;  // -1: has ended
+    int output = -1;
+    std::string line;  // what came without an end so far
+    std::vector<std::string> complaints;
+    int status = -1;  // the exit status; -1 while it runs
+    double started = 0;
+    int quick_deaths = 0;
+  };
+
+  void Start(Worker& worker);
+  void WritePids() const;
+  void Read(Worker& worker);
+  void Show(Worker& worker, const std::string& line);
+  void Reap();
+  void HandleEnd(Worker& worker, int status);
+  void PassOnSignals();
+  bool AnyRuns() const;
+
+  SupervisorOptions options_;
+  const Streams& streams_;
+  bool colour_ = false;
+  std::vector<Worker> workers_;
+  bool ending_ = false;  // a worker has ended by itself: none is started anew
+  int passed_on_ = 0;
+};
+
+}  // namespace ingot::cli

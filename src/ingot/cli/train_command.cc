@@ -1,0 +1,196 @@
+// The options of training, and the run.
+#include "ingot/cli/train_command.h"
+
+#include <ctime>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "ingot/base/clock.h"
+#include "ingot/base/error.h"
+#include "ingot/base/file.h"
+#include "ingot/base/log.h"
+#include "ingot/base/machine.h"
+#include "ingot/base/text.h"
+#include "ingot/cli/explanation.h"
+#include "ingot/cli/mnist.h"
+#include "ingot/train/time_table.h"
+
+namespace ingot::cli {
+namespace {
+
+// "runs/mnist-20261121-130501", with a number behind it where that is taken.
+std::string DefaultFolder(const std::string& job) {
+  std::string stem = std::filesystem::path(job).stem().string();
+  if (stem.empty()) stem = "run";
+  const std::time_t now = std::time(nullptr);
+  std::tm local = {};
+  ::localtime_r(&now, &local);
+  char time[32] = "";
+  std::strftime(time, sizeof(time), "%Y%m%d-%H%M%S", &local);
+  const std::string folder = "runs/" + stem + "-" + time;
+  std::string free = folder;
+  for (int i = 2; RealFileSystem().Exists(free); ++i) free = fmt::format("{}-{}", folder, i);
+  return free;
+}
+
+std::string Row(const std::string& name, const std::string& value) {
+  return fmt::format("{:<14} {}\n", name, value);
+}
+
+// What a person wants to know at the end.
+std::string ResultText(const train::Summary& summary, const std::string& out) {
+  std::string text;
+  if (summary.test_accuracy) {
+    text += Row("test accuracy", fmt::format("{:.2f}%", 100 * *summary.test_accuracy));
+  }
+  if (summary.test_loss) text += Row("test loss", fmt::format("{:.4f}", *summary.test_loss));
+  for (const auto& [name, value] : summary.test_metrics) {
+    std::string spaced = name;
+    for (char& c : spaced) c = c == '_' ? ' ' : c;
+    text += Row(spaced, fmt::format("{:.4f}", value));
+  }
+  if (summary.best_value) {
+    text += Row("best", fmt::format("{} {:.4f} after step {}", summary.best_metric,
+                                    *summary.best_value, WithThousands(summary.best_step)));
+  }
+  std::string steps = WithThousands(summary.steps);
+  if (summary.resumed_from_step > 0) {
+    steps += ", resumed from " + WithThousands(summary.resumed_from_step);
+  }
+  if (summary.step_microseconds_median > 0) {
+    steps += fmt::format(", {} each", HumanSeconds(summary.step_microseconds_median / 1e6));
+  }
+  if (summary.status != "finished") steps += " (" + summary.status + ")";
+  text += Row("steps", steps);
+  if (summary.gflops) {
+    std::string rate = fmt::format("{:.1f} GFLOP/s", *summary.gflops);
+    if (summary.gemm_peak_gflops) {
+      rate +=
+          fmt::format(", {:.0f}% of the {:.1f} that this machine's products reach",
+                      100 * *summary.gflops / *summary.gemm_peak_gflops, *summary.gemm_peak_gflops);
+    }
+    text += Row("arithmetic", rate);
+  }
+  text += Row("time", fmt::format("{} from the start of the process, {} of memory",
+                                  HumanSeconds(summary.wall_seconds),
+                                  HumanBytes(summary.peak_memory_bytes)));
+  text += Row("run", out);
+  return summary.time.empty() ? text : text + "\n" + train::TimeTableText(summary.time);
+}
+
+}  // namespace
+
+void TrainCommand::Declare(Options& options) {
+  job_.Declare(options, false);
+  options.Text("--out", &out_, "DIR", "the run directory (default: runs/JOB-DATE-TIME)");
+  options.Text("--resume", &resume_, "DIR",
+               "goes on with the run in that folder; JOB is by default the job in it, and more "
+               "--epochs go on past its end");
+  options.Flag("--overwrite", &overwrite_, "replaces a run that is in the run directory");
+  options.Number("--threads", &threads_, "N",
+                 "threads (default: the CPUs that this process may use); the result does not "
+                 "depend on them",
+                 1);
+  options.Flag("--profile", &profile_,
+               "writes profile.json into the run directory: a few steps as a trace for Perfetto "
+               "(ui.perfetto.dev) or chrome://tracing");
+  options.Text("--profile-file", &profile_file_, "FILE", "the same, to FILE");
+  options.Flag("--explain", &explain_,
+               "prints the resolved job, layers, work, memory and kernels, and does not train");
+  options.Flag("--json", &json_, "prints the summary (or the explanation) as JSON");
+  options.Flag("--quiet", &quiet_, "shows warnings and the result only");
+}
+
+std::vector<std::string> TrainCommand::Arguments() const {
+  std::vector<std::string> arguments;
+  if (!job_.job.empty()) arguments.push_back(job_.job);
+  const auto text = [&](const std::string& name, const std::string& value) {
+    if (!value.empty()) arguments.push_back(name + "=" + value);
+  };
+  const auto number = [&](const std::string& name, const std::optional<int64_t>& value) {
+    if (value) arguments.push_back(name + "=" + std::to_string(*value));
+  };
+  const auto flag = [&](const std::string& name, bool value) {
+    if (value) arguments.push_back(name);
+  };
+  text("--data", job_.data);
+  number("--seed", job_.seed);
+  number("--epochs", job_.epochs);
+  for (const std::string& assignment : job_.set) text("--set", assignment);
+  number("--threads", threads_);
+  text("--profile-file", profile_file_);
+  flag("--profile", profile_);
+  flag("--json", json_);
+  flag("--quiet", quiet_);
+  return arguments;
+}
+
+train::TrainRequest TrainCommand::MakeRequest(const Streams& streams) {
+  CheckUsage();
+  const std::string resumed = resume_.empty() ? "" : RunFolder(resume_);
+  if (!resumed.empty() && job_.job.empty()) job_.job = resumed;
+  train::TrainRequest request;
+  request.job = train::ReadJob(job_.Load());
+  request.setup.find_mnist = MnistFinder(streams, quiet_);
+  request.threads = static_cast<int>(threads_.value_or(AvailableCpus()));
+  request.measure_gemm_peak = true;
+  request.measure_time = true;
+  if (explain_) return request;
+  request.progress.out = quiet_ ? nullptr : streams.err;
+  ChooseFolder(resumed, request);
+  request.profile = !profile_file_.empty() ? profile_file_
+                    : profile_             ? request.out + "/" + train::kProfileFile
+                                           : "";
+  return request;
+}
+
+int TrainCommand::Run(train::TrainRequest request, const Streams& streams) const {
+  Logger logger(quiet_ ? LogLevel::kWarning : LogLevel::kInfo, streams.err);
+  request.logger = &logger;
+  if (out_.empty() && resume_.empty()) logger.Info("run directory: " + request.out);
+  const train::TrainResult result = train::Train(request);
+  if (result.is_lead) {
+    streams.Out(json_ ? train::ToJson(result.summary) : ResultText(result.summary, request.out));
+  }
+  if (result.end != train::RunEnd::kInterrupted) return kOk;
+  std::fflush(streams.out);
+  if (result.is_lead) streams.Err(result.advice + "\n");
+  return kInterrupted;
+}
+
+void TrainCommand::CheckUsage() const {
+  if (job_.job.empty() && resume_.empty()) {
+    throw Error(ErrorCode::kInvalidInput, "`ingot train` needs a JOB or --resume DIR",
+                "see `ingot train --help`");
+  }
+  if (resume_.empty()) return;
+  if (overwrite_) {
+    throw Error(ErrorCode::kInvalidInput, "--resume and --overwrite exclude each other",
+                "--resume goes on with a run, --overwrite replaces it");
+  }
+  if (!out_.empty()) {
+    throw Error(ErrorCode::kInvalidInput, "--resume and --out exclude each other",
+                "a resumed run stays in its folder: leave --out out");
+  }
+}
+
+void TrainCommand::ChooseFolder(const std::string& resumed, train::TrainRequest& request) const {
+  if (!resumed.empty()) {
+    request.mode = train::RunMode::kResume;
+    request.out = resumed;
+    return;
+  }
+  if (overwrite_) request.mode = train::RunMode::kOverwrite;
+  request.out = out_.empty() ? DefaultFolder(job_.job) : out_;
+  while (request.out.size() > 1 && request.out.back() == '/') request.out.pop_back();
+}
+
+int TrainCommand::Explain(const train::TrainRequest& request, const Streams& streams) const {
+  const train::TrainingSetup setup = train::PrepareTraining(request.job, request.setup);
+  streams.Out(json_ ? ExplanationJson(setup, request.threads)
+                    : ExplanationText(setup, request.threads));
+  return kOk;
+}
+
+}  // namespace ingot::cli

@@ -1,0 +1,64 @@
+// ingot worker: one of several processes that train a job together.
+#include <unistd.h>
+
+#include "ingot/base/environment.h"
+#include "ingot/base/error.h"
+#include "ingot/base/file.h"
+#include "ingot/cli/group_environment.h"
+#include "ingot/cli/program.h"
+#include "ingot/cli/train_command.h"
+#include "ingot/dist/member.h"
+
+namespace ingot::cli {
+namespace {
+
+class Worker : public Verb {
+ public:
+  void Declare(Options& options) override {
+    command_.Declare(options);
+    options.Text("--rendezvous", &rendezvous_, "URL",
+                 "where the workers of the job find each other: file:///DIR, a folder that all of "
+                 "them see, or tcp://HOST:PORT, where the first worker on HOST serves it");
+    options.Number("--workers", &workers_, "N",
+                   "workers to wait for at the beginning (default: WORLD_SIZE and the like)", 1);
+    options.Flag("--ledger", &ledger_, "writes samples.jsonl: which rank used which sample");
+  }
+
+  int Run(const Streams& streams) override {
+    train::TrainRequest request = command_.MakeRequest(streams);
+    if (command_.explains()) return command_.Explain(request, streams);
+    train::GroupRequest group = ReadGroupEnvironment();
+    if (workers_) group.expected_workers = static_cast<int>(*workers_);
+    OpenRendezvous(rendezvous_, group);
+    group.ledger = ledger_;
+    if (GetEnvironment("INGOT_SUPERVISED")) request.mode = train::RunMode::kShared;
+    request.group = std::move(group);
+    try {
+      return command_.Run(std::move(request), streams);
+    } catch (const dist::PeerFailed& failed) {
+      return failed.exit_status();  // the one that failed has said why
+    }
+  }
+
+ private:
+  TrainCommand command_;
+  std::string rendezvous_;
+  std::optional<int64_t> workers_;
+  bool ledger_ = false;
+};
+
+}  // namespace
+
+void AddWorker(Program& program) {
+  program.Add<Worker>(
+      {.name = "worker",
+       .summary = "train a job as one of several processes that a scheduler has started",
+       .details =
+           "Takes all that `ingot train` takes. The rank and the number of workers come from the "
+           "environment\nas torchrun, Open MPI, Slurm and PMI set it (RANK, WORLD_SIZE, ...); "
+           "both may be left out.",
+       .example =
+           "ingot worker job.yaml --out runs/big --rendezvous file:///shared/big --workers 4"});
+}
+
+}  // namespace ingot::cli

@@ -1,0 +1,293 @@
+// Reduce-scatter and all-gather along the tree.
+#include "ingot/dist/group_exchange.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "ingot/base/clock.h"
+#include "ingot/base/error.h"
+
+namespace ingot::dist {
+namespace {
+
+// Sets of values up to this size go to everyone at once: a second message costs more.
+constexpr uint64_t kSmallBytes = 4096;
+constexpr uint64_t kRangeUnit = 64;
+constexpr size_t kRanksOfFlag = 24;  // bits that a float holds exactly
+
+enum Phase : uint64_t { kPartials = 0, kSums = 1, kDirect = 2 };
+
+uint64_t Tag(uint64_t sequence, Phase phase, int subtree) {
+  return sequence << 16 | phase << 14 | static_cast<uint64_t>(subtree);
+}
+
+template <typename T>
+void AddTo(std::byte* into, const std::byte* from, uint64_t bytes) {
+  auto* x = reinterpret_cast<T*>(into);
+  const auto* y = reinterpret_cast<const T*>(from);
+  const uint64_t count = bytes / sizeof(T);
+  for (uint64_t i = 0; i < count; ++i) x[i] += y[i];
+}
+
+void AddValues(DType dtype, std::byte* into, const std::byte* from, uint64_t bytes) {
+  if (dtype == DType::kF64) {
+    AddTo<double>(into, from, bytes);
+  } else {
+    AddTo<float>(into, from, bytes);
+  }
+}
+
+std::string NameOf(const ExchangePlan& plan) {
+  if (plan.segments.size() < 2) return "flags";
+  std::string name = plan.segments[1].name;
+  if (plan.segments.size() > 2) {
+    name += " and " + std::to_string(plan.segments.size() - 2) + " more";
+  }
+  return name;
+}
+
+}  // namespace
+
+GroupExchange::GroupExchange(std::unique_ptr<Transport> transport, int rank, int size)
+    : transport_(std::move(transport)), rank_(rank), size_(size) {}
+
+GroupExchange::~GroupExchange() = default;
+
+void GroupExchange::SetPlans(std::vector<ExchangePlan> plans) {
+  plans_ = std::move(plans);
+  uint64_t staging = 0;
+  size_t subtrees = 0;
+  for (const ExchangePlan& plan : plans_) {
+    for (const ExchangePlan::Segment& segment : plan.segments) {
+      INGOT_ASSERT(segment.dtype == DType::kF32 || segment.dtype == DType::kF64,
+                   "sums of " + std::string(Name(segment.dtype)) + " cannot be exchanged");
+    }
+    const uint64_t each = InOnePhase(plan, size_) ? plan.bytes : RangeOf(plan, rank_).size();
+    staging = std::max<uint64_t>(staging, each * plan.subtrees.size());
+    subtrees = std::max(subtrees, plan.subtrees.size());
+  }
+  staging_.resize(staging);
+  sums_.resize(subtrees);
+}
+
+GroupExchange::Range GroupExchange::RangeOf(const ExchangePlan& plan, int rank) const {
+  const uint64_t units = (plan.bytes + kRangeUnit - 1) / kRangeUnit;
+  const auto at = [&](int r) {
+    return std::min(plan.bytes,
+                    units * static_cast<uint64_t>(r) / static_cast<uint64_t>(size_) * kRangeUnit);
+  };
+  return {at(rank), rank + 1 == size_ ? plan.bytes : at(rank + 1)};
+}
+
+bool GroupExchange::InOnePhase(const ExchangePlan& plan, int size) {
+  if (plan.bytes <= kSmallBytes) return true;
+  // Two workers: the same bytes, sent once instead of twice; more subtrees than workers: more
+  // bytes.
+  return size == 2 && plan.subtrees.size() == 2;
+}
+
+bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) {
+  const ExchangePlan& plan = plans_[index];
+  if (broken_.load()) ThrowBroken(-1, "");
+  {
+    const std::lock_guard lock(mutex_);
+    status_.step = step;
+    status_.plan = static_cast<int>(index);
+    status_.what = NameOf(plan);
+  }
+  WriteFlags(plan, shared, not_finite);
+  const bool one_phase = InOnePhase(plan, size_);
+  const Range own = one_phase ? Range{0, plan.bytes} : RangeOf(plan, rank_);
+  const uint64_t sequence = ++sequence_;
+
+  // What comes is asked for first, so that nobody waits for this worker's asking.
+  struct Pending {
+    std::unique_ptr<Message> message;
+    int peer;
+  };
+  std::vector<Pending> partials, sums, sent;
+  std::byte* staging = staging_.data();
+  for (int peer = 0; peer < size_; ++peer) {
+    const int first = plan.first_subtree[static_cast<size_t>(peer)];
+    for (int s = 0; s < plan.subtrees_of(peer); ++s) {
+      if (peer == rank_) {
+        sums_[static_cast<size_t>(first + s)] =
+            shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes + own.begin;
+        continue;
+      }
+      sums_[static_cast<size_t>(first + s)] = staging;
+      if (own.size() == 0) continue;
+      partials.push_back(
+          {transport_->Receive(peer, Tag(sequence, kPartials, s), staging, own.size()), peer});
+      staging += own.size();
+    }
+  }
+  for (int i = 1; i < size_ && !one_phase; ++i) {
+    const int peer = (rank_ + size_ - i) % size_;
+    const Range range = RangeOf(plan, peer);
+    if (range.size() == 0) continue;
+    sums.push_back({transport_->Receive(peer, Tag(sequence, kSums, 0),
+                                        shared + plan.reduced + range.begin, range.size()),
+                    peer});
+  }
+  for (int i = 1; i < size_; ++i) {
+    const int peer = (rank_ + i) % size_;
+    const Range range = one_phase ? own : RangeOf(plan, peer);
+    if (range.size() == 0) continue;
+    for (int s = 0; s < plan.subtrees_of(rank_); ++s) {
+      sent.push_back(
+          {SendMessage(peer, Tag(sequence, kPartials, s),
+                       shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes + range.begin,
+                       range.size()),
+           peer});
+    }
+  }
+  for (const Pending& pending : partials) WaitFor(*pending.message, pending.peer);
+  // The own partials are added to in place: they must be on their way first.
+  for (const Pending& pending : sent) WaitFor(*pending.message, pending.peer);
+  sent.clear();
+  if (own.size() > 0) FinishTree(plan, own, shared);
+  for (int i = 1; i < size_ && !one_phase && own.size() > 0; ++i) {
+    const int peer = (rank_ + i) % size_;
+    sent.push_back(
+        {SendMessage(peer, Tag(sequence, kSums, 0), shared + plan.reduced + own.begin, own.size()),
+         peer});
+  }
+  for (const Pending& pending : sums) WaitFor(*pending.message, pending.peer);
+  for (const Pending& pending : sent) WaitFor(*pending.message, pending.peer);
+  for (const ExchangePlan::Copy& copy : plan.copies) {
+    std::memcpy(shared + copy.to, shared + copy.from, copy.bytes);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    status_.plan = -1;
+  }
+  return ReadFlags(plan, shared);
+}
+
+// [0]: wishes to stop; [1 + r / 24]: bit r % 24 where rank r met a number that is not finite.
+void GroupExchange::WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const {
+  for (int s = 0; s < plan.subtrees_of(rank_); ++s) {
+    float flags[kFlagFloats] = {};
+    const size_t word = 1 + static_cast<size_t>(rank_) / kRanksOfFlag;
+    if (s == 0) {
+      flags[0] = asks_to_stop_.load() ? 1 : 0;
+      if (not_finite && word < kFlagFloats) {
+        flags[word] = static_cast<float>(1u << static_cast<size_t>(rank_) % kRanksOfFlag);
+      } else if (not_finite) {
+        flags[kFlagFloats - 1] = 1;
+      }
+    }
+    std::memcpy(shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes, flags,
+                sizeof(flags));
+  }
+}
+
+bool GroupExchange::ReadFlags(const ExchangePlan& plan, const std::byte* shared) {
+  float flags[kFlagFloats];
+  std::memcpy(flags, shared + plan.reduced, sizeof(flags));
+  if (flags[0] > 0) agreed_to_stop_.store(true);
+  bool not_finite = false;
+  std::vector<int> ranks;
+  for (size_t word = 1; word < kFlagFloats; ++word) {
+    if (flags[word] == 0) continue;
+    not_finite = true;
+    const auto bits = static_cast<uint32_t>(flags[word]);
+    for (size_t bit = 0; bit < kRanksOfFlag; ++bit) {
+      if ((bits >> bit & 1) != 0)
+        ranks.push_back(static_cast<int>((word - 1) * kRanksOfFlag + bit));
+    }
+  }
+  if (not_finite) {
+    const std::lock_guard lock(mutex_);
+    not_finite_ranks_ = std::move(ranks);
+  }
+  return not_finite;
+}
+
+// Adds the sums of the subtrees up, segment by segment as far as they lie in the range, and puts
+// the whole where it is wanted.
+void GroupExchange::FinishTree(const ExchangePlan& plan, Range range, std::byte* shared) {
+  for (const ExchangePlan::Segment& segment : plan.segments) {
+    const uint64_t begin = std::max(segment.offset, range.begin);
+    const uint64_t end = std::min(segment.offset + segment.bytes, range.end);
+    if (begin >= end) continue;
+    const uint64_t at = begin - range.begin;
+    for (const TreeAddition& addition : plan.additions) {
+      AddValues(segment.dtype, sums_[static_cast<size_t>(addition.into)] + at,
+                sums_[static_cast<size_t>(addition.from)] + at, end - begin);
+    }
+    std::memcpy(shared + plan.reduced + begin, sums_[0] + at, end - begin);
+  }
+}
+
+std::unique_ptr<Message> GroupExchange::SendMessage(int peer, uint64_t tag, const void* data,
+                                                    size_t bytes) {
+  bytes_sent_.store(bytes_sent_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  return transport_->Send(peer, tag, data, bytes);
+}
+
+void GroupExchange::WaitFor(Message& message, int peer) {
+  const double begin = MonotonicSeconds();
+  {
+    const std::lock_guard lock(mutex_);
+    status_.waiting_for = peer;
+    status_.since = begin;
+  }
+  std::string error;
+  const bool done = message.Wait(&error);
+  {
+    const std::lock_guard lock(mutex_);
+    status_.waiting_for = -1;
+  }
+  waiting_seconds_.store(
+      waiting_seconds_.load(std::memory_order_relaxed) + MonotonicSeconds() - begin,
+      std::memory_order_relaxed);
+  if (!done) ThrowBroken(peer, error);
+}
+
+void GroupExchange::ThrowBroken(int peer, const std::string& error) {
+  std::string why;
+  {
+    const std::lock_guard lock(mutex_);
+    why = why_broken_;
+  }
+  if (why.empty() && peer >= 0) why = "the connection to rank " + std::to_string(peer) + " is lost";
+  if (!error.empty()) why += ": " + error;
+  Break(why);
+  throw runtime::ExchangeBroken(why);
+}
+
+void GroupExchange::Break(const std::string& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (why_broken_.empty()) why_broken_ = why;
+  }
+  broken_.store(true);
+  transport_->Abort();
+}
+
+std::vector<int> GroupExchange::not_finite_ranks() const {
+  const std::lock_guard lock(mutex_);
+  return not_finite_ranks_;
+}
+
+ExchangeStatus GroupExchange::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+void GroupExchange::Send(int peer, const void* data, size_t bytes) {
+  if (bytes == 0) return;
+  if (broken_.load()) ThrowBroken(-1, "");
+  WaitFor(*SendMessage(peer, Tag(0, kDirect, 0), data, bytes), peer);
+}
+
+void GroupExchange::Receive(int peer, void* data, size_t bytes) {
+  if (bytes == 0) return;
+  if (broken_.load()) ThrowBroken(-1, "");
+  WaitFor(*transport_->Receive(peer, Tag(0, kDirect, 0), data, bytes), peer);
+}
+
+}  // namespace ingot::dist

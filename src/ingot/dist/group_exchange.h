@@ -1,0 +1,93 @@
+// GroupExchange: runtime::Exchange over a transport, for the plans of one group of workers.
+//
+// Every element of the sums is finished by one worker (reduce-scatter) and then given to all
+// (all-gather); where that saves no bytes, or so few that the way there and back costs more, every
+// worker finishes all of it. In both, additions follow the one tree.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ingot/dist/distributed_program.h"
+#include "ingot/dist/transport.h"
+#include "ingot/runtime/exchange.h"
+
+namespace ingot::dist {
+
+// Where a worker stands in an exchange, for those who ask why it goes no further.
+struct ExchangeStatus {
+  int64_t step = -1;
+  int plan = -1;         // -1: in none
+  int waiting_for = -1;  // a rank
+  std::string what;      // the values at hand: "dense1.weight and 5 more"
+  double since = 0;      // MonotonicSeconds when it began to wait
+};
+
+class GroupExchange : public runtime::Exchange {
+ public:
+  GroupExchange(std::unique_ptr<Transport> transport, int rank, int size);
+  ~GroupExchange() override;
+
+  // The plans of the programs at hand; between steps.
+  void SetPlans(std::vector<ExchangePlan> plans);
+
+  bool Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) override;
+
+  // From any thread: the exchange at hand, and every later one, throws ExchangeBroken. What a
+  // thread that computes looks at is `broken`.
+  void Break(const std::string& why);
+  const std::atomic<bool>& broken() const { return broken_; }
+
+  // Asks all workers to stop after a step, with the next exchange; and what they have agreed on.
+  void AskToStop() { asks_to_stop_.store(true); }
+  bool agreed_to_stop() const { return agreed_to_stop_.load(); }
+
+  // Ranks that met a number that is not finite, in the exchange that said so.
+  std::vector<int> not_finite_ranks() const;
+  // Bytes of tensors that this worker has sent.
+  uint64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
+  double waiting_seconds() const { return waiting_seconds_.load(std::memory_order_relaxed); }
+  ExchangeStatus status() const;
+
+  // Bytes to a peer and back outside of steps (state for those who join). Throw ExchangeBroken.
+  void Send(int peer, const void* data, size_t bytes);
+  void Receive(int peer, void* data, size_t bytes);
+
+ private:
+  struct Range {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+    uint64_t size() const { return end - begin; }
+  };
+  Range RangeOf(const ExchangePlan& plan, int rank) const;
+  static bool InOnePhase(const ExchangePlan& plan, int size);
+  void WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const;
+  bool ReadFlags(const ExchangePlan& plan, const std::byte* shared);
+  void FinishTree(const ExchangePlan& plan, Range range, std::byte* shared);
+  void WaitFor(Message& message, int peer);
+  [[noreturn]] void ThrowBroken(int peer, const std::string& error);
+  std::unique_ptr<Message> SendMessage(int peer, uint64_t tag, const void* data, size_t bytes);
+
+  std::unique_ptr<Transport> transport_;
+  const int rank_, size_;
+  std::vector<ExchangePlan> plans_;
+  std::vector<std::byte> staging_;
+  std::vector<std::byte*> sums_;  // of each subtree, in the range at hand
+  uint64_t sequence_ = 0;
+  std::atomic<bool> broken_ = false;
+  std::atomic<bool> asks_to_stop_ = false;
+  std::atomic<bool> agreed_to_stop_ = false;
+  std::atomic<uint64_t> bytes_sent_ = 0;
+  std::atomic<double> waiting_seconds_ = 0;
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  std::string why_broken_;
+  ExchangeStatus status_;
+  std::vector<int> not_finite_ranks_;
+};
+
+}  // namespace ingot::dist

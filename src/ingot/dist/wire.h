@@ -1,0 +1,73 @@
+// Lines of JSON over TCP: the control plane of a group. Small messages alone; tensors go over a
+// transport.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace ingot::dist {
+
+using Json = nlohmann::json;
+
+// Closes what it holds. Move-only.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
+  ~FileDescriptor();
+  FileDescriptor(FileDescriptor&& other) noexcept;
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  void Close();
+
+ private:
+  int fd_;
+};
+
+struct Endpoint {
+  std::string host;
+  int port = 0;
+  std::string ToString() const { return host + ":" + std::to_string(port); }
+};
+
+// Throws Error(kIo): the address is in use, or is none of this machine. Port 0: any; `bound` says
+// which it became.
+FileDescriptor Listen(const Endpoint& at, Endpoint* bound);
+
+// A connection whose lines are JSON. Never blocks but in Connect; not safe for several threads.
+class LineSocket {
+ public:
+  explicit LineSocket(FileDescriptor fd);
+  // Not valid where nobody answers in time; `refused` says whether somebody said no.
+  static LineSocket Connect(const Endpoint& to, double seconds, bool* refused = nullptr);
+  LineSocket() : fd_(-1) {}
+
+  bool valid() const { return fd_.valid(); }
+  int fd() const { return fd_.get(); }
+  // False where the connection is lost. What the system does not take at once waits for Flush.
+  bool Send(const Json& message);
+  bool Flush();
+  bool wants_to_write() const { return !unsent_.empty(); }
+  // Appends the messages that are there. False where the connection is lost or sends what is no
+  // JSON; what came before is in `messages`.
+  bool Receive(std::vector<Json>& messages);
+  void Close() { fd_.Close(); }
+
+ private:
+  FileDescriptor fd_;
+  std::string unsent_;
+  std::string received_;
+};
+
+// This machine's address as a peer at `to` sees it; "" where there is no way there.
+std::string AddressTowards(const Endpoint& to);
+
+// Bytes as text, and back ("" where the text is none).
+std::string ToHex(std::string_view bytes);
+std::string FromHex(std::string_view text);
+
+}  // namespace ingot::dist

@@ -1,0 +1,31 @@
+// Exchange: what the processes that share a step give each other in its middle. The engine calls it
+// for the tasks of kind kExchange; room dist has the implementation and makes programs with such
+// tasks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "ingot/base/error.h"
+
+namespace ingot::runtime {
+
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  // The exchange `index` (Task::index) of a step, on one thread at a time. `shared` is what all
+  // tasks of the step share: what to give lies there, and what came is written there. Returns
+  // whether some process has met a number that is not finite; `not_finite`: whether this one has.
+  // Throws ExchangeBroken.
+  virtual bool Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) = 0;
+};
+
+// The group of processes has changed, or is about to: the step at hand is to be done again.
+class ExchangeBroken : public Error {
+ public:
+  explicit ExchangeBroken(std::string why) : Error(ErrorCode::kIo, std::move(why)) {}
+};
+
+}  // namespace ingot::runtime

@@ -1,0 +1,338 @@
+// A run that several processes share: joining the group, giving the state to those who have none,
+// and who writes the run's files. See training_run.h.
+//
+// Every worker goes through the same loop over the same steps with the same sums, so that whoever
+// is left can go on, and lead. A group that breaks in the middle of a step has changed nothing: the
+// step is done again by the next group, from the newest state that a member holds.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "ingot/base/clock.h"
+#include "ingot/base/error.h"
+#include "ingot/base/text.h"
+#include "ingot/dist/distributed_program.h"
+#include "ingot/train/training_run.h"
+
+namespace ingot::train {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kRecentRecords = 64;
+
+Json ToJson(const MonitorState& state) {
+  return {{"metric", state.metric},
+          {"best", state.best},
+          {"best_step", state.best_step},
+          {"waited", state.waited}};
+}
+
+MonitorState MonitorFrom(const Json& json) {
+  MonitorState state;
+  state.metric = json.at("metric").get<std::string>();
+  if (json.at("best").is_number()) state.best = json.at("best").get<double>();
+  state.best_step = json.at("best_step").get<int64_t>();
+  state.waited = json.at("waited").get<int64_t>();
+  return state;
+}
+
+std::string MachineName() {
+  char name[256] = "";
+  ::gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+}  // namespace
+
+TrainResult TrainingRun::RunShared() {
+  OpenGroup();
+  recorder_.emplace(file_system_, nullptr, false);
+  try {
+    return RunAsMember();
+  } catch (const dist::PeerFailed&) {
+    throw;
+  } catch (const Error& error) {
+    if (request_.logger != nullptr) request_.logger->Log(LogLevel::kDebug, error.what());
+    member_->Fail(error.message(), error.hint(), ExitStatus(error.code()));
+    throw;
+  }
+}
+
+TrainResult TrainingRun::RunAsMember() {
+  step_ = -1;
+  std::string why = "it has just started";
+  while (true) {
+    if (!JoinGroup(why)) return EndAsFollower(RunEnd::kFinished);
+    try {
+      const RunEnd end = Loop();
+      if (IsLead()) {
+        TrainResult result = Finish(end);
+        LeaveLead();
+        member_->Finish();
+        return result;
+      }
+      if (member_->WaitForEnd()) return EndAsFollower(end);
+      why = "the group changes";
+    } catch (const runtime::ExchangeBroken& broken) {
+      why = broken.message();
+    }
+  }
+}
+
+void TrainingRun::OpenGroup() {
+  const GroupRequest& request = *request_.group;
+  dist::MemberOptions options;
+  options.store = request.store;
+  options.token = request.token;
+  options.expected_workers = request.expected_workers;
+  options.most_workers = setup_.programs[0]->shards();
+  options.transport = request.transport;
+  options.timing = request.timing;
+  options.card.machine = MachineName();
+  options.card.pid = ::getpid();
+  options.card.id = fmt::format("{}-{}-{:x}", options.card.machine, options.card.pid,
+                                static_cast<uint64_t>(MonotonicSeconds() * 1e6));
+  options.card.slot = request.slot;
+  options.card.host = request.host;
+  options.card.version = request.version;
+  options.card.job_digest = setup_.job_digest;
+  options.card.kernel_digest = setup_.kernel_digest;
+  data_digest_ = DataDigest();
+  options.card.data_digest = data_digest_;
+  options.log = [this](bool warning, const std::string& text) {
+    if (request_.logger == nullptr) return;
+    request_.logger->Log(warning ? LogLevel::kWarning : LogLevel::kInfo, text);
+  };
+  member_ = std::make_unique<dist::Member>(std::move(options));
+}
+
+bool TrainingRun::JoinGroup(std::string why) {
+  while (true) {
+    // What is on its way into the engine's memory must have stopped before that changes.
+    group_.reset();
+    member_->progress().doing.store("joining");
+    std::optional<dist::Group> group = member_->Join(step_, why);
+    if (!group) return false;
+    group_ = std::move(group);
+    try {
+      EnterGroup();
+      member_->progress().doing.store("computing");
+      return true;
+    } catch (const runtime::ExchangeBroken& broken) {
+      why = broken.message();
+    }
+  }
+}
+
+void TrainingRun::EnterGroup() {
+  const dist::GroupView& view = group_->view;
+  std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
+  std::vector<dist::ExchangePlan> plans;
+  for (const auto& program : setup_.programs) {
+    programs.push_back(view.size() == 1
+                           ? program
+                           : dist::MakeDistributedProgram(program, view.rank, view.size(), plans));
+  }
+  engine_->ReplacePrograms(std::move(programs));
+  group_->exchange->SetPlans(std::move(plans));
+  if (!IsLead()) LeaveLead();
+  if (IsLead()) TakeLead();
+  ShareState();
+  if (progress_ == nullptr) {
+    const bool shows = IsLead();
+    ProgressSettings settings = request_.progress;
+    if (!shows) settings.out = nullptr;
+    progress_ = std::make_unique<Progress>("", setup_.total_steps, step_, settings);
+    if (shows) Announce();
+  }
+}
+
+// From those who have done the most steps to all others; where nobody holds the state, the lead
+// begins, or takes the newest checkpoint.
+void TrainingRun::ShareState() {
+  const dist::GroupView& view = group_->view;
+  const int64_t newest = view.step();
+  std::vector<int> holders;
+  std::vector<int> others;
+  for (int rank = 0; rank < view.size(); ++rank) {
+    const bool holds =
+        newest < 0 ? rank == view.lead : view.members[static_cast<size_t>(rank)].step == newest;
+    (holds ? holders : others).push_back(rank);
+  }
+  if (newest < 0 && IsLead() && step_ < 0) {
+    step_ = 0;
+    Initialize();
+    OpenLedger();
+  }
+  for (size_t i = 0; i < others.size(); ++i) {
+    const int holder = holders[i % holders.size()];
+    if (holder == view.rank) SendState(others[i]);
+    if (others[i] == view.rank) ReceiveState(holder);
+  }
+}
+
+std::string TrainingRun::WriteRunState() const {
+  const Json json = {{"out", out_},
+                     {"step", step_},
+                     {"first_step", first_step_},
+                     {"was_resumed", was_resumed_},
+                     {"epoch_sums", epoch_sums_->State()},
+                     {"interval_sums", interval_sums_->State()},
+                     {"best", ToJson(best_.state())},
+                     {"early_stopping", ToJson(early_stopping_.state())},
+                     {"samples_per_rank", samples_per_rank_}};
+  return json.dump();
+}
+
+void TrainingRun::ReadRunState(const std::string& text) {
+  const Json json = Json::parse(text);
+  out_ = json.at("out").get<std::string>();
+  step_ = json.at("step").get<int64_t>();
+  first_step_ = json.at("first_step").get<int64_t>();
+  was_resumed_ = json.at("was_resumed").get<bool>();
+  epoch_sums_->Clear();
+  interval_sums_->Clear();
+  epoch_sums_->Restore(json.at("epoch_sums").get<std::map<std::string, double>>());
+  interval_sums_->Restore(json.at("interval_sums").get<std::map<std::string, double>>());
+  best_.Restore(MonitorFrom(json.at("best")));
+  early_stopping_.Restore(MonitorFrom(json.at("early_stopping")));
+  samples_per_rank_ = json.at("samples_per_rank").get<std::vector<int64_t>>();
+}
+
+void TrainingRun::SendState(int peer) {
+  const std::string text = WriteRunState();
+  const uint64_t bytes = text.size();
+  group_->exchange->Send(peer, &bytes, sizeof(bytes));
+  group_->exchange->Send(peer, text.data(), text.size());
+  for (const std::string& name : engine_->StateNames()) {
+    const Tensor value = engine_->ReadState(name);
+    group_->exchange->Send(peer, value.raw(), value.bytes());
+  }
+}
+
+void TrainingRun::ReceiveState(int peer) {
+  // Until all of it has come there is none.
+  step_ = -1;
+  uint64_t bytes = 0;
+  group_->exchange->Receive(peer, &bytes, sizeof(bytes));
+  std::string text(bytes, '\0');
+  group_->exchange->Receive(peer, text.data(), text.size());
+  for (const std::string& name : engine_->StateNames()) {
+    Tensor value = engine_->ReadState(name);
+    group_->exchange->Receive(peer, value.raw(), value.bytes());
+    engine_->WriteState(name, value);
+  }
+  ReadRunState(text);
+}
+
+// The lead opens the run directory and writes down what the one before it did not come to.
+void TrainingRun::TakeLead() {
+  if (directory_ || out_.empty()) return;
+  const bool begins = group_->view.step() < 0;
+  OpenDirectory(begins ? request_.mode : RunMode::kShared);
+  if (begins) {
+    if (request_.mode == RunMode::kShared && store_->Steps().empty()) {
+      directory_->WriteJob(setup_.resolved.ToYaml());
+    }
+    return;
+  }
+  std::set<std::pair<std::string, int64_t>> known;
+  directory_->TruncateMetrics(step_);
+  if (file_system_.Exists(directory_->File(kMetricsFile))) {
+    for (const std::string& line : Split(ReadFile(directory_->File(kMetricsFile)), '\n')) {
+      const Json json = Json::parse(line, nullptr, false);
+      if (json.is_object()) known.emplace(json.value("kind", ""), json.value("step", int64_t{-1}));
+    }
+  }
+  recorder_.emplace(file_system_, &*directory_, setup_.job.log.tensorboard);
+  for (const MetricsRecord& record : recent_records_) {
+    if (known.count({record.kind, record.step}) == 0) recorder_->Add(record);
+  }
+  OpenLedger();
+  saved_at_ = recorded_at_ = MonotonicSeconds();
+}
+
+void TrainingRun::OpenLedger() {
+  if (directory_ && request_.group->ledger) ledger_.Open(directory_->File(kLedgerFile), step_);
+}
+
+void TrainingRun::LeaveLead() {
+  if (!directory_) return;
+  recorder_.emplace(file_system_, nullptr, false);
+  ledger_.Close();
+  writer_.reset();
+  store_.reset();
+  directory_.reset();
+}
+
+bool TrainingRun::StopIsAgreed() const {
+  if (!group_ || group_->view.size() == 1) return Interrupted();
+  return group_->exchange->agreed_to_stop();
+}
+
+// Between two steps, by every worker for all of them.
+void TrainingRun::CountSamples(int64_t step) {
+  const auto& program = *setup_.programs[static_cast<size_t>(setup_.ProgramOf(step))];
+  const std::vector<dist::MemberInfo>& members = group_->view.members;
+  const auto ranges = dist::DealShards(program.shards(), group_->view.size());
+  for (size_t rank = 0; rank < members.size(); ++rank) {
+    const auto slot = static_cast<size_t>(members[rank].slot);
+    if (samples_per_rank_.size() <= slot) samples_per_rank_.resize(slot + 1);
+    samples_per_rank_[slot] += program.shard_begin[static_cast<size_t>(ranges[rank].end)] -
+                               program.shard_begin[static_cast<size_t>(ranges[rank].begin)];
+  }
+  if (request_.group->ledger) AddToLedger(step);
+  dist::Progress& progress = member_->progress();
+  progress.step.store(step + 1);
+  progress.samples.store(
+      samples_per_rank_[static_cast<size_t>(members[static_cast<size_t>(group_->view.rank)].slot)]);
+}
+
+void TrainingRun::AddToLedger(int64_t step) {
+  const auto& program = *setup_.programs[static_cast<size_t>(setup_.ProgramOf(step))];
+  const auto ranges = dist::DealShards(program.shards(), group_->view.size());
+  Json ranks = Json::array();
+  for (size_t rank = 0; rank < ranges.size(); ++rank) {
+    ranks.push_back({group_->view.members[rank].slot,
+                     program.shard_begin[static_cast<size_t>(ranges[rank].end)] -
+                         program.shard_begin[static_cast<size_t>(ranges[rank].begin)]});
+  }
+  const nlohmann::ordered_json line = {{"step", step},
+                                       {"epoch", step / setup_.steps_per_epoch()},
+                                       {"group", group_->view.epoch},
+                                       {"samples", setup_.batches->SamplesOf(step)},
+                                       {"ranks", ranks}};
+  ledger_.Add(step, line.dump());
+}
+
+void TrainingRun::Record(const MetricsRecord& record) {
+  recorder_->Add(record);
+  if (!group_) return;
+  recent_records_.push_back(record);
+  if (recent_records_.size() > kRecentRecords) recent_records_.pop_front();
+}
+
+TrainResult TrainingRun::EndAsFollower(RunEnd end) {
+  TrainResult result;
+  result.end = end;
+  result.is_lead = false;
+  return result;
+}
+
+std::string TrainingRun::NotFiniteRanks() const {
+  if (!group_) return "";
+  std::vector<std::string> names;
+  for (const int rank : group_->exchange->not_finite_ranks()) {
+    const dist::MemberInfo& member = group_->view.members[static_cast<size_t>(rank)];
+    names.push_back(fmt::format("{} ({})", member.slot, member.machine));
+  }
+  if (names.empty()) return "";
+  return std::string(names.size() == 1 ? " on rank " : " on ranks ") + Join(names, ", ");
+}
+
+}  // namespace ingot::train

@@ -1,0 +1,184 @@
+// The transport "gloo": Gloo's unbound buffers over TCP. A plugin: see ingot/dist/transport.h.
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gloo/transport/context.h>
+#include <gloo/transport/device.h>
+#include <gloo/transport/tcp/device.h>
+
+#include "ingot/dist/transport.h"
+
+namespace ingot::transports {
+namespace {
+
+// Who decides that a peer is lost is the coordinator, not a time limit of a message.
+constexpr auto kForever = std::chrono::hours(24 * 365);
+
+class GlooMessage;
+
+class GlooTransport : public dist::Transport {
+ public:
+  GlooTransport(std::shared_ptr<gloo::transport::Device> device, int rank, int size)
+      : device_(std::move(device)), rank_(rank), size_(size) {
+    context_ = device_->createContext(rank, size);
+    // Gloo waits five times as long for a connection.
+    context_->setTimeout(std::chrono::milliseconds(1000));
+    for (int peer = 0; peer < size; ++peer) {
+      if (peer != rank) context_->createPair(peer);
+    }
+  }
+
+  std::vector<std::string> Addresses() override {
+    std::vector<std::string> addresses(static_cast<size_t>(size_));
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer == rank_) continue;
+      const std::vector<char> bytes = context_->getPair(peer)->address().bytes();
+      addresses[static_cast<size_t>(peer)].assign(bytes.begin(), bytes.end());
+    }
+    return addresses;
+  }
+
+  bool Connect(const std::vector<std::string>& addresses, double /*seconds*/,
+               std::string* error) override {
+    try {
+      for (int peer = 0; peer < size_; ++peer) {
+        if (peer == rank_) continue;
+        const std::string& address = addresses[static_cast<size_t>(peer)];
+        context_->getPair(peer)->connect(std::vector<char>(address.begin(), address.end()));
+      }
+      return true;
+    } catch (const std::exception& e) {
+      *error = e.what();
+      return false;
+    }
+  }
+
+  std::unique_ptr<dist::Message> Send(int peer, uint64_t tag, const void* data,
+                                      size_t bytes) override;
+  std::unique_ptr<dist::Message> Receive(int peer, uint64_t tag, void* data, size_t bytes) override;
+  void Abort() override;
+
+  bool Register(GlooMessage* message) {
+    const std::lock_guard lock(mutex_);
+    messages_.insert(message);
+    return !aborted_;
+  }
+  void Unregister(GlooMessage* message) {
+    const std::lock_guard lock(mutex_);
+    messages_.erase(message);
+  }
+
+ private:
+  std::shared_ptr<gloo::transport::Device> device_;
+  const int rank_, size_;
+  std::shared_ptr<gloo::transport::Context> context_;
+  std::mutex mutex_;
+  // Guarded by mutex_:
+  bool aborted_ = false;
+  std::set<GlooMessage*> messages_;
+};
+
+class GlooMessage : public dist::Message {
+ public:
+  GlooMessage(GlooTransport& owner, gloo::transport::Context& context, bool sends, int peer,
+              uint64_t tag, void* data, size_t bytes)
+      : owner_(owner), sends_(sends) {
+    alive_ = owner_.Register(this);
+    if (!alive_) return;
+    try {
+      buffer_ = context.createUnboundBuffer(data, bytes);
+      if (sends) {
+        buffer_->send(peer, tag);
+      } else {
+        buffer_->recv(peer, tag);
+      }
+    } catch (const std::exception& e) {
+      error_ = e.what();
+      alive_ = false;
+    }
+  }
+  ~GlooMessage() override { owner_.Unregister(this); }
+
+  bool Wait(std::string* error) override {
+    if (!alive_) {
+      *error = error_;
+      return false;
+    }
+    try {
+      return sends_ ? buffer_->waitSend(nullptr, kForever) : buffer_->waitRecv(nullptr, kForever);
+    } catch (const std::exception& e) {
+      *error = e.what();
+      return false;
+    }
+  }
+
+  void Abort() {
+    if (buffer_ == nullptr) return;
+    buffer_->abortWaitSend();
+    buffer_->abortWaitRecv();
+  }
+
+ private:
+  GlooTransport& owner_;
+  const bool sends_;
+  bool alive_ = false;
+  std::string error_;
+  std::unique_ptr<gloo::transport::UnboundBuffer> buffer_;
+};
+
+std::unique_ptr<dist::Message> GlooTransport::Send(int peer, uint64_t tag, const void* data,
+                                                   size_t bytes) {
+  return std::make_unique<GlooMessage>(*this, *context_, true, peer, tag, const_cast<void*>(data),
+                                       bytes);
+}
+
+std::unique_ptr<dist::Message> GlooTransport::Receive(int peer, uint64_t tag, void* data,
+                                                      size_t bytes) {
+  return std::make_unique<GlooMessage>(*this, *context_, false, peer, tag, data, bytes);
+}
+
+// Closing tells the peers at once; a wait here is woken by itself, since Gloo does not do it.
+void GlooTransport::Abort() {
+  const std::lock_guard lock(mutex_);
+  if (aborted_) return;
+  aborted_ = true;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer != rank_) context_->getPair(peer)->close();
+  }
+  for (GlooMessage* message : messages_) message->Abort();
+}
+
+class GlooFactory : public dist::TransportFactory {
+ public:
+  std::unique_ptr<dist::Transport> Make(int rank, int size, const std::string& host,
+                                        std::string* error) override {
+    try {
+      if (device_ == nullptr || host != host_) {
+        gloo::transport::tcp::attr attributes(host.c_str());
+        device_ = gloo::transport::tcp::CreateDevice(attributes);
+        host_ = host;
+      }
+      return std::make_unique<GlooTransport>(device_, rank, size);
+    } catch (const std::exception& e) {
+      *error = e.what();
+      return nullptr;
+    }
+  }
+
+ private:
+  std::shared_ptr<gloo::transport::Device> device_;  // with its thread, for all groups
+  std::string host_;
+};
+
+}  // namespace
+}  // namespace ingot::transports
+
+extern "C" __attribute__((visibility("default"))) ingot::dist::TransportFactory*
+IngotMakeTransportFactory(int version) {
+  if (version != ingot::dist::kTransportVersion) return nullptr;
+  return new ingot::transports::GlooFactory();
+}

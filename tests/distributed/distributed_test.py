@@ -1,0 +1,256 @@
+"""Jobs trained with several processes: the bits of one process, whatever happens to the workers.
+
+usage: distributed_test.py (INGOT_BINARY_DIR names the build folder)
+
+What is compared is the SHA-256 of the final weights and what the ledger of samples says; times are
+printed, and tested nowhere.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", ROOT / "build"))
+INGOT = BUILD / "ingot"
+MNIST = ROOT / "tests" / "data" / "mnist"
+MLP = ROOT / "examples" / "mnist" / "mnist.yaml"
+JOBS = ROOT / "tests" / "distributed" / "jobs"
+PATIENCE_S = 120
+
+
+def weights(run):
+    model = pathlib.Path(run) / "checkpoints" / "final" / "model.safetensors"
+    return hashlib.sha256(model.read_bytes()).hexdigest()
+
+
+def summary(run):
+    return json.loads((pathlib.Path(run) / "summary.json").read_text())
+
+
+def start(*arguments, env=None):
+    environment = dict(os.environ, **(env or {}))
+    return subprocess.Popen([str(word) for word in (INGOT, *arguments)], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+                            cwd=tempfile.gettempdir(), start_new_session=True)
+
+
+class Done:
+    """Exit status and output of a program that has ended."""
+
+    def __init__(self, *arguments, env=None):
+        process = start(*arguments, env=env)
+        self.out, self.err = finish(process, arguments)
+        self.status = process.returncode
+
+
+def finish(process, arguments):
+    """Its output; where it hangs, it and its workers are ended."""
+    try:
+        return process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        words = [str(word) for word in arguments]
+        if "--out" in words:
+            end_all(words[words.index("--out") + 1])
+        process.kill()
+        out, err = process.communicate(timeout=10)
+        raise AssertionError(f"{words} hung: {err[-2000:]}") from None
+
+
+def end_all(run):
+    for pid in pids(run).values():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def pids(run):
+    """{"supervisor": pid, 0: pid, ...} as the run says."""
+    found = {}
+    try:
+        for line in (pathlib.Path(run) / "pids").read_text().splitlines():
+            words = line.split()
+            if words[0] == "supervisor":
+                found["supervisor"] = int(words[1])
+            else:
+                found[int(words[1])] = int(words[2])
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def step_of(run):
+    """The last step that the ledger says was done; -1 before the first."""
+    try:
+        lines = (pathlib.Path(run) / "samples.jsonl").read_text().splitlines()
+        return json.loads(lines[-1])["step"] if lines else -1
+    except (FileNotFoundError, ValueError):
+        return -1
+
+
+class Distributed(unittest.TestCase):
+    def setUp(self):
+        if not (BUILD / "libingot_transport_gloo.so").exists():
+            self.skipTest("built without Gloo (libgloo-dev)")
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+        self.folder = pathlib.Path(self._folder.name)
+
+    def train(self, name, job, *options):
+        run = self.folder / name
+        done = Done("train", job, "--data", MNIST, "--out", run, "--quiet", *options)
+        self.assertEqual(done.status, 0, done.err)
+        return run
+
+    def launch(self, name, workers, job, *options):
+        run = self.folder / name
+        done = Done("launch", "-n", workers, job, "--data", MNIST, "--out", run, *options)
+        self.assertEqual(done.status, 0, done.err)
+        return run
+
+    def check_ledger(self, run, samples_per_epoch):
+        """Every step once, in order; every sample of an epoch once."""
+        lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in lines], list(range(len(lines))))
+        used = collections.defaultdict(list)
+        for line in lines:
+            used[line["epoch"]] += line["samples"]
+            self.assertEqual(sum(count for _, count in line["ranks"]), len(line["samples"]))
+        for epoch, samples in used.items():
+            self.assertEqual(len(samples), samples_per_epoch, f"epoch {epoch}")
+            self.assertEqual(len(set(samples)), samples_per_epoch, f"epoch {epoch}")
+        return lines
+
+
+class SameBits(Distributed):
+    def compare(self, job, *options, workers=(1, 2, 3, 4, 7)):
+        expected = weights(self.train("alone", job, *options))
+        for count in workers:
+            run = self.launch(f"with-{count}", count, job, *options)
+            self.assertEqual(weights(run), expected, f"{count} workers")
+            samples = summary(run)["samples_per_rank"]
+            self.assertEqual(len(samples), count)
+            self.assertTrue(all(number > 0 for number in samples), samples)
+        return samples
+
+    def test_mlp(self):
+        self.compare(MLP, "--epochs", 2, "--set", "logical_shards=8")
+
+    def test_files_are_those_of_train(self):
+        alone = self.train("alone", MLP, "--epochs", 2)
+        run = self.launch("shared", 2, MLP, "--epochs", 2)
+        names = {path.name for path in alone.iterdir() if not path.name.startswith("events.")}
+        self.assertLessEqual(names, {path.name for path in run.iterdir()})
+        plain = [json.loads(line) for line in (alone / "metrics.jsonl").read_text().splitlines()]
+        shared = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for record in plain + shared:
+            del record["seconds"]
+        self.assertEqual(shared, plain)
+        self.assertEqual(summary(run)["test_accuracy"], summary(alone)["test_accuracy"])
+        self.assertEqual(sum(summary(run)["samples_per_rank"]), 2 * 2000)
+
+    def test_cnn_with_batch_norm(self):
+        self.compare(JOBS / "cnn.yaml", workers=(2, 3, 7))
+
+    def test_gpt_with_clipping(self):
+        self.compare(JOBS / "gpt.yaml", workers=(2, 3, 7))
+
+    def test_threads_do_not_matter(self):
+        expected = weights(self.train("alone", JOBS / "cnn.yaml", "--threads", 1))
+        run = self.launch("threads", 2, JOBS / "cnn.yaml", "--threads", 3)
+        self.assertEqual(weights(run), expected)
+
+    def test_more_workers_than_shards_stand_by(self):
+        options = ("--epochs", 1, "--set", "logical_shards=2")
+        expected = weights(self.train("alone", MLP, *options))
+        run = self.folder / "spares"
+        done = Done("launch", "-n", 3, MLP, "--data", MNIST, "--out", run, *options)
+        self.assertEqual(done.status, 0, done.err)
+        self.assertEqual(weights(run), expected)
+        self.assertIn("stands by", done.err)
+
+    def test_resume(self):
+        options = ("--set", "logical_shards=8")
+        expected = weights(self.train("alone", MLP, "--epochs", 3, *options))
+        run = self.launch("resumed", 2, MLP, "--epochs", 1, *options)
+        done = Done("launch", "-n", 3, "--resume", run, "--data", MNIST, "--epochs", 3)
+        self.assertEqual(done.status, 0, done.err)
+        self.assertEqual(weights(run), expected)
+        self.assertGreater(summary(run)["resumed_from_step"], 0)
+
+
+class Elastic(Distributed):
+    """Workers that die, stop and come again."""
+
+    JOB = (MLP, "--epochs", 60, "--set", "logical_shards=8")
+    SAMPLES = 2000
+
+    def begin(self, workers, name="run", *options):
+        run = self.folder / name
+        process = start("launch", "-n", workers, *self.JOB, "--data", MNIST, "--out", run, "--ledger",
+                        *options)
+        self.addCleanup(lambda: process.poll() is None and (process.kill(), end_all(run)))
+        self.wait_for(lambda: step_of(run) >= 5, process)
+        return run, process
+
+    def wait_for(self, condition, process, seconds=60):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if condition():
+                return
+            self.assertIsNone(process.poll(), "the run has ended too early")
+            time.sleep(0.002)
+        self.fail("did not come to pass")
+
+    def finish(self, run, process, expected=None):
+        _, err = finish(process, ("--out", run))
+        self.assertEqual(process.returncode, 0, err[-3000:])
+        self.check_ledger(run, self.SAMPLES)
+        if expected is None:
+            expected = weights(self.train("alone", *self.JOB))
+        self.assertEqual(weights(run), expected, err[-3000:])
+        return err
+
+    def test_a_killed_worker_is_replaced(self):
+        run, process = self.begin(3)
+        before = pids(run)
+        os.kill(before[1], signal.SIGKILL)
+        at = step_of(run)
+        self.wait_for(lambda: step_of(run) > at + 2 or process.poll() is not None, process)
+        self.wait_for(lambda: pids(run).get(1) not in (None, before[1]), process)
+        after = pids(run)
+        self.assertEqual((after[0], after[2]), (before[0], before[2]), "survivors are not restarted")
+        err = self.finish(run, process)
+        self.assertIn("rank 1 was ended by signal 9", err)
+
+    def test_the_lead_may_die(self):
+        run, process = self.begin(3)
+        os.kill(pids(run)[0], signal.SIGKILL)
+        self.finish(run, process)
+
+    def test_a_stopped_worker_is_left_out_and_comes_back(self):
+        run, process = self.begin(3)
+        stopped = pids(run)[2]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            time.sleep(0.7)
+            at = step_of(run)
+            self.wait_for(lambda: step_of(run) > at + 2, process)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        err = self.finish(run, process)
+        self.assertRegex(err, r"rank 2 \(.*\) has given no sign of life")
+
+
+if __name__ == "__main__":
+    random.seed(int(os.environ.get("INGOT_TEST_SEED", "1")))
+    unittest.main()
