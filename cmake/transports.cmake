@@ -1,7 +1,6 @@
 # Transports: plugins that room dist loads when a job has more than one process, each skipped where
 # its package is missing.
 #   ingot_transport(NAME LINK library...)  builds src/transports/NAME as libingot_transport_NAME.so
-include(GNUInstallDirs)
 
 function(ingot_transport name)
   cmake_parse_arguments(TRANSPORT "" "" "LINK" ${ARGN})
@@ -12,8 +11,7 @@ function(ingot_transport name)
   target_compile_options(ingot_transport_${name} PRIVATE $<$<CONFIG:Release>:-O2>)
   set_target_properties(ingot_transport_${name} PROPERTIES CXX_VISIBILITY_PRESET hidden
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
-  install(TARGETS ingot_transport_${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/ingot
-          COMPONENT ${name})
+  install(TARGETS ingot_transport_${name} LIBRARY DESTINATION lib/ingot COMPONENT ${name})
 endfunction()
 
 find_path(INGOT_GLOO_INCLUDE gloo/transport/tcp/device.h)

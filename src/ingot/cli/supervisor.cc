@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/interrupt.h"
+#include "ingot/dist/coordinator.h"
 
 namespace ingot::cli {
 namespace {
@@ -45,7 +47,13 @@ Supervisor::~Supervisor() {
 }
 
 int Supervisor::Run() {
-  for (Worker& worker : workers_) Start(worker);
+  if (options_.adopts) {
+    if (options_.has_ended()) return kOk;
+    Adopt();
+  }
+  for (Worker& worker : workers_) {
+    if (worker.pid < 0) Start(worker);
+  }
   WritePids();
   while (AnyRuns()) {
     std::vector<pollfd> polls;
@@ -90,6 +98,8 @@ void Supervisor::Start(Worker& worker) {
     // A group of its own: Ctrl-C reaches this process alone, which passes it on.
     ::setpgid(0, 0);
     ::dup2(pipe[1], STDERR_FILENO);
+    // What is said to a supervisor that is gone must not end the worker.
+    ::signal(SIGPIPE, SIG_IGN);
     for (const auto& [name, value] : options_.environment) {
       ::setenv(name.c_str(), value.c_str(), 1);
     }
@@ -102,8 +112,29 @@ void Supervisor::Start(Worker& worker) {
   if (worker.output >= 0) ::close(worker.output);
   worker.output = pipe[0];
   worker.pid = pid;
+  worker.is_child = true;
   worker.line.clear();
   worker.started = MonotonicSeconds();
+}
+
+// Those that have died since are started by Run.
+void Supervisor::Adopt() {
+  std::ifstream file(options_.pids_file);
+  std::string word;
+  while (file >> word) {
+    int64_t rank = 0;
+    int64_t pid = 0;
+    if (word == "supervisor") {
+      file >> pid;
+      continue;
+    }
+    file >> rank >> pid;
+    if (rank < 0 || rank >= options_.workers || !dist::ProcessRuns(pid)) continue;
+    Worker& worker = workers_[static_cast<size_t>(rank)];
+    worker.pid = static_cast<int>(pid);
+    worker.is_child = false;
+    worker.started = MonotonicSeconds();
+  }
 }
 
 void Supervisor::WritePids() const {
@@ -164,7 +195,12 @@ void Supervisor::Reap() {
   for (Worker& worker : workers_) {
     if (worker.pid <= 0) continue;
     int status = 0;
-    if (::waitpid(worker.pid, &status, WNOHANG) != worker.pid) continue;
+    if (!worker.is_child) {
+      if (dist::ProcessRuns(worker.pid)) continue;
+      status = options_.has_ended && options_.has_ended() ? 0 : SIGKILL;
+    } else if (::waitpid(worker.pid, &status, WNOHANG) != worker.pid) {
+      continue;
+    }
     changed = true;
     Read(worker);
     worker.pid = -1;

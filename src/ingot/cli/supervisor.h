@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,10 @@ struct SupervisorOptions {
   std::vector<std::string> arguments;                            // of the program, for each worker
   std::vector<std::pair<std::string, std::string>> environment;  // besides this process's own
   std::string pids_file;
+  // Takes over the workers that the file names from a supervisor that is gone.
+  bool adopts = false;
+  std::function<bool()>
+      has_ended;  // whether the run is over: asked where a worker was not started here
 };
 
 class Supervisor {
@@ -37,11 +42,13 @@ class Supervisor {
     std::string line;  // what came without an end so far
     std::vector<std::string> complaints;
     int status = -1;  // the exit status; -1 while it runs
+    bool is_child = true;
     double started = 0;
     int quick_deaths = 0;
   };
 
   void Start(Worker& worker);
+  void Adopt();
   void WritePids() const;
   void Read(Worker& worker);
   void Show(Worker& worker, const std::string& line);

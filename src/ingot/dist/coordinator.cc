@@ -13,6 +13,7 @@
 
 #include "ingot/base/clock.h"
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 
 namespace ingot::dist {
 namespace {
@@ -107,16 +108,22 @@ void Coordinator::Loop() {
     if (now - last_lease_ >= kLeaseSeconds) {
       last_lease_ = now;
       try {
+        // One that was stopped may find itself replaced.
+        if (LastNumber(*options_.store, "coordinator") > generation_) break;
         options_.store->Put("lease", fmt::format("{} {:.3f}", generation_, now));
       } catch (const Error& error) {
         Log(true, error.message());
       }
     }
     if (!running_ && !ended_) TryForm(now);
-    if (running_) NameLate(now);
+    if (running_) NameLate();
     last_tick_ = now;
     drained_.store(ended_ && peers_.empty());
   }
+  // Who still asks here must look for another.
+  peers_.clear();
+  listener_.Close();
+  drained_.store(true);
 }
 
 void Coordinator::Accept() {
@@ -321,9 +328,11 @@ void Coordinator::CheckSilence(double now) {
   for (Peer& peer : peers_) {
     if (now - peer.heard <= options_.timing.silence) continue;
     if (peer.welcome) {
-      Log(true, fmt::format("{} has given no sign of life for {:.1f} s (stopped or cut off): the "
-                            "others go on without it",
-                            Describe(peer.card), now - peer.heard));
+      const std::string waiting = WhoWaitsFor(peer);
+      Log(true,
+          fmt::format("{} has given no sign of life for {:.1f} s (stopped or cut off){}{}: the "
+                      "others go on without it",
+                      Describe(peer.card), now - peer.heard, waiting.empty() ? "" : "; ", waiting));
     }
     peer.lost = true;
   }
@@ -448,40 +457,58 @@ void Coordinator::Form() {
                          std::max<int64_t>(most, 0)));
 }
 
-// Names who is late while others wait for it.
-void Coordinator::NameLate(double now) {
-  static_cast<void>(now);
-  std::vector<Peer*> by_rank;
+std::vector<Coordinator::Peer*> Coordinator::MembersByRank() {
+  std::vector<Peer*> members;
+  if (!last_group_.is_object()) return members;
   for (const Json& member : last_group_["members"]) {
     for (Peer& peer : peers_) {
-      if (peer.in_group && peer.card.id == member["id"]) by_rank.push_back(&peer);
+      if (peer.in_group && peer.card.id == member["id"]) members.push_back(&peer);
     }
   }
-  if (by_rank.size() != last_group_["members"].size()) return;
-  for (Peer* waiting : by_rank) {
+  if (members.size() != last_group_["members"].size()) members.clear();
+  return members;
+}
+
+// "ranks 0, 2 wait for its part of the reduction of head.weight and 7 more in step 18"; "" where
+// nobody does.
+std::string Coordinator::WhoWaitsFor(const Peer& late) {
+  const std::vector<Peer*> members = MembersByRank();
+  std::vector<std::string> ranks;
+  std::string what;
+  for (const Peer* peer : members) {
+    const int64_t rank = Whole(peer->status, "waiting_for", -1);
+    if (rank < 0 || peer == &late) continue;
+    ranks.push_back(std::to_string(peer->card.slot));
+    if (rank < static_cast<int64_t>(members.size()) &&
+        members[static_cast<size_t>(rank)] == &late) {
+      what = fmt::format("{} in step {}", Text(peer->status, "what"),
+                         Whole(peer->status, "step", 0) + 1);
+    }
+  }
+  if (what.empty()) return "";
+  return fmt::format("rank{} {} wait{} for its part of the reduction of {}",
+                     ranks.size() == 1 ? "" : "s", Join(ranks, ", "), ranks.size() == 1 ? "s" : "",
+                     what);
+}
+
+// Names who is late while others wait for it.
+void Coordinator::NameLate() {
+  const std::vector<Peer*> members = MembersByRank();
+  for (const Peer* waiting : members) {
     const Json& status = waiting->status;
     const int64_t rank = Whole(status, "waiting_for", -1);
-    const auto seconds = status.is_object() ? status.value("waiting_seconds", 0.0) : 0.0;
-    if (rank < 0 || rank >= static_cast<int64_t>(by_rank.size())) continue;
+    const double seconds = status.is_object() ? status.value("waiting_seconds", 0.0) : 0.0;
+    if (rank < 0 || rank >= static_cast<int64_t>(members.size())) continue;
     if (seconds < options_.timing.late) continue;
-    Peer& late = *by_rank[static_cast<size_t>(rank)];
+    Peer& late = *members[static_cast<size_t>(rank)];
+    const int64_t step = Whole(status, "step", 0);
     // Who waits itself is not at fault.
-    if (Whole(late.status, "waiting_for", -1) >= 0) continue;
-    const auto step = static_cast<double>(Whole(status, "step", 0));
-    if (late.late_named == step) continue;
+    if (Whole(late.status, "waiting_for", -1) >= 0 || late.late_named == step) continue;
     late.late_named = step;
-    std::string others;
-    for (const Peer* peer : by_rank) {
-      if (Whole(peer->status, "waiting_for", -1) < 0) continue;
-      others += (others.empty() ? "" : ", ") + std::to_string(peer->card.slot);
-    }
-    Log(true,
-        fmt::format("{} is late in step {}: it is {} in step {}; rank {} wait{} for its part "
-                    "of the reduction of {}",
-                    Describe(late.card), Whole(status, "step", 0) + 1,
-                    Text(late.status, "doing").empty() ? "computing" : Text(late.status, "doing"),
-                    Whole(late.status, "step", 0) + 1, others,
-                    others.find(',') == std::string::npos ? "s" : "", Text(status, "what")));
+    const std::string doing = Text(late.status, "doing");
+    Log(true, fmt::format("{} is late: it is {} in step {}; {}", Describe(late.card),
+                          doing.empty() ? "computing" : doing, Whole(late.status, "step", 0) + 1,
+                          WhoWaitsFor(late)));
   }
 }
 
@@ -489,6 +516,11 @@ void Coordinator::EndAll(const Json& end) {
   if (ended_) return;
   ended_ = true;
   running_ = false;
+  try {
+    options_.store->Put("ended", Text(end, "error"));
+  } catch (const Error& error) {
+    Log(true, error.message());
+  }
   end_ = end;
   for (Peer& peer : peers_) {
     if (peer.welcome) peer.socket.Send(end_);

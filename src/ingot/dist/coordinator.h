@@ -58,7 +58,7 @@ class Coordinator {
     double heard = 0;
     Json addresses;
     Json status;
-    double late_named = -1;  // the step of the last complaint
+    int64_t late_named = -1;  // the step of the last complaint
   };
 
   void Loop();
@@ -78,7 +78,9 @@ class Coordinator {
   bool MayForm(double now);
   bool AllOfLastGroupAccountedFor() const;
   void Form();
-  void NameLate(double now);
+  std::vector<Peer*> MembersByRank();
+  std::string WhoWaitsFor(const Peer& late);
+  void NameLate();
   void EndAll(const Json& end);
   void Log(bool warning, const std::string& text) const {
     if (options_.log) options_.log(warning, text);

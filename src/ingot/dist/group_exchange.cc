@@ -23,18 +23,21 @@ uint64_t Tag(uint64_t sequence, Phase phase, int subtree) {
 }
 
 template <typename T>
-void AddTo(std::byte* into, const std::byte* from, uint64_t bytes) {
-  auto* x = reinterpret_cast<T*>(into);
-  const auto* y = reinterpret_cast<const T*>(from);
+void AddAs(std::byte* sum, const std::byte* left, const std::byte* right, uint64_t bytes) {
+  auto* out = reinterpret_cast<T*>(sum);
+  const auto* x = reinterpret_cast<const T*>(left);
+  const auto* y = reinterpret_cast<const T*>(right);
   const uint64_t count = bytes / sizeof(T);
-  for (uint64_t i = 0; i < count; ++i) x[i] += y[i];
+  for (uint64_t i = 0; i < count; ++i) out[i] = x[i] + y[i];
 }
 
-void AddValues(DType dtype, std::byte* into, const std::byte* from, uint64_t bytes) {
+// `sum` may be `left`.
+void Add(DType dtype, std::byte* sum, const std::byte* left, const std::byte* right,
+         uint64_t bytes) {
   if (dtype == DType::kF64) {
-    AddTo<double>(into, from, bytes);
+    AddAs<double>(sum, left, right, bytes);
   } else {
-    AddTo<float>(into, from, bytes);
+    AddAs<float>(sum, left, right, bytes);
   }
 }
 
@@ -112,8 +115,15 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
     const int first = plan.first_subtree[static_cast<size_t>(peer)];
     for (int s = 0; s < plan.subtrees_of(peer); ++s) {
       if (peer == rank_) {
-        sums_[static_cast<size_t>(first + s)] =
+        std::byte* partial =
             shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes + own.begin;
+        sums_[static_cast<size_t>(first + s)] = partial;
+        // Sums are added to in place, and these are on their way to the others meanwhile.
+        if (one_phase && plan.additions.size() > 1) {
+          std::memcpy(staging, partial, own.size());
+          sums_[static_cast<size_t>(first + s)] = staging;
+          staging += own.size();
+        }
         continue;
       }
       sums_[static_cast<size_t>(first + s)] = staging;
@@ -144,9 +154,6 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
     }
   }
   for (const Pending& pending : partials) WaitFor(*pending.message, pending.peer);
-  // The own partials are added to in place: they must be on their way first.
-  for (const Pending& pending : sent) WaitFor(*pending.message, pending.peer);
-  sent.clear();
   if (own.size() > 0) FinishTree(plan, own, shared);
   for (int i = 1; i < size_ && !one_phase && own.size() > 0; ++i) {
     const int peer = (rank_ + i) % size_;
@@ -214,11 +221,14 @@ void GroupExchange::FinishTree(const ExchangePlan& plan, Range range, std::byte*
     const uint64_t end = std::min(segment.offset + segment.bytes, range.end);
     if (begin >= end) continue;
     const uint64_t at = begin - range.begin;
-    for (const TreeAddition& addition : plan.additions) {
-      AddValues(segment.dtype, sums_[static_cast<size_t>(addition.into)] + at,
-                sums_[static_cast<size_t>(addition.from)] + at, end - begin);
+    std::byte* whole = shared + plan.reduced + begin;
+    if (plan.additions.empty()) std::memcpy(whole, sums_[0] + at, end - begin);
+    for (size_t i = 0; i < plan.additions.size(); ++i) {
+      std::byte* left = sums_[static_cast<size_t>(plan.additions[i].into)] + at;
+      const std::byte* right = sums_[static_cast<size_t>(plan.additions[i].from)] + at;
+      const bool is_last = i + 1 == plan.additions.size();
+      Add(segment.dtype, is_last ? whole : left, left, right, end - begin);
     }
-    std::memcpy(shared + plan.reduced + begin, sums_[0] + at, end - begin);
   }
 }
 

@@ -106,26 +106,35 @@ void Member::Loop() {
 bool Member::FindCoordinator() {
   Store& store = *options_.store;
   const int64_t newest = LastNumber(store, "coordinator");
-  const double now = MonotonicSeconds();
-  const std::string lease = store.Get("lease").value_or("");
-  if (lease != lease_ || lease_changed_ == 0) {
-    lease_ = lease;
-    lease_changed_ = now;
+  if (newest != generation_) {
+    // A new coordinator has a moment to sign the lease.
+    generation_ = newest;
+    lease_changed_ = MonotonicSeconds();
   }
+  LookAtLease();
   RestoreRecords();
   if (newest == 0) return TakeOver(1);
   const auto text = store.Get("coordinator-" + std::to_string(newest));
   const Json record = Json::parse(text.value_or(""), nullptr, false);
   bool refused = false;
   if (record.is_object()) {
-    generation_ = newest;
-    if (ConnectTo(record, &refused)) return true;
+    if (!LeaseIsStale() && ConnectTo(record, &refused)) return true;
   }
   // Nobody listens where it did: its process is gone. Otherwise it may only be cut off from here:
   // it is replaced once it signs the lease no more.
   const bool gone = refused && Text(record, "machine") == options_.card.machine;
-  const bool silent = MonotonicSeconds() - lease_changed_ > options_.timing.silence;
-  return (gone || silent) && TakeOver(newest + 1);
+  return (gone || LeaseIsStale()) && TakeOver(newest + 1);
+}
+
+void Member::LookAtLease() {
+  const std::string lease = options_.store->Get("lease").value_or("");
+  if (lease == lease_ && lease_changed_ > 0) return;
+  lease_ = lease;
+  lease_changed_ = MonotonicSeconds();
+}
+
+bool Member::LeaseIsStale() const {
+  return MonotonicSeconds() - lease_changed_ > options_.timing.silence;
 }
 
 // A store that was lost and serves again knows nothing of the groups there were.
@@ -230,6 +239,7 @@ void Member::Attend() {
     if (now - beat_at_ >= options_.timing.beat) {
       beat_at_ = now;
       SendBeat();
+      LookAtLease();
     }
     if (now - heard_ > options_.timing.silence) break;
   }

@@ -89,6 +89,8 @@ class Member {
  private:
   void Loop();
   bool FindCoordinator();
+  void LookAtLease();
+  bool LeaseIsStale() const;
   void RestoreRecords();
   bool ConnectTo(const Json& record, bool* refused);
   bool TakeOver(int64_t generation);

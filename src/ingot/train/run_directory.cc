@@ -26,7 +26,7 @@ constexpr std::string_view kEvents = "events.out.tfevents.";
 bool BelongsToARun(const std::string& name) {
   return name == kJobFile || name == kMetricsFile || name == kSummaryFile || name == kLogFile ||
          name == kCheckpointsFolder || name == kProfileFile || name == kPidsFile ||
-         name == kRendezvousFolder || name == kLedgerFile || name.starts_with(kEvents);
+         name == kRendezvousFolder || name == kLedgerFile || name == kWorkersLogFile || name.starts_with(kEvents);
 }
 
 // What stands in the folder, the lock aside.

@@ -29,6 +29,7 @@ inline constexpr const char* kCheckpointsFolder = "checkpoints";
 inline constexpr const char* kPidsFile = "pids";
 inline constexpr const char* kRendezvousFolder = "rendezvous";
 inline constexpr const char* kLedgerFile = "samples.jsonl";
+inline constexpr const char* kWorkersLogFile = "workers.log";  // of a supervisor that took over
 
 enum class RunMode {
   kNew,        // the folder must be empty or not exist

@@ -47,6 +47,10 @@ class GlooTransport : public dist::Transport {
     try {
       for (int peer = 0; peer < size_; ++peer) {
         if (peer == rank_) continue;
+        {
+          const std::lock_guard lock(mutex_);
+          if (aborted_) return false;
+        }
         const std::string& address = addresses[static_cast<size_t>(peer)];
         context_->getPair(peer)->connect(std::vector<char>(address.begin(), address.end()));
       }

@@ -15,6 +15,7 @@
 #include "ingot/cli/program.h"
 #include "ingot/cli/supervisor.h"
 #include "ingot/cli/train_command.h"
+#include "ingot/dist/store.h"
 #include "ingot/train/run_directory.h"
 
 namespace ingot::cli {
@@ -38,6 +39,14 @@ void KeepToken(const std::string& folder, const std::string& token) {
     throw FileError("write", path, failed);
   }
   ::close(fd);
+}
+
+// For the supervisor that follows this one, should it die.
+void KeepArguments(const std::string& folder, int workers,
+                   const std::vector<std::string>& arguments) {
+  std::string text = std::to_string(workers) + "\n";
+  for (const std::string& argument : arguments) text += argument + "\n";
+  dist::FileStore(folder).Put("arguments", text);
 }
 
 class Launch : public Verb {
@@ -71,6 +80,7 @@ class Launch : public Verb {
                                   std::to_string(std::max(1, AvailableCpus() / workers)));
     }
     for (const std::string& argument : command_.Arguments()) options.arguments.push_back(argument);
+    KeepArguments(directory.File(train::kRendezvousFolder), workers, options.arguments);
     options.environment = {{"INGOT_TOKEN", token}, {"INGOT_SUPERVISED", "1"}};
     const InterruptGuard interrupts;
     return Supervisor(std::move(options), streams).Run();

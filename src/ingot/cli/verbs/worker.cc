@@ -1,11 +1,12 @@
 // ingot worker: one of several processes that train a job together.
-#include <unistd.h>
+#include <optional>
 
 #include "ingot/base/environment.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/cli/group_environment.h"
 #include "ingot/cli/program.h"
+#include "ingot/cli/supervisor_watch.h"
 #include "ingot/cli/train_command.h"
 #include "ingot/dist/member.h"
 
@@ -31,7 +32,11 @@ class Worker : public Verb {
     if (workers_) group.expected_workers = static_cast<int>(*workers_);
     OpenRendezvous(rendezvous_, group);
     group.ledger = ledger_;
-    if (GetEnvironment("INGOT_SUPERVISED")) request.mode = train::RunMode::kShared;
+    std::optional<SupervisorWatch> watch;
+    if (GetEnvironment("INGOT_SUPERVISED")) {
+      request.mode = train::RunMode::kShared;
+      watch.emplace(request.out);
+    }
     request.group = std::move(group);
     try {
       return command_.Run(std::move(request), streams);
