@@ -41,9 +41,8 @@ def check_c_interface(folder, prefix, source, compiler):
                             .split("project(", 1)[1])[1]
         if f"ingot {version}, C interface 1" not in said or "16 steps, loss" not in said:
             sys.exit(f"the C example said: {said}")
-        model = source / "tests" / "data" / "onnx" / "mlp.onnx"
-        if model.exists():
-            print(run(program, model, environment=environment), end="")
+        model = source / "tests" / "data" / "models" / "mobilenet_blocks.dynamo.onnx"
+        print(run(program, model, environment=environment), end="")
 
 
 def main(build, source, compiler):

@@ -20,6 +20,7 @@ PackedKernelPointer MakeInferenceKernel(const ir::Node& node, PackedWeights& wei
       {"ingot.QuantizedConv", {MakeQuantizedConvolutionKernel}},
       {"ingot.QuantizedMatMul", {MakeQuantizedMatMulKernel}},
       {"MatMulInteger", {MakeMatMulIntegerKernel}},
+      {"com.microsoft.MatMulNBits", {MakeMatMulNBitsKernel}},
   };
   const auto entry = table.find(node.op().FullName());
   if (entry != table.end()) {

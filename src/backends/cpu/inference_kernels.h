@@ -25,6 +25,7 @@ PackedKernelPointer MakePackedMatMulKernel(const ir::Node& node, PackedWeights& 
 PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedWeights& weights);
 PackedKernelPointer MakeQuantizedMatMulKernel(const ir::Node& node, PackedWeights& weights);
 PackedKernelPointer MakeMatMulIntegerKernel(const ir::Node& node, PackedWeights& weights);
+PackedKernelPointer MakeMatMulNBitsKernel(const ir::Node& node, PackedWeights& weights);
 
 // The shape of a convolution over lines or planes, channels last; false for another.
 bool FindConvolutionShape(const ops::Convolution& convolution, ConvolutionShape& shape);

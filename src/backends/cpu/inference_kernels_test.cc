@@ -95,6 +95,10 @@ TEST_P(InferenceKernels, QuantizedProducts) {
   Check("MatMulInteger", "");
 }
 
+TEST_P(InferenceKernels, NarrowProducts) {
+  Check("MatMulNBits", "com.microsoft");
+}
+
 INSTANTIATE_TEST_SUITE_P(EverySet, InferenceKernels, testing::ValuesIn(InstructionSets()),
                          [](const auto& info) { return info.param; });
 

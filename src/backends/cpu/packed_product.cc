@@ -232,6 +232,8 @@ struct PackedProduct::Walk {
   int64_t row_step = 0, column_step = 0;  // floats
   int64_t rows = 0, columns = 0, positions = 0;
   int64_t out_plane = 0;  // positions from one sample of the output to the next
+  bool is_line = false;   // positions follow each other by `step`
+  int64_t step = 0;
   int64_t out_first = 0;  // position of the task's first
   int64_t output = 0;     // of the panel at hand: its first column
   int64_t channel = 0;    // of the block at hand: what is added to a position
@@ -269,6 +271,11 @@ void PackedProduct::RunTask(const Task& task, const float* packed, const PackedO
     walk.base =
         operands.x + task.sample * walk.plane + task.row_begin * rows.stride * line_ * channels;
   }
+  // A matrix, or whole rows of a plane that are read without gaps.
+  const bool one_column = walk.columns == 1;
+  walk.step = one_column ? walk.row_step : walk.column_step;
+  walk.is_line = task.samples == 1 &&
+                 (one_column || walk.rows == 1 || walk.row_step == walk.columns * walk.column_step);
   walk.out_plane = rows.output * walk.columns;
   walk.out_first = task.sample * walk.out_plane + task.row_begin * walk.columns;
   RunPanels(task, walk, packed, operands);
@@ -335,6 +342,25 @@ void PackedProduct::RunTiles(Walk& walk, TileCall call, const PackedOperands& op
   }
   const int64_t tiles = CeilDiv(walk.positions, static_cast<int64_t>(kMostTileRows));
   const size_t vectors = call.b_row / tiles_.lanes;
+  const auto run = wide ? nullptr : tiles_.run;
+  if (walk.is_line) {
+    // Positions one behind the other, in both the input and the output.
+    const float* from = walk.base + walk.channel;
+    const int64_t first = walk.out_first * shape_.outputs + walk.output;
+    float* to = operands.y + first;
+    const float* added = operands.residual == nullptr ? nullptr : operands.residual + first;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t rows = walk.positions * (tile + 1) / tiles - walk.positions * tile / tiles;
+      for (int64_t r = 0; r < rows; ++r, from += walk.step, to += shape_.outputs) {
+        a[r] = from;
+        c[r] = to;
+        residual[r] = added;
+        if (added != nullptr) added += shape_.outputs;
+      }
+      wide ? tiles_.run_wide[rows - 1](call) : run[rows - 1][vectors - 1](call);
+    }
+    return;
+  }
   walk.Start();
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t rows = walk.positions * (tile + 1) / tiles - walk.positions * tile / tiles;
@@ -345,11 +371,7 @@ void PackedProduct::RunTiles(Walk& walk, TileCall call, const PackedOperands& op
       if (operands.residual != nullptr) residual[r] = operands.residual + out;
       walk.Step();
     }
-    if (wide) {
-      tiles_.run_wide[rows - 1](call);
-    } else {
-      tiles_.run[rows - 1][vectors - 1](call);
-    }
+    wide ? tiles_.run_wide[rows - 1](call) : run[rows - 1][vectors - 1](call);
   }
 }
 

@@ -195,7 +195,9 @@ bool WinogradProduct::Pays(const ConvolutionShape& shape) {
   // are all that counts.
   const double direct = 9.0 * static_cast<double>(shape.samples * shape.rows.output) *
                         static_cast<double>(shape.columns.output);
-  return tiles >= 12 && 36.0 * static_cast<double>(tiles) < 0.7 * direct;
+  constexpr int64_t kSmallFilters = int64_t{3} << 19;  // bytes that stay in the caches anyway
+  const bool small = 36 * 4 * shape.channels * shape.outputs <= kSmallFilters && tiles >= 4;
+  return (tiles >= 12 || small) && 36.0 * static_cast<double>(tiles) < 0.7 * direct;
 }
 
 WinogradProduct::WinogradProduct(const ConvolutionShape& shape) : shape_(shape) {

@@ -132,9 +132,17 @@ bool IsOneNumber(const Value* value) {
   return type.rank() == 0 || (type.is_static() && type.shape().size() == 1);
 }
 
+// To or from bytes with one scale for all elements.
+bool IsQuantizationOfAll(const Node* node) {
+  if (!Is(node, "QuantizeLinear") && !Is(node, "DequantizeLinear")) return false;
+  return HasRank(node->input(1)) && IsOneNumber(node->input(1)) &&
+         (node->input(2) == nullptr || (HasRank(node->input(2)) && IsOneNumber(node->input(2))));
+}
+
 // An elementwise op over transposed values is a transposition of the op.
 bool MoveThroughElementwise(Node* node, const ir::OpRegistry& registry) {
-  if (!node->op().elementwise || node->outputs().size() != 1) return false;
+  const bool each = node->op().elementwise || IsQuantizationOfAll(node);
+  if (!each || node->outputs().size() != 1) return false;
   if (std::none_of(node->inputs().begin(), node->inputs().end(), HasSource)) return false;
   if (!HasRank(node->output(), 3)) return false;
   const int rank = node->output()->type().rank();

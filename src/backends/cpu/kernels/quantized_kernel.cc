@@ -188,11 +188,15 @@ class QuantizedKernel : public runtime::SharedKernel {
   Quantization q_;
 };
 
-// A line of output at a time through f32.
+// Some rows of output at a time through f32.
 class QuantizedDepthwiseKernel : public runtime::SharedKernel {
  public:
   QuantizedDepthwiseKernel(const ConvolutionShape& shape, Packed packed, const Quantization& q)
-      : shape_(shape), packed_(std::move(packed)), q_(q) {}
+      : shape_(shape), packed_(std::move(packed)), q_(q) {
+    constexpr int64_t kFloats = int64_t{1} << 15;  // of input that stay in the second-level cache
+    rows_ = std::clamp<int64_t>(kFloats / (InputLine() * shape.rows.stride), 1, shape.rows.output);
+    pieces_ = (shape.rows.output + rows_ - 1) / rows_;
+  }
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
     runtime::NoTeam alone;
@@ -200,42 +204,62 @@ class QuantizedDepthwiseKernel : public runtime::SharedKernel {
   }
   void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
                  runtime::Team& team) const override {
-    team.ForEach(static_cast<size_t>(shape_.samples), [&](size_t sample, size_t thread) {
-      RunSample(static_cast<int64_t>(sample), operands, scratch + thread * scratch_stride);
+    team.ForEach(static_cast<size_t>(shape_.samples * pieces_), [&](size_t index, size_t thread) {
+      const auto i = static_cast<int64_t>(index);
+      RunPiece(i / pieces_, i % pieces_, operands, scratch + thread * scratch_stride);
     });
   }
   size_t scratch_bytes() const override {
-    return static_cast<size_t>(InputFloats() + OutputFloats()) * 4 + 128;
+    return static_cast<size_t>(InputFloats() + rows_ * OutputLine()) * 4 + 128;
   }
   std::string name() const override { return "quantized_depthwise_i8"; }
 
  private:
-  int64_t InputFloats() const { return shape_.rows.input * shape_.columns.input * shape_.channels; }
-  int64_t OutputFloats() const {
-    return shape_.rows.output * shape_.columns.output * shape_.channels;
+  int64_t InputLine() const { return shape_.columns.input * shape_.channels; }
+  int64_t OutputLine() const { return shape_.columns.output * shape_.channels; }
+  int64_t InputFloats() const {
+    const int64_t reach = (shape_.rows.kernel - 1) * shape_.rows.dilation;
+    const int64_t rows = (rows_ - 1) * shape_.rows.stride + reach + 1;
+    return (std::min(rows, shape_.rows.input) * InputLine() + 15) / 16 * 16;
   }
 
-  void RunSample(int64_t sample, std::span<void* const> operands, std::byte* scratch) const {
+  void RunPiece(int64_t sample, int64_t piece, std::span<void* const> operands,
+                std::byte* scratch) const {
+    const int64_t begin = shape_.rows.output * piece / pieces_;
+    const int64_t end = shape_.rows.output * (piece + 1) / pieces_;
+    // The input rows that the filter meets; those beyond the plane are not read.
+    const int64_t reach = (shape_.rows.kernel - 1) * shape_.rows.dilation;
+    const int64_t first =
+        std::clamp<int64_t>(begin * shape_.rows.stride - shape_.rows.pad, 0, shape_.rows.input);
+    const int64_t last = std::clamp<int64_t>(
+        (end - 1) * shape_.rows.stride - shape_.rows.pad + reach + 1, first, shape_.rows.input);
     auto* x = reinterpret_cast<float*>(scratch);
-    float* y = x + (InputFloats() + 15) / 16 * 16;
-    DequantizeBytes(static_cast<const std::byte*>(operands[0]) + sample * InputFloats(),
-                    q_.x_signed, 1, q_.x_zero, InputFloats(), x);
-    ConvolutionShape one = shape_;
-    one.samples = 1;
+    float* y = x + InputFloats();
+    DequantizeBytes(static_cast<const std::byte*>(operands[0]) +
+                        (sample * shape_.rows.input + first) * InputLine(),
+                    q_.x_signed, 1, q_.x_zero, (last - first) * InputLine(), x);
+    // A plane of these rows alone, with as much padding as is left above them.
+    ConvolutionShape part = shape_;
+    part.samples = 1;
+    part.rows.input = last - first;
+    part.rows.output = end - begin;
+    part.rows.pad = first - (begin * shape_.rows.stride - shape_.rows.pad);
     PackedOperands call;
     call.x = x;
     call.y = y;
-    DepthwiseRows(one, reinterpret_cast<const float*>(packed_.get()), call, 0, one.rows.output);
+    DepthwiseRows(part, reinterpret_cast<const float*>(packed_.get()), call, 0, end - begin);
     auto* sums = reinterpret_cast<int32_t*>(y);
-    for (int64_t i = 0; i < OutputFloats(); ++i) {
+    const int64_t count = (end - begin) * OutputLine();
+    for (int64_t i = 0; i < count; ++i) {
       const auto whole = static_cast<int32_t>(y[i]);
       std::memcpy(sums + i, &whole, sizeof(whole));
     }
     RequantizeCall requantize = q_.Begin(operands);
     requantize.columns = shape_.channels;
-    auto* to = static_cast<std::byte*>(operands[q_.y]) +
-               static_cast<size_t>(sample * OutputFloats()) * q_.y_size();
-    for (int64_t i = 0; i < OutputFloats(); i += shape_.channels) {
+    auto* to =
+        static_cast<std::byte*>(operands[q_.y]) +
+        static_cast<size_t>((sample * shape_.rows.output + begin) * OutputLine()) * q_.y_size();
+    for (int64_t i = 0; i < count; i += shape_.channels) {
       requantize.sums = sums + i;
       requantize.to = to + static_cast<size_t>(i) * q_.y_size();
       Requantize(requantize);
@@ -245,6 +269,7 @@ class QuantizedDepthwiseKernel : public runtime::SharedKernel {
   ConvolutionShape shape_;
   Packed packed_;
   Quantization q_;
+  int64_t rows_ = 1, pieces_ = 1;  // output rows of a piece at most; pieces of a sample
 };
 
 // Byte i of weights without their zero point.
