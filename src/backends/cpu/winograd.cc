@@ -36,6 +36,16 @@ struct WinogradOutput {
   const Epilogue* epilogue;
 };
 
+// Filters of 3x3 for a few outputs, channel by channel.
+struct WinogradFilters {
+  const float* taps[9];  // [channel][output], `stride` floats from one channel to the next
+  size_t stride;
+  size_t channels;
+  size_t outputs;  // of the panel: whole vectors
+  float* to;       // [place][channel][output]
+  size_t place_stride;
+};
+
 }  // namespace ingot::cpu
 #endif
 
@@ -69,6 +79,47 @@ HWY_INLINE void OutputLine(WTag d, const WVector (&in)[6], WVector (&out)[4]) {
   out[1] = hn::MulAdd(hn::Set(d, 2.0f), sub34, sub12);
   out[2] = hn::MulAdd(hn::Set(d, 4.0f), sum34, sum12);
   out[3] = hn::Add(hn::MulAdd(hn::Set(d, 8.0f), sub34, sub12), in[5]);
+}
+
+// One column of G g: six from three.
+HWY_INLINE void FilterLine(WTag d, const WVector (&in)[3], WVector (&out)[6]) {
+  const WVector sixth = hn::Set(d, 1.0f / 6), twelfth = hn::Set(d, 1.0f / 12);
+  const WVector outer = hn::Add(in[0], in[2]);
+  const WVector wide = hn::MulAdd(hn::Set(d, 4.0f), in[2], in[0]);  // g0 + 4 g2
+  out[0] = hn::Mul(hn::Set(d, 0.25f), in[0]);
+  out[1] = hn::Neg(hn::Mul(sixth, hn::Add(outer, in[1])));
+  out[2] = hn::Mul(sixth, hn::Sub(in[1], outer));
+  const WVector half = hn::Mul(hn::Set(d, 1.0f / 24), wide);
+  out[3] = hn::MulAdd(twelfth, in[1], half);
+  out[4] = hn::NegMulAdd(twelfth, in[1], half);
+  out[5] = in[2];
+}
+
+void TransformFiltersImpl(const WinogradFilters& call) {
+  const WTag d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t c = 0; c < call.channels; ++c) {
+    for (size_t o = 0; o < call.outputs; o += lanes) {
+      WVector middle[3][6];  // [column][row]
+      for (size_t x = 0; x < 3; ++x) {
+        WVector in[3];
+        for (size_t y = 0; y < 3; ++y) {
+          in[y] = hn::LoadU(d, call.taps[y * 3 + x] + c * call.stride + o);
+        }
+        FilterLine(d, in, middle[x]);
+      }
+      float* to = call.to + c * call.outputs + o;
+      for (size_t y = 0; y < 6; ++y) {
+        const WVector in[3] = {middle[0][y], middle[1][y], middle[2][y]};
+        WVector out[6];
+        FilterLine(d, in, out);
+        for (size_t x = 0; x < 6; ++x) {
+          hn::StoreU(out[x], d, to);
+          to += call.place_stride;
+        }
+      }
+    }
+  }
 }
 
 // Channels in whole vectors; the last one is moved back where it would go beyond.
@@ -144,6 +195,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace ingot::cpu {
 
+HWY_EXPORT(TransformFiltersImpl);
 HWY_EXPORT(TransformInputImpl);
 HWY_EXPORT(TransformOutputImpl);
 HWY_EXPORT(WinogradLanesImpl);
@@ -230,6 +282,49 @@ void WinogradProduct::Pack(const float* w, float* packed) const {
         to[place * channels * width_ + c * row] = static_cast<float>(transformed[place]);
       }
     }
+  }
+}
+
+void WinogradProduct::PackPanel(int64_t first, const float* const (&taps)[9], int64_t stride,
+                                float* packed) const {
+  WinogradFilters call;
+  std::copy(std::begin(taps), std::end(taps), call.taps);
+  call.stride = static_cast<size_t>(stride);
+  call.channels = static_cast<size_t>(shape_.channels);
+  call.outputs =
+      static_cast<size_t>(std::min(static_cast<int64_t>(Tiles().width()), width_ - first));
+  call.to = packed + first * shape_.channels;
+  call.place_stride = static_cast<size_t>(shape_.channels * width_);
+  HWY_DYNAMIC_DISPATCH(TransformFiltersImpl)(call);
+}
+
+void WinogradProduct::PackRows(const float* w, bool flipped, float* packed) const {
+  const auto panel = static_cast<int64_t>(Tiles().width());
+  for (int64_t first = 0; first < shape_.outputs; first += panel) {
+    const float* taps[9];
+    for (int64_t tap = 0; tap < 9; ++tap) {
+      taps[tap] = w + (flipped ? 8 - tap : tap) * shape_.channels * shape_.outputs + first;
+    }
+    PackPanel(first, taps, shape_.outputs, packed);
+  }
+}
+
+void WinogradProduct::PackColumns(const float* w, bool flipped, float* scratch,
+                                  float* packed) const {
+  const TileSet& tiles = Tiles();
+  const auto panel = static_cast<int64_t>(tiles.width());
+  for (int64_t first = 0; first < shape_.outputs; first += panel) {
+    const int64_t here = std::min(panel, shape_.outputs - first);
+    const float* taps[9];
+    for (int64_t tap = 0; tap < 9; ++tap) {
+      const float* from = w + (flipped ? 8 - tap : tap) * shape_.channels * shape_.outputs;
+      float* rows = scratch + tap * shape_.channels * here;  // [channel][output]
+      tiles.pack_transposed(from + first * shape_.channels, static_cast<size_t>(shape_.channels),
+                            static_cast<size_t>(shape_.channels), static_cast<size_t>(here),
+                            static_cast<size_t>(here), rows);
+      taps[tap] = rows;
+    }
+    PackPanel(first, taps, here, packed);
   }
 }
 

@@ -1,5 +1,5 @@
 // Convolutions of 3x3 with stride 1 over planes of f32, channels last, by Winograd's minimal
-// filtering F(4x4, 3x3), for inference.
+// filtering F(4x4, 3x3).
 //
 // Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308): a tile of
 // 6x6 inputs and the filter are transformed, multiplied at each of the 36 places (36 matrix
@@ -28,11 +28,19 @@ class WinogradProduct {
   size_t packed_floats() const;
   // w [O, C, 3, 3].
   void Pack(const float* w, float* packed) const;
+  // Filters that lie tap by tap: those of output o for channel c at w + tap * C * O + c * O + o for
+  // the 9 taps, `flipped`: from the last to the first. O must be whole vectors. By vectors, for
+  // weights that change with every call.
+  void PackRows(const float* w, bool flipped, float* packed) const;
+  // The same of filters whose channels and outputs have changed places, as the gradient of the
+  // input needs them: at w + tap * C * O + o * C + c. `scratch`: 9 * C * Tiles().width() floats.
+  void PackColumns(const float* w, bool flipped, float* scratch, float* packed) const;
   size_t scratch_bytes() const;  // of each thread
   void Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
            size_t scratch_stride, runtime::Team& team) const;
 
  private:
+  void PackPanel(int64_t first, const float* const (&taps)[9], int64_t stride, float* packed) const;
   void TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots, float* v) const;
   void Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots, const float* v,
                 float* m) const;

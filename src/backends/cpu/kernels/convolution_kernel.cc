@@ -2,6 +2,8 @@
 #include "backends/cpu/convolution.h"
 #include "backends/cpu/depthwise_training.h"
 #include "backends/cpu/kernel_factories.h"
+#include "backends/cpu/winograd.h"
+#include "ingot/base/align.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/convolution.h"
 
@@ -59,6 +61,65 @@ class ConvolutionKernel : public runtime::Kernel {
   ConvolutionShape shape_;
   bool bias_;
   size_t output_;
+};
+
+// 3x3 with stride 1, by Winograd's algorithm: the product, or the gradient of its input, which is a
+// product of the flipped filters.
+class WinogradKernel : public runtime::Kernel {
+ public:
+  WinogradKernel(bool forward, const ConvolutionShape& shape, bool bias, size_t output)
+      : forward_(forward), product_(shape), bias_(bias), output_(output) {
+    packed_bytes_ = AlignUp(product_.packed_floats() * sizeof(float));
+    const size_t panel = forward ? 0 : 9 * static_cast<size_t>(shape.channels) * Tiles().width();
+    work_bytes_ = std::max(AlignUp(product_.scratch_bytes()), AlignUp(panel * sizeof(float)));
+  }
+
+  // What the gradient of the input is a product of.
+  static ConvolutionShape Backward(const ConvolutionShape& shape) {
+    ConvolutionShape back = shape;
+    std::swap(back.channels, back.outputs);
+    for (ConvolutionAxis* axis : {&back.rows, &back.columns}) {
+      std::swap(axis->input, axis->output);
+      axis->pad = 2 - axis->pad;
+    }
+    return back;
+  }
+  // Filters are transformed in every call: they are worth it where enough tiles use them.
+  static bool Pays(const ConvolutionShape& shape) {
+    constexpr int64_t kFewestTiles = 32;
+    const int64_t tiles =
+        shape.samples * ((shape.rows.output + 3) / 4) * ((shape.columns.output + 3) / 4);
+    return tiles >= kFewestTiles && shape.outputs % 16 == 0 && shape.channels % 16 == 0 &&
+           shape.rows.pad >= 0 && shape.columns.pad >= 0 && WinogradProduct::Pays(shape);
+  }
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    const auto* w = static_cast<const float*>(operands[1]);
+    auto* packed = reinterpret_cast<float*>(scratch);
+    std::byte* work = scratch + packed_bytes_;
+    if (forward_) {
+      product_.PackRows(w, false, packed);
+    } else {
+      product_.PackColumns(w, true, reinterpret_cast<float*>(work), packed);
+    }
+    PackedOperands call;
+    call.x = static_cast<const float*>(operands[0]);
+    if (bias_) call.bias = static_cast<const float*>(operands[2]);
+    call.y = static_cast<float*>(operands[output_]);
+    runtime::NoTeam alone;
+    product_.Run(packed, call, work, 0, alone);
+  }
+  size_t scratch_bytes() const override { return packed_bytes_ + work_bytes_; }
+  std::string name() const override {
+    return forward_ ? "winograd_convolution_f32" : "winograd_convolution_input_gradient_f32";
+  }
+
+ private:
+  bool forward_;
+  WinogradProduct product_;
+  bool bias_;
+  size_t output_;
+  size_t packed_bytes_ = 0, work_bytes_ = 0;
 };
 
 // Each channel with a filter of its own.
@@ -145,6 +206,16 @@ KernelPointer MakeConvolutionKernel(const ir::Node& node) {
   const bool bias = product == Product::kForward && node.input(2) != nullptr;
   if (shape.groups > 1 && shape.groups == shape.channels && shape.groups == shape.outputs) {
     return std::make_shared<DepthwiseKernel>(product, shape, bias, node.inputs().size());
+  }
+  if (product == Product::kForward && convolution.windows.size() == 2 &&
+      WinogradKernel::Pays(shape)) {
+    return std::make_shared<WinogradKernel>(true, shape, bias, node.inputs().size());
+  }
+  if (product == Product::kInputGradient && convolution.windows.size() == 2) {
+    const ConvolutionShape back = WinogradKernel::Backward(shape);
+    if (WinogradKernel::Pays(back)) {
+      return std::make_shared<WinogradKernel>(false, back, false, node.inputs().size());
+    }
   }
   return std::make_shared<ConvolutionKernel>(product, shape, bias, node.inputs().size());
 }
