@@ -157,11 +157,19 @@ void Widen(const T* from, int32_t zero, int64_t count, uint32_t* to) {
   if (count % 2 != 0) out[count] = 0;
 }
 
-void WidenBytesImpl(const void* from, bool is_signed, int32_t zero, int64_t count, uint32_t* to) {
-  if (is_signed) {
-    Widen(static_cast<const int8_t*>(from), zero, count, to);
-  } else {
-    Widen(static_cast<const uint8_t*>(from), zero, count, to);
+void WidenBytesImpl(const void* from, bool is_signed, int32_t zero, int64_t rows, int64_t count,
+                    uint32_t* to) {
+  if (count % 2 == 0) {  // no gaps
+    count *= rows;
+    rows = 1;
+  }
+  const int64_t pairs = (count + 1) / 2;
+  for (int64_t row = 0; row < rows; ++row, to += pairs) {
+    if (is_signed) {
+      Widen(static_cast<const int8_t*>(from) + row * count, zero, count, to);
+    } else {
+      Widen(static_cast<const uint8_t*>(from) + row * count, zero, count, to);
+    }
   }
 }
 
@@ -209,25 +217,31 @@ void RequantizeImpl(const RequantizeCall& call) {
   const auto columns = static_cast<size_t>(call.columns);
   const size_t lanes = hn::Lanes(d);
   const IntVector zero = hn::Set(d, call.zero);
-  for (size_t j = 0; j < columns; j += lanes) {
-    const size_t here = std::min(lanes, columns - j);
-    IntVector sum = LoadSums(reinterpret_cast<const float*>(call.sums + j), here);
-    if (call.bias != nullptr) {
-      sum = hn::Add(sum, LoadSums(reinterpret_cast<const float*>(call.bias + j), here));
-    }
-    FVector value = hn::Mul(hn::ConvertTo(df, sum), LoadFloats(call.scale + j, here));
-    if (call.offset != nullptr) value = hn::Add(value, LoadFloats(call.offset + j, here));
-    value = Activate(df, call.epilogue, value, value);
-    switch (call.type) {
-      case RequantizeCall::Type::kF32:
-        StoreFloats(value, static_cast<float*>(call.to) + j, here);
-        break;
-      case RequantizeCall::Type::kU8:
-        StoreBytes(value, zero, static_cast<uint8_t*>(call.to) + j, here);
-        break;
-      case RequantizeCall::Type::kI8:
-        StoreBytes(value, zero, static_cast<int8_t*>(call.to) + j, here);
-        break;
+  for (int64_t row = 0; row < call.rows; ++row) {
+    const int32_t* sums = call.sums + row * call.columns;
+    const int64_t to = row * call.columns;
+    for (size_t j = 0; j < columns; j += lanes) {
+      const size_t here = std::min(lanes, columns - j);
+      IntVector sum = LoadSums(reinterpret_cast<const float*>(sums + j), here);
+      if (call.bias != nullptr) {
+        sum = hn::Add(sum, LoadSums(reinterpret_cast<const float*>(call.bias + j), here));
+      }
+      FVector value = hn::Mul(hn::ConvertTo(df, sum), LoadFloats(call.scale + j, here));
+      if (call.offset != nullptr) value = hn::Add(value, LoadFloats(call.offset + j, here));
+      if (call.epilogue.kind != Epilogue::Kind::kNone) {
+        value = Activate(df, call.epilogue, value, value);
+      }
+      switch (call.type) {
+        case RequantizeCall::Type::kF32:
+          StoreFloats(value, static_cast<float*>(call.to) + to + j, here);
+          break;
+        case RequantizeCall::Type::kU8:
+          StoreBytes(value, zero, static_cast<uint8_t*>(call.to) + to + j, here);
+          break;
+        case RequantizeCall::Type::kI8:
+          StoreBytes(value, zero, static_cast<int8_t*>(call.to) + to + j, here);
+          break;
+      }
     }
   }
 }
@@ -309,8 +323,9 @@ HWY_EXPORT(FindRangeImpl);
 const TileSet& PairTiles() {
   return *HWY_DYNAMIC_DISPATCH(PairTilesImpl)();
 }
-void WidenBytes(const void* from, bool is_signed, int32_t zero, int64_t count, uint32_t* to) {
-  HWY_DYNAMIC_DISPATCH(WidenBytesImpl)(from, is_signed, zero, count, to);
+void WidenBytes(const void* from, bool is_signed, int32_t zero, int64_t rows, int64_t count,
+                uint32_t* to) {
+  HWY_DYNAMIC_DISPATCH(WidenBytesImpl)(from, is_signed, zero, rows, count, to);
 }
 void Requantize(const RequantizeCall& call) {
   HWY_DYNAMIC_DISPATCH(RequantizeImpl)(call);

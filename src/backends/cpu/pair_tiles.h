@@ -14,21 +14,22 @@ namespace ingot::cpu {
 // For the instruction set in use.
 const TileSet& PairTiles();
 
-// to[p] = the pair (from[2p] - zero, from[2p + 1] - zero), 0 beyond `count` bytes: (count + 1) / 2
-// pairs, for bytes that are signed or not.
-void WidenBytes(const void* from, bool is_signed, int32_t zero, int64_t count, uint32_t* to);
+// For each row of `count` bytes, signed or not: to[p] = the pair (from[2p] - zero, from[2p + 1] -
+// zero), 0 beyond them: (count + 1) / 2 pairs a row.
+void WidenBytes(const void* from, bool is_signed, int32_t zero, int64_t rows, int64_t count,
+                uint32_t* to);
 
-// What becomes of a row of sums.
+// What becomes of rows of sums.
 struct RequantizeCall {
-  const int32_t* sums = nullptr;  // [columns]
+  const int32_t* sums = nullptr;  // [rows, columns]
   const int32_t* bias = nullptr;  // [columns], or null; added to the sums
   const float* scale = nullptr;   // [columns]
   const float* offset = nullptr;  // [columns], or null
   Epilogue epilogue;              // of sum * scale + offset
   int32_t zero = 0;               // added after rounding to nearest even
   enum class Type : uint8_t { kF32, kU8, kI8 } type = Type::kF32;  // f32: neither rounded nor cut
-  void* to = nullptr;                                              // [columns]
-  int64_t columns = 0;
+  void* to = nullptr;                                              // [rows, columns]
+  int64_t rows = 1, columns = 0;
 };
 void Requantize(const RequantizeCall& call);
 

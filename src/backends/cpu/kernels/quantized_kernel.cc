@@ -18,7 +18,7 @@ namespace {
 using Packed = std::shared_ptr<const std::byte>;
 
 constexpr size_t kScale = 2, kBias = 3, kOffset = 4;
-constexpr size_t kMostMatrixRows = 512;  // of a product that are widened at once
+constexpr int64_t kWorkSums = int64_t{1} << 16;  // sums that stay in the second-level cache
 
 // What both kernels know of their node.
 struct Quantization {
@@ -76,8 +76,8 @@ class QuantizedKernel : public runtime::SharedKernel {
   // Some samples of a convolution, or rows of a product.
   struct Work {
     PackedProduct product;
-    int64_t pixels;     // of its input
-    int64_t positions;  // of its output
+    int64_t first_pixel, pixels;        // of its input
+    int64_t first_position, positions;  // of its output
   };
 
   QuantizedKernel(std::vector<Work> works, int64_t channels, int64_t outputs, Packed packed,
@@ -128,11 +128,7 @@ class QuantizedKernel : public runtime::SharedKernel {
   void RunWork(size_t index, std::span<void* const> operands, std::byte* scratch,
                size_t scratch_stride, runtime::Team& team) const {
     const Work& work = works_[index];
-    int64_t first_pixel = 0, first_position = 0;
-    for (size_t i = 0; i < index; ++i) {
-      first_pixel += works_[i].pixels;
-      first_position += works_[i].positions;
-    }
+    const int64_t first_pixel = work.first_pixel, first_position = work.first_position;
     const auto* x = static_cast<const std::byte*>(operands[0]) + first_pixel * channels_;
     auto* wide = reinterpret_cast<uint32_t*>(scratch);
     auto* sums = q_.sums_alone ? static_cast<int32_t*>(operands[q_.y]) + first_position * outputs_
@@ -140,14 +136,8 @@ class QuantizedKernel : public runtime::SharedKernel {
     const int32_t x_zero = q_.XZero(operands);
     std::byte* rest = scratch + PairBytes(work) + SumBytes(work);
     ForRows(team, work.pixels, channels_, [&](int64_t begin, int64_t end) {
-      if (channels_ % 2 == 0) {
-        WidenBytes(x + begin * channels_, q_.x_signed, x_zero, (end - begin) * channels_,
-                   wide + begin * pairs());
-        return;
-      }
-      for (int64_t i = begin; i < end; ++i) {
-        WidenBytes(x + i * channels_, q_.x_signed, x_zero, channels_, wide + i * pairs());
-      }
+      WidenBytes(x + begin * channels_, q_.x_signed, x_zero, end - begin, channels_,
+                 wide + begin * pairs());
     });
     PackedOperands product;
     product.x = reinterpret_cast<const float*>(wide);
@@ -159,12 +149,11 @@ class QuantizedKernel : public runtime::SharedKernel {
               static_cast<size_t>(first_position * outputs_) * q_.y_size();
     ForRows(team, work.positions, outputs_, [&](int64_t begin, int64_t end) {
       RequantizeCall call = q_.Begin(operands);
+      call.sums = sums + begin * outputs_;
+      call.rows = end - begin;
       call.columns = outputs_;
-      for (int64_t i = begin; i < end; ++i) {
-        call.sums = sums + i * outputs_;
-        call.to = y + static_cast<size_t>(i * outputs_) * q_.y_size();
-        Requantize(call);
-      }
+      call.to = y + static_cast<size_t>(begin * outputs_) * q_.y_size();
+      Requantize(call);
     });
   }
 
@@ -259,11 +248,10 @@ class QuantizedDepthwiseKernel : public runtime::SharedKernel {
     auto* to =
         static_cast<std::byte*>(operands[q_.y]) +
         static_cast<size_t>((sample * shape_.rows.output + begin) * OutputLine()) * q_.y_size();
-    for (int64_t i = 0; i < count; i += shape_.channels) {
-      requantize.sums = sums + i;
-      requantize.to = to + static_cast<size_t>(i) * q_.y_size();
-      Requantize(requantize);
-    }
+    requantize.sums = sums;
+    requantize.rows = count / shape_.channels;
+    requantize.to = to;
+    Requantize(requantize);
   }
 
   ConvolutionShape shape_;
@@ -307,6 +295,45 @@ std::string Layout(const char* name, int64_t zero, const ConvolutionShape& s) {
          std::to_string(s.columns.dilation) + " " + std::to_string(PairTiles().width());
 }
 
+// Rows of one sample after the other, or a few small samples at once: what one thread takes.
+// `shape` has pairs of channels.
+std::vector<QuantizedKernel::Work> CutConvolution(const ConvolutionShape& shape) {
+  std::vector<QuantizedKernel::Work> works;
+  const int64_t columns = shape.columns.output;
+  const int64_t plane = shape.rows.output * columns;
+  const int64_t in_plane = shape.rows.input * shape.columns.input;
+  const int64_t rows = std::clamp<int64_t>(
+      kWorkSums / std::max<int64_t>(columns * shape.outputs, 1), 1, shape.rows.output);
+  const int64_t together =
+      rows < shape.rows.output
+          ? 1
+          : std::clamp<int64_t>(kWorkSums / (plane * shape.outputs), 1, shape.samples);
+  for (int64_t sample = 0; sample < shape.samples; sample += together) {
+    ConvolutionShape part = shape;
+    part.samples = std::min(together, shape.samples - sample);
+    const int64_t pieces = (shape.rows.output + rows - 1) / rows;
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      const int64_t begin = shape.rows.output * piece / pieces;
+      const int64_t end = shape.rows.output * (piece + 1) / pieces;
+      // The input rows that these meet; what is beyond them is padding of the part.
+      const int64_t top = begin * shape.rows.stride - shape.rows.pad;
+      const int64_t bottom = (end - 1) * shape.rows.stride - shape.rows.pad +
+                             (shape.rows.kernel - 1) * shape.rows.dilation + 1;
+      const int64_t first = pieces == 1 ? 0 : std::clamp<int64_t>(top, 0, shape.rows.input);
+      const int64_t last =
+          pieces == 1 ? shape.rows.input : std::clamp<int64_t>(bottom, first, shape.rows.input);
+      part.rows.input = last - first;
+      part.rows.output = end - begin;
+      part.rows.pad = first - top;
+      works.push_back(
+          {PackedProduct(part, PairTiles()), sample * in_plane + first * shape.columns.input,
+           part.samples * part.rows.input * shape.columns.input, sample * plane + begin * columns,
+           part.samples * part.rows.output * columns});
+    }
+  }
+  return works;
+}
+
 PackedKernelPointer MakeDepthwise(const ConvolutionShape& shape, const Tensor& w, int64_t w_zero,
                                   const Quantization& q, PackedWeights& weights) {
   const int64_t taps = shape.rows.kernel * shape.columns.kernel, channels = shape.channels;
@@ -340,17 +367,7 @@ PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedW
   const int64_t taps = shape.rows.kernel * shape.columns.kernel;
   ConvolutionShape paired = shape;
   paired.channels = (in_group + 1) / 2 * shape.groups;
-  // A few samples at once where they are small.
-  const int64_t floats = shape.rows.output * shape.columns.output * shape.outputs;
-  const int64_t together =
-      std::clamp<int64_t>((int64_t{1} << 16) / std::max<int64_t>(floats, 1), 1, shape.samples);
-  std::vector<QuantizedKernel::Work> works;
-  for (int64_t sample = 0; sample < shape.samples; sample += together) {
-    paired.samples = std::min(together, shape.samples - sample);
-    works.push_back({PackedProduct(paired, PairTiles()),
-                     paired.samples * shape.rows.input * shape.columns.input,
-                     paired.samples * shape.rows.output * shape.columns.output});
-  }
+  std::vector<QuantizedKernel::Work> works = CutConvolution(paired);
   const PackedProduct& product = works[0].product;
   Packed packed = weights.Get(
       *w, Layout("i8 OIHW", w_zero, shape), product.packed_floats() * sizeof(float),
@@ -371,10 +388,11 @@ PackedKernelPointer MakeMatMul(const Tensor& w, int64_t w_zero, bool transposed,
   const int64_t rows = k == 0 ? 0 : elements / k;
   if (rows == 0 || n == 0) return nullptr;
   std::vector<QuantizedKernel::Work> works;
-  const auto most = static_cast<int64_t>(kMostMatrixRows);
+  const int64_t most = std::clamp<int64_t>(kWorkSums / n / 6 * 6, 48, 512);
   for (int64_t row = 0; row < rows; row += most) {
     const int64_t here = std::min(most, rows - row);
-    works.push_back({PackedProduct::OfMatrices(here, (k + 1) / 2, n, PairTiles()), here, here});
+    works.push_back(
+        {PackedProduct::OfMatrices(here, (k + 1) / 2, n, PairTiles()), row, here, row, here});
   }
   const PackedProduct& product = works[0].product;
   Packed packed = weights.Get(
