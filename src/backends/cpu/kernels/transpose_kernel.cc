@@ -74,21 +74,45 @@ class TransposeKernel : public runtime::Kernel {
     }
   }
 
-  // A convolution's weights, [O, I, K] to [K, I, O]: I and K stand together in the input, so that
-  // whole runs of it are read while the squares they go to stay in cache.
+  // A convolution's weights, [O, I, K] to [K, I, O] or back: I and K stand together in the input,
+  // so that runs of it are transposed into a buffer, whose rows then go to their places.
   void Brick(const Axis& middle, const Axis& last, const float* from, float* to) const {
-    constexpr int64_t kSquare = 16;
-    for (int64_t o = 0; o < last.extent; o += kSquare) {
-      const int64_t o_end = std::min(last.extent, o + kSquare);
-      for (int64_t m = 0; m < middle.extent; m += kSquare) {
-        const int64_t m_end = std::min(middle.extent, m + kSquare);
-        for (int64_t i = o; i < o_end; ++i) {
-          const float* run = from + i * last.from + m * middle.from;
-          for (int64_t j = m; j < m_end; ++j) {
-            float* column = to + j * middle.to + i;
-            for (int64_t p = 0; p < dense_.extent; ++p) column[p * dense_.to] = *run++;
-          }
+    constexpr int64_t kWidth = 16;  // elements of `last` at once: a cache line of the result
+    constexpr int64_t kRows = 256;
+    alignas(64) float buffer[kRows * kWidth];
+    const int64_t runs = std::max<int64_t>(kRows / dense_.extent, 1);
+    for (int64_t o = 0; o < last.extent; o += kWidth) {
+      const int64_t width = std::min(last.extent - o, kWidth);
+      for (int64_t m = 0; m < middle.extent; m += runs) {
+        const int64_t rows = std::min(middle.extent - m, runs) * dense_.extent;
+        const float* run = from + o * last.from + m * middle.from;
+        // A run that is longer than the buffer goes through it in pieces.
+        for (int64_t row = 0; row < rows; row += kRows) {
+          const int64_t here = std::min(rows - row, kRows);
+          Tiles().pack_transposed(run + row, static_cast<size_t>(last.from),
+                                  static_cast<size_t>(here), static_cast<size_t>(width),
+                                  static_cast<size_t>(width), buffer);
+          Scatter(buffer, row, here, width, to + m * middle.to + o, middle.to);
         }
+      }
+    }
+  }
+
+  // Rows of `width` elements, counted over the middle axis and the dense one.
+  void Scatter(const float* buffer, int64_t row, int64_t count, int64_t width, float* to,
+               int64_t middle_to) const {
+    int64_t j = row / dense_.extent;
+    int64_t p = row % dense_.extent;
+    for (int64_t i = 0; i < count; ++i, buffer += width) {
+      float* place = to + j * middle_to + p * dense_.to;
+      if (width == 16) {
+        std::memcpy(place, buffer, 16 * sizeof(float));
+      } else {
+        std::copy(buffer, buffer + width, place);
+      }
+      if (++p == dense_.extent) {
+        p = 0;
+        ++j;
       }
     }
   }

@@ -101,6 +101,19 @@ void RegisterTranspose(ir::OpRegistry& registry) {
       ExpectedCase("rotated", {cube}, {1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10, 12}, perm({2, 0, 1})),
       ExpectedCase("kept", {cube}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, perm({0, 1, 2})),
       ExpectedCase("scalar", {Floats({}, {3})}, {3}),
+      // The weights of convolutions, there and back; runs longer than what is moved at once.
+      OpCase{.name = "filters_last",
+             .inputs = {Uniform({20, 37, 3, 3})},
+             .attributes = perm({2, 3, 1, 0}),
+             .gradient = false},
+      OpCase{.name = "filters_first",
+             .inputs = {Uniform({3, 3, 37, 20})},
+             .attributes = perm({3, 2, 0, 1}),
+             .gradient = false},
+      OpCase{.name = "long_runs",
+             .inputs = {Uniform({18, 5, 300})},
+             .attributes = perm({2, 1, 0}),
+             .gradient = false},
       ExpectedCase("empty", {Floats({0, 3}, {})}, {}, perm({1, 0})),
       ExpectedOnly("u8", {Integers({2, 2}, {1, 2, 3, 4}, DType::kU8)}, {1, 3, 2, 4})};
   registry.Add(std::move(op));
