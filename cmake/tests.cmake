@@ -24,6 +24,17 @@ function(ingot_other_tests)
     ingot_script_test(distributed COMMAND Python3::Interpreter
                       ${CMAKE_SOURCE_DIR}/tests/distributed/distributed_test.py)
   endif()
+  if(TARGET ingot)
+    # The Python of .venv-onnx, where somebody made it, has the peers.
+    find_program(INGOT_PEERS_PYTHON python3 PATHS ${CMAKE_SOURCE_DIR}/.venv-onnx/bin
+                 NO_DEFAULT_PATH)
+    if(NOT INGOT_PEERS_PYTHON)
+      set(INGOT_PEERS_PYTHON ${Python3_EXECUTABLE})
+    endif()
+    ingot_script_test(onnx_peers COMMAND ${INGOT_PEERS_PYTHON}
+                      ${CMAKE_SOURCE_DIR}/tests/onnx/peers_test.py $<TARGET_FILE:ingot>)
+    set_tests_properties(onnx_peers PROPERTIES SKIP_RETURN_CODE 77)
+  endif()
   if(TARGET ingot-serve)
     ingot_script_test(serve COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/run.py)
   endif()

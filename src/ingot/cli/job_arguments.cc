@@ -50,6 +50,11 @@ std::string RunFolder(const std::string& folder) {
   return path;
 }
 
+std::string RunOrModel(const std::string& path) {
+  if (path.ends_with(".onnx") && !IsFolder(path)) return path;
+  return RunFolder(path);
+}
+
 void JobArguments::Declare(Options& options, bool job_is_required) {
   options.Positional("JOB", &job, "the job file (YAML), or a run directory for the job in it",
                      job_is_required);

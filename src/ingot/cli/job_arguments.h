@@ -29,6 +29,9 @@ struct JobArguments {
 // Error(kInvalidInput).
 std::string RunFolder(const std::string& folder);
 
+// The same, or the path of an ONNX file as it is.
+std::string RunOrModel(const std::string& path);
+
 // Throws Error(kNotFound) or Error(kInvalidInput) unless `folder` is one; `option` names who says
 // so.
 void CheckFolder(const std::string& option, const std::string& folder);

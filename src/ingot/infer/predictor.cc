@@ -16,6 +16,8 @@
 #include "ingot/base/text.h"
 #include "ingot/compiler/compile.h"
 #include "ingot/data/transforms.h"
+#include "ingot/formats/onnx_file.h"
+#include "ingot/onnx/import.h"
 #include "ingot/runtime/step_engine.h"
 #include "ingot/train/checkpoint_store.h"
 #include "ingot/train/evaluation.h"
@@ -64,6 +66,44 @@ train::Job LoadJob(const std::string& run) {
                 "give the folder that --out named when the run was started");
   }
   return train::ReadJob(LoadConfig(path));
+}
+
+bool IsModelFile(const std::string& path) {
+  return path.ends_with(".onnx");
+}
+
+// The job that the file names, with the file itself as its network; without one, a job whose data
+// are what the model takes.
+train::Job JobOfModel(const std::string& path, const std::map<std::string, std::string>& metadata) {
+  train::Job job;
+  const auto text = metadata.find("ingot.job");
+  if (text != metadata.end()) {
+    job = train::ReadJob(ParseConfig(text->second, path + " (ingot.job)"));
+  } else {
+    job.data.transforms = ConfigNode::List({});
+  }
+  job.model = {};
+  job.model.onnx = ConfigNode::Scalar(path);
+  return job;
+}
+
+// Of a file that Ingot did not write: its first input without the batch.
+train::ModelMetadata MetadataOfInput(const std::string& path, const ir::Graph& graph) {
+  const ir::Type& type = graph.inputs().at(0)->type();
+  std::vector<int64_t> dims;
+  for (int i = 1; type.is_tensor() && type.has_rank() && i < type.rank(); ++i) {
+    if (!type.dim(i).is_static()) {
+      throw Error(ErrorCode::kUnsupported,
+                  "input '" + graph.inputs()[0]->name() + "' of '" + path + "' is " +
+                      type.ToString() + "; only its first extent may be dynamic here",
+                  "ingot run takes arrays of any extents");
+    }
+    dims.push_back(type.dim(i).value());
+  }
+  train::ModelMetadata metadata;
+  metadata.input_type = type.dtype();
+  metadata.input_shape = Shape(dims);
+  return metadata;
 }
 
 // Hands out rows of one tensor as batches.
@@ -131,6 +171,8 @@ struct Predictor::State {
   std::map<int64_t, std::unique_ptr<runtime::StepEngine>> engines;
 
   const data::DataSets& Data();
+  void OpenRun(const std::string& run, const PredictorOptions& options);
+  void OpenModel(const std::string& path);
   void MakeConversion();
   runtime::StepEngine& EngineOf(int64_t batch);
   void Run(const runtime::BatchSource& source, int64_t first, int64_t batch, int64_t steps,
@@ -141,16 +183,18 @@ Predictor::Predictor(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Predictor::~Predictor() = default;
 Predictor::Predictor(Predictor&&) noexcept = default;
 
-Predictor Predictor::Load(const std::string& run_directory, const PredictorOptions& options) {
+Predictor Predictor::Load(const std::string& run_or_model, const PredictorOptions& options) {
   auto state = std::make_unique<State>();
-  state->job = LoadJob(run_directory);
-  if (!options.data_folder.empty()) state->job.data.folder = options.data_folder;
   state->setup.registry = options.registry;
   state->setup.registry = train::RegistryOf(state->setup);
   state->layers = options.layers != nullptr ? options.layers : &nn::StandardLayers();
   state->threads = options.threads > 0 ? options.threads : AvailableCpus();
-  state->chosen = ChooseCheckpoint(run_directory, options.checkpoint);
-  state->metadata = train::ReadModelMetadata(state->chosen.checkpoint.metadata, state->chosen.path);
+  if (IsModelFile(run_or_model)) {
+    state->OpenModel(run_or_model);
+  } else {
+    state->OpenRun(run_or_model, options);
+  }
+  if (!options.data_folder.empty()) state->job.data.folder = options.data_folder;
   state->MakeConversion();
 
   nn::NetworkOptions network;
@@ -159,7 +203,30 @@ Predictor Predictor::Load(const std::string& run_directory, const PredictorOptio
   const data::Field& x = state->conversion->output();
   network.x = {x.dtype, x.shape, x.classes};
   state->network = nn::BuildNetwork(network, *state->setup.registry, *state->layers);
+  if (IsModelFile(run_or_model)) {
+    for (const nn::ParameterSpec& parameter : state->network.parameters) {
+      state->chosen.checkpoint.parameters.push_back(
+          {parameter.name, nn::InitialValue(parameter, 0)});
+    }
+  }
   return Predictor(std::move(state));
+}
+
+void Predictor::State::OpenRun(const std::string& run, const PredictorOptions& options) {
+  job = LoadJob(run);
+  chosen = ChooseCheckpoint(run, options.checkpoint);
+  metadata = train::ReadModelMetadata(chosen.checkpoint.metadata, chosen.path);
+}
+
+// The weights follow when the network is built.
+void Predictor::State::OpenModel(const std::string& path) {
+  auto file = formats::OnnxFile::Open(path);
+  const onnx::ImportedModel model = onnx::ImportModel(file, *setup.registry);
+  job = JobOfModel(path, model.metadata);
+  chosen.path = path;
+  chosen.checkpoint.metadata = model.metadata;
+  metadata = model.metadata.count("input") > 0 ? train::ReadModelMetadata(model.metadata, path)
+                                               : MetadataOfInput(path, *model.graph);
 }
 
 // The job's transforms as they would be for the training data, made from what the checkpoint says

@@ -1,5 +1,6 @@
 // Predictor: what a trained model says about new inputs. Made from a run directory: its job.yaml
-// and its final (else newest) checkpoint, which is verified before it is trusted.
+// and its final (else newest) checkpoint, which is verified before it is trusted; or from an ONNX
+// file with one input, which says in its metadata what job it is of where Ingot wrote it.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,7 @@ class Predictor {
  public:
   // Throws Error: kNotFound where there is no run or checkpoint, kCorrupt for a damaged one, and
   // what the reading of jobs and the building of networks throw.
-  static Predictor Load(const std::string& run_directory, const PredictorOptions& options = {});
+  static Predictor Load(const std::string& run_or_model, const PredictorOptions& options = {});
   ~Predictor();
   Predictor(Predictor&&) noexcept;
   Predictor& operator=(Predictor&&) = delete;

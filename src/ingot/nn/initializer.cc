@@ -209,6 +209,7 @@ std::vector<OptionHelp> InitializerHelp() {
 
 Tensor Initialize(const Initializer& initializer, const std::string& name, const Shape& shape,
                   Fans fans, DType dtype, uint64_t seed) {
+  if (initializer.given != nullptr) return initializer.given->Cast(dtype);
   const auto kind = Kinds().find(initializer.kind);
   if (kind == Kinds().end()) {
     throw Error(ErrorCode::kInvalidInput, "unknown initializer '" + initializer.kind + "'",

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ struct Initializer {
   double high = 0.05;  // uniform
   double value = 0;    // constant
   double gain = 1;     // orthogonal
+  // The values themselves, of a model that is trained further; then `kind` is not looked at.
+  std::shared_ptr<const Tensor> given = nullptr;
 };
 
 // `glorot_uniform`, or `normal: {std: 0.01}`. Throws Error(kInvalidInput) at the node's place.

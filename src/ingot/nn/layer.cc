@@ -94,6 +94,12 @@ LayerContext::LayerContext(NetworkParts& parts, std::string prefix, std::string 
       depth_(depth),
       stream_(parts.layers_built) {}
 
+void LayerContext::CheckNameIsFree(const std::string& parameter) {
+  if (builder().graph().FindInput(parameter) == nullptr) return;
+  throw Error(ErrorCode::kInvalidInput, "two parameters are named '" + parameter + "'",
+              "give one of the layers another name: {dense: 10, name: head}");
+}
+
 ir::Value* LayerContext::AddParameter(const std::string& name, const Shape& shape,
                                       const Initializer& initializer, Fans fans) {
   ParameterSpec spec{.name = prefix_ + "." + name,
@@ -102,6 +108,7 @@ ir::Value* LayerContext::AddParameter(const std::string& name, const Shape& shap
                      .initializer = initializer,
                      .fans = fans,
                      .layer = layer_};
+  CheckNameIsFree(spec.name);
   ir::Value* value = builder().graph().AddInput(
       spec.name, ir::Type::Tensor(parts_.precision, shape), ir::Role::kParameter);
   parts_.parameters.push_back(std::move(spec));
@@ -113,6 +120,21 @@ ir::Value* LayerContext::AddStatistic(const std::string& name, const Shape& shap
   ir::Value* value = AddParameter(name, shape, initializer, {});
   parts_.parameters.back().kind = ParameterKind::kStatistic;
   return value;
+}
+
+ir::Value* LayerContext::AddGiven(const std::string& full_name, Tensor values, ParameterKind kind) {
+  CheckNameIsFree(full_name);
+  ParameterSpec spec{.name = full_name,
+                     .shape = values.shape(),
+                     .dtype = parts_.precision,
+                     .initializer = {},
+                     .fans = FansOf(values.shape()),
+                     .layer = layer_,
+                     .kind = kind};
+  const ir::Type type = ir::Type::Tensor(parts_.precision, values.shape());
+  spec.initializer.given = std::make_shared<const Tensor>(std::move(values));
+  parts_.parameters.push_back(std::move(spec));
+  return builder().graph().AddInput(full_name, type, ir::Role::kParameter);
 }
 
 void LayerContext::UpdateStatistics(const std::string& op, ir::Attributes attributes,

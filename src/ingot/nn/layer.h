@@ -119,6 +119,9 @@ class LayerContext {
   // The same for a running statistic, which no gradient changes.
   ir::Value* AddStatistic(const std::string& name, const Shape& shape,
                           const Initializer& initializer);
+  // A parameter whose first values are given, by its full name. Throws Error(kInvalidInput) where
+  // the name is taken.
+  ir::Value* AddGiven(const std::string& full_name, Tensor values, ParameterKind kind);
   // After each training step the statistics become op(statistics..., sum). `sum` is the output of
   // an ingot.ShardSum.
   void UpdateStatistics(const std::string& op, ir::Attributes attributes,
@@ -135,6 +138,8 @@ class LayerContext {
   int64_t stream() const { return stream_; }
 
  private:
+  void CheckNameIsFree(const std::string& parameter);
+
   NetworkParts& parts_;
   std::string prefix_;
   std::string path_;

@@ -25,8 +25,57 @@ void CheckPrecision(DType precision) {
               "use f32 or f64");
 }
 
+// {onnx: FILE, freeze: [...], replace_head: ...} as a list of layers.
+ConfigNode LayersOfOnnx(const ModelOptions& model) {
+  if (!model.layers.is_null()) model.onnx.Fail("a model has layers or an ONNX file, not both");
+  std::vector<ConfigNode::Entry> options = {{"file", model.onnx}};
+  if (!model.freeze.is_null()) options.emplace_back("freeze", model.freeze);
+  std::vector<ConfigNode> head;
+  const ConfigNode& replaced = model.replace_head;
+  if (replaced.is_list()) {
+    head = replaced.items();
+  } else if (!replaced.is_null()) {
+    for (const auto& [key, value] : replaced.entries()) {
+      if (key != "after" && key != "layers") {
+        value.FailKey("unknown key '" + key + "'", "expected one of: after, layers");
+      }
+    }
+    const ConfigNode* layers = replaced.is_map() ? replaced.Find("layers") : nullptr;
+    if (layers == nullptr || !layers->is_list()) {
+      replaced.Fail("expected a list of layers, or a map with 'layers', got " + replaced.Describe(),
+                    "replace_head: [dense: 10]");
+    }
+    head = layers->items();
+    if (const ConfigNode* after = replaced.Find("after")) options.emplace_back("until", *after);
+  }
+  if (!replaced.is_null()) options.emplace_back("head", ConfigNode::Scalar("drop"));
+  std::vector<ConfigNode> list = {ConfigNode::Map({{"onnx", ConfigNode::Map(std::move(options))}})};
+  // The file's weights may have the names that layers get by their numbers.
+  for (size_t i = 0; i < head.size(); ++i) {
+    std::vector<ConfigNode::Entry> entries = head[i].entries();
+    if (head[i].is_map() && head[i].Find("name") == nullptr) {
+      entries.emplace_back("name", ConfigNode::Scalar("head_" + std::to_string(i)));
+      head[i] = ConfigNode::Map(std::move(entries));
+    }
+    list.push_back(head[i]);
+  }
+  return ConfigNode::List(std::move(list));
+}
+
+ConfigNode LayersOf(const ModelOptions& model) {
+  if (!model.onnx.is_null()) return LayersOfOnnx(model);
+  for (const ConfigNode* needs_onnx : {&model.freeze, &model.replace_head}) {
+    if (!needs_onnx->is_null()) needs_onnx->FailKey("this is for models with `onnx: FILE` alone");
+  }
+  return model.layers;
+}
+
 std::vector<Layer> ReadLayers(const ModelOptions& model, const LayerRegistry& layers) {
-  const ConfigNode& list = model.layers;
+  const ConfigNode list = LayersOf(model);
+  if (list.is_null()) {
+    throw Error(ErrorCode::kInvalidInput, "model: 'layers' is missing",
+                "give a list of layers, or onnx: FILE");
+  }
   if (!list.is_list() || list.items().empty()) {
     list.Fail("expected a list of layers", "write '- dense: 10' on a line of its own");
   }
@@ -147,8 +196,14 @@ const OptionTable<ModelOptions>& ModelTable() {
                    "lists of layers by name, for '- block: NAME'; {parameters: {p: default}, "
                    "layers: [...]} where they have parameters, which '$p' stands for")
           .AddNode("layers", &ModelOptions::layers, "list of layers: '- dense: 64', '- relu', ...")
-          .Shorthand("layers")
-          .Required("layers");
+          .AddNode("onnx", &ModelOptions::onnx,
+                   "an ONNX file that is trained further, instead of layers")
+          .AddNode("freeze", &ModelOptions::freeze,
+                   "patterns of that file's weights which stay as they are: [\"features.*\"]")
+          .AddNode("replace_head", &ModelOptions::replace_head,
+                   "layers in place of the file's last product (Gemm or MatMul) and what follows: "
+                   "[dense: 10]; {after: VALUE, layers: [...]} where another value goes into them")
+          .Shorthand("layers");
   return table;
 }
 

@@ -39,6 +39,10 @@ struct InputSpec {
 struct ModelOptions {
   ConfigNode blocks;  // null, or by name (layer_reader.h)
   ConfigNode layers;
+  // A model of another project instead of layers; each of them null where it is not given.
+  ConfigNode onnx;          // the file
+  ConfigNode freeze;        // patterns of its weights
+  ConfigNode replace_head;  // a list of layers, or {after: VALUE, layers: [...]}
 };
 const OptionTable<ModelOptions>& ModelTable();
 

@@ -123,11 +123,41 @@ std::vector<ir::Value*> GraphImporter::BuildLoop(const NodeProto& proto, Importe
   return AddWithBodies(node, {{"body", body}}, body.captured);
 }
 
-std::vector<ir::Value*> GraphImporter::BuildScan(const NodeProto& proto, ImportedNode& node) {
-  if (node.version < 9) {
-    throw Error(ErrorCode::kUnsupported, "Scan of opset 8, with a batch axis of its own",
+// Below 9 every input and output had a batch axis in front: a Scan over that whose body is the Scan
+// of one sample.
+std::vector<ir::Value*> GraphImporter::BuildBatchedScan(const NodeProto& proto,
+                                                        ImportedNode& node) {
+  if (node.input(0) != nullptr) {
+    throw Error(ErrorCode::kUnsupported, "sequences of different lengths in a Scan of opset 8",
                 "convert the model to opset 9 or later");
   }
+  if (!node.inputs.empty()) node.inputs.erase(node.inputs.begin());
+  Body sample{std::make_shared<ir::Graph>("sample"), {}};
+  GraphImporter importer(context_, *sample.graph, opsets_, this);
+  importer.arguments_ = arguments_;
+  ImportedNode inner = node;
+  inner.version = 9;
+  inner.attributes.erase("directions");
+  if (node.Has("directions")) {
+    inner.attributes["scan_input_directions"] = node.attributes.at("directions");
+  }
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (node.inputs[i] == nullptr) throw Error(ErrorCode::kInvalidInput, "an input is left out");
+    inner.inputs[i] =
+        sample.graph->AddInput("sample_" + std::to_string(i), SliceOf(node.inputs[i]->type(), 0));
+  }
+  const std::vector<ir::Value*> outputs = importer.BuildScan(proto, inner);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    sample.graph->AddOutput(outputs[i], "result_" + std::to_string(i));
+  }
+  sample.captured = importer.captured_;
+  node.outputs = outputs.size();
+  node.attributes = {{"num_scan_inputs", static_cast<int64_t>(node.inputs.size())}};
+  return AddWithBodies(node, {{"body", sample}}, sample.captured);
+}
+
+std::vector<ir::Value*> GraphImporter::BuildScan(const NodeProto& proto, ImportedNode& node) {
+  if (node.version < 9) return BuildBatchedScan(proto, node);
   const int64_t count = node.Int("num_scan_inputs", 0);
   if (count < 1 || count > static_cast<int64_t>(node.inputs.size())) {
     throw Error(ErrorCode::kInvalidInput, "num_scan_inputs is " + std::to_string(count) +

@@ -9,6 +9,7 @@
 #include "ingot/base/text.h"
 #include "ingot/onnx/order.h"
 #include "ingot/onnx/types.h"
+#include "ingot/passes/autodiff.h"
 
 namespace ingot::onnx {
 namespace {
@@ -159,6 +160,7 @@ std::vector<ir::Value*> GraphImporter::Build(const NodeProto& proto, ImportedNod
   const auto function = context_.functions.find(KeyOf(proto));
   if (function != context_.functions.end()) return Inline(*function->second, node);
   if (IsControlFlow(node.op, node.domain)) return BuildControlFlow(proto, node);
+  if (IsGradient(node.op, node.domain)) return BuildGradient(node);
   if (node.op == "Constant" && node.domain.empty()) return BuildConstant(node);
   ir::Builder builder(graph_, context_.registry);
   for (const VersionChange& change : VersionChanges()) {
@@ -202,6 +204,27 @@ std::vector<ir::Value*> GraphImporter::BuildConstant(ImportedNode& node) {
     attributes = {{"value", Tensor::OfStrings({static_cast<int64_t>(texts.size())}, texts)}};
   }
   return AddOp("Constant", "", node.name, {}, std::move(attributes), 1);
+}
+
+// d(y) / d(x) for each x, at the values that y was made of.
+std::vector<ir::Value*> GraphImporter::BuildGradient(const ImportedNode& node) {
+  const auto names = node.attributes.find("xs");
+  const auto* xs = names == node.attributes.end()
+                       ? nullptr
+                       : std::get_if<std::vector<std::string>>(&names->second);
+  ir::Value* y = Find(node.String("y", ""));
+  if (xs == nullptr || y == nullptr) {
+    throw Error(ErrorCode::kInvalidInput, "its attributes 'xs' and 'y' must name values");
+  }
+  std::vector<ir::Value*> with_respect_to;
+  for (size_t i = 0; i < xs->size(); ++i) {
+    with_respect_to.push_back(Find((*xs)[i]));
+    if (with_respect_to.back() == nullptr || with_respect_to.back() != node.input(i)) {
+      throw Error(ErrorCode::kUnsupported,
+                  "its input " + std::to_string(i) + " is another value than '" + (*xs)[i] + "'");
+    }
+  }
+  return passes::Gradients(graph_, context_.registry, y, with_respect_to);
 }
 
 std::vector<ir::Value*> GraphImporter::Inline(const FunctionProto& function,

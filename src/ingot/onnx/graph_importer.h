@@ -62,6 +62,7 @@ class GraphImporter {
                                 const std::string& name, std::vector<ir::Value*> inputs,
                                 ir::Attributes attributes, size_t outputs);
   std::vector<ir::Value*> BuildConstant(ImportedNode& node);
+  std::vector<ir::Value*> BuildGradient(const ImportedNode& node);
   std::vector<ir::Value*> Inline(const onnx_proto::FunctionProto& function,
                                  const ImportedNode& node);
 
@@ -84,6 +85,7 @@ class GraphImporter {
   std::vector<ir::Value*> BuildControlFlow(const onnx_proto::NodeProto& proto, ImportedNode& node);
   std::vector<ir::Value*> BuildIf(const onnx_proto::NodeProto& proto, ImportedNode& node);
   std::vector<ir::Value*> BuildLoop(const onnx_proto::NodeProto& proto, ImportedNode& node);
+  std::vector<ir::Value*> BuildBatchedScan(const onnx_proto::NodeProto& proto, ImportedNode& node);
   std::vector<ir::Value*> BuildScan(const onnx_proto::NodeProto& proto, ImportedNode& node);
   std::vector<ir::Value*> BuildSequenceMap(const onnx_proto::NodeProto& proto, ImportedNode& node);
 

@@ -15,8 +15,7 @@ namespace {
 using onnx_proto::GraphProto;
 using onnx_proto::ModelProto;
 
-// Below it ops had attributes and meanings that nothing writes any more.
-constexpr int64_t kOldestOpset = 6;
+constexpr int64_t kOldestOpset = 1;
 
 Opsets OpsetsOf(const ModelProto& model) {
   Opsets opsets;

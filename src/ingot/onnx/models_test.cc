@@ -97,7 +97,7 @@ INSTANTIATE_TEST_SUITE_P(All, ModelsTest, testing::ValuesIn(Models()), [](const 
 });
 
 TEST(ModelsTest, AllAreThere) {
-  EXPECT_EQ(Models().size(), 14u);
+  EXPECT_EQ(Models().size(), 22u);
 }
 
 }  // namespace

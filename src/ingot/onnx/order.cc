@@ -19,6 +19,8 @@ std::vector<std::string> NeededNames(const NodeProto& node) {
     if (!input.empty()) names.push_back(input);
   }
   for (const auto& attribute : node.attribute()) {
+    // Gradient names what it is a gradient of.
+    if (node.op_type() == "Gradient" && attribute.name() == "y") names.push_back(attribute.s());
     if (!attribute.has_g()) continue;
     const std::set<std::string> free = FreeNames(attribute.g());
     names.insert(names.end(), free.begin(), free.end());

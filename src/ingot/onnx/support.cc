@@ -55,7 +55,8 @@ class Search {
     // Ops of the `ingot` domain are steps of its own, and no part of any file.
     if (domain == "ingot") return false;
     return registry_.Find(node.op_type(), domain) != nullptr ||
-           IsControlFlow(node.op_type(), domain) || changed_.count({domain, node.op_type()}) > 0;
+           IsControlFlow(node.op_type(), domain) || IsGradient(node.op_type(), domain) ||
+           changed_.count({domain, node.op_type()}) > 0;
   }
 
   const Functions& functions_;
@@ -85,6 +86,10 @@ Functions FunctionsOf(const onnx_proto::ModelProto& model) {
 
 bool IsControlFlow(const std::string& op, const std::string& domain) {
   return domain.empty() && (op == "If" || op == "Loop" || op == "Scan" || op == "SequenceMap");
+}
+
+bool IsGradient(const std::string& op, const std::string& domain) {
+  return domain == "ai.onnx.preview.training" && op == "Gradient";
 }
 
 void CheckSupported(const onnx_proto::ModelProto& model, const Functions& functions,

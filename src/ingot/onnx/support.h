@@ -26,6 +26,8 @@ std::string Domain(const std::string& domain);
 
 // Ops whose attributes are graphs, which the importer builds itself.
 bool IsControlFlow(const std::string& op, const std::string& domain);
+// Gradient of ONNX's training domain, which stands for nodes that the importer adds.
+bool IsGradient(const std::string& op, const std::string& domain);
 
 // Throws Error(kUnsupported) with every op that Ingot does not have and all of its nodes.
 void CheckSupported(const onnx_proto::ModelProto& model, const Functions& functions,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/tensor/narrow.h"
 
 namespace ingot::ops {
 namespace {
@@ -42,6 +43,10 @@ double HighestOf(DType dtype) {
   return std::ldexp(1.0, BitWidth(dtype) - (IsSigned(dtype) ? 1 : 0)) - 1;
 }
 
+bool IsSmallFloat(DType dtype) {
+  return IsNarrow(dtype) && !IsInteger(dtype);
+}
+
 bool IsQuantizedType(DType dtype) {
   switch (dtype) {
     case DType::kU2:
@@ -54,7 +59,7 @@ bool IsQuantizedType(DType dtype) {
     case DType::kI16:
       return true;
     default:
-      return false;
+      return IsSmallFloat(dtype) && dtype != DType::kF8E8M0;
   }
 }
 
@@ -73,7 +78,13 @@ std::vector<double> QuantizedValues(const TensorView& view) {
   return values;
 }
 
-void StoreQuantized(const std::vector<double>& values, const TensorView& view) {
+void StoreQuantized(const std::vector<double>& values, const TensorView& view, bool saturate) {
+  if (IsSmallFloat(view.dtype)) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      view.as<uint8_t>()[i] = EncodeNarrow(view.dtype, values[i], saturate);
+    }
+    return;
+  }
   const double low = LowestOf(view.dtype), high = HighestOf(view.dtype);
   std::vector<double> limited = values;
   // NaN becomes the least, as a comparison with it fails.

@@ -12,13 +12,16 @@ namespace ingot::ops {
 
 // Every element as a number. Takes each type that quantised tensors have.
 std::vector<double> QuantizedValues(const TensorView& view);
-// Numbers as elements of a type; integers saturate, whole numbers are expected.
-void StoreQuantized(const std::vector<double>& values, const TensorView& view);
+// Numbers as elements of a type: integers, of which whole numbers are expected, saturate; small
+// floats are rounded, and saturate where asked for.
+void StoreQuantized(const std::vector<double>& values, const TensorView& view,
+                    bool saturate = true);
 // The least and the largest number of an integer type.
 double LowestOf(DType dtype);
 double HighestOf(DType dtype);
-// Whether QuantizeLinear can give this type.
+// Whether QuantizeLinear can give this type: an integer of 2 to 16 bits, or a float of 4 or 8.
 bool IsQuantizedType(DType dtype);
+bool IsSmallFloat(DType dtype);
 
 // Which element of a scale (or zero point) belongs to element i of a tensor.
 class QuantizationGrid {

@@ -245,6 +245,7 @@ ConfigNode ResolvedJob(const Job& job, const Resolution& resolution) {
   Job spelled = job;
   if (resolution.network != nullptr) {
     spelled.model.blocks = ConfigNode();  // they stand in place in the layers
+    spelled.model.onnx = spelled.model.freeze = spelled.model.replace_head = ConfigNode();
     spelled.model.layers = resolution.network->resolved_layers;
     spelled.loss = resolution.network->resolved_loss;
     spelled.metrics = resolution.network->resolved_metrics;

@@ -16,7 +16,7 @@ constexpr int64_t kSheetSamples = 40;
 class Eval : public Verb {
  public:
   void Declare(Options& options) override {
-    options.Positional("RUN", &run_, "the run directory of a trained model");
+    options.Positional("RUN", &run_, "the run directory of a trained model, or an ONNX file that Ingot exported");
     options.Text("--data", &data_, "DIR", "the folder with the data's files (default: the job's)");
     options.Text(
         "--checkpoint", &checkpoint_, "NAME",
@@ -37,7 +37,7 @@ class Eval : public Verb {
     }
     if (!data_.empty()) CheckFolder("--data", data_);
     EvaluationRequest request;
-    request.run = RunFolder(run_);
+    request.run = RunOrModel(run_);
     request.predictor.checkpoint = checkpoint_;
     request.predictor.data_folder = data_;
     request.predictor.threads = static_cast<int>(threads_.value_or(AvailableCpus()));

@@ -169,7 +169,7 @@ std::string CsvOf(const Predictions& predictions) {
 class Predict : public Verb {
  public:
   void Declare(Options& options) override {
-    options.Positional("RUN", &run_, "the run directory of a trained model");
+    options.Positional("RUN", &run_, "the run directory of a trained model, or an ONNX file");
     options.Positional("INPUT", &input_, "a PNG, IDX, npy or CSV file, or a pipe that gives one");
     options.Number("--index", &index_, "I", "predicts one row of INPUT, counted from 0", 0);
     options.Text("--out", &out_, "FILE",
@@ -190,7 +190,7 @@ class Predict : public Verb {
     options.checkpoint = checkpoint_;
     options.data_folder = data_;
     options.threads = static_cast<int>(threads_.value_or(AvailableCpus()));
-    infer::Predictor predictor = infer::Predictor::Load(RunFolder(run_), options);
+    infer::Predictor predictor = infer::Predictor::Load(RunOrModel(run_), options);
     PredictionInput input = ReadInput(predictor);
     if (index_) {
       CheckIndex(input);

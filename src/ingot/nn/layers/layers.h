@@ -10,6 +10,7 @@
 namespace ingot::nn {
 
 // Layers of layers: several as one, again and again, with a way around them, side by side.
+LayerKind OnnxLayer();
 LayerKind SequenceLayer();
 LayerKind BlockLayer();
 LayerKind RepeatLayer();

@@ -6,6 +6,7 @@ namespace ingot::nn {
 const LayerRegistry& StandardLayers() {
   static const LayerRegistry registry = [] {
     LayerRegistry layers;
+    layers.Add(OnnxLayer());
     layers.Add(SequenceLayer());
     layers.Add(BlockLayer());
     layers.Add(RepeatLayer());

@@ -67,6 +67,12 @@ Outputs OldDropout(ImportedNode& node, ir::Builder& builder) {
   return outputs;
 }
 
+// Below 6 it told an executor where it might write in place.
+Outputs DropConsumedInputs(ImportedNode& node, ir::Builder&) {
+  node.Drop("consumed_inputs");
+  return std::nullopt;
+}
+
 Outputs OldGemm(ImportedNode& node, ir::Builder&) {
   node.Drop("broadcast");
   return std::nullopt;
@@ -76,6 +82,17 @@ Outputs OldGemm(ImportedNode& node, ir::Builder&) {
 
 std::vector<VersionChange> ElementwiseChanges() {
   std::vector<VersionChange> changes;
+  for (const char* op : {"Abs",         "Add",       "Ceil",
+                         "Clip",        "Div",       "Dropout",
+                         "Elu",         "Exp",       "Floor",
+                         "HardSigmoid", "LeakyRelu", "Log",
+                         "Max",         "Mean",      "Min",
+                         "Mul",         "Neg",       "PRelu",
+                         "Reciprocal",  "Relu",      "Selu",
+                         "Sigmoid",     "Sqrt",      "Sub",
+                         "Sum",         "Tanh",      "BatchNormalization"}) {
+    changes.push_back({op, "", 6, DropConsumedInputs});
+  }
   for (const char* op :
        {"Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less"}) {
     changes.push_back({op, "", 7, OldBroadcast});

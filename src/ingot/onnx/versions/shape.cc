@@ -37,6 +37,16 @@ Outputs OldPad(ImportedNode& node, ir::Builder& builder) {
   return std::nullopt;
 }
 
+Outputs OldReshape(ImportedNode& node, ir::Builder& builder) {
+  node.IntsToInput(builder, "shape", 1);
+  return std::nullopt;
+}
+
+Outputs OldConcat(ImportedNode& node, ir::Builder&) {
+  if (!node.Has("axis")) node.attributes["axis"] = int64_t{1};
+  return std::nullopt;
+}
+
 Outputs OldTopK(ImportedNode& node, ir::Builder& builder) {
   node.IntsToInput(builder, "k", 1);
   return std::nullopt;
@@ -51,6 +61,7 @@ Outputs OldScatter(ImportedNode& node, ir::Builder&) {
 
 std::vector<VersionChange> ShapeChanges() {
   return {{"Squeeze", "", 13, OldSqueeze}, {"Unsqueeze", "", 13, OldSqueeze},
+          {"Reshape", "", 5, OldReshape},  {"Concat", "", 4, OldConcat},
           {"Slice", "", 10, OldSlice},     {"Split", "", 18, OldSplit},
           {"Pad", "", 11, OldPad},         {"TopK", "", 10, OldTopK},
           {"Scatter", "", 11, OldScatter}};

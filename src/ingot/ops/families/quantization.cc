@@ -59,12 +59,14 @@ void Quantize(const ReferenceCall& call) {
   const QuantizationGrid grid = GridOf(call);
   const std::vector<float> x = Floats32(call.input(0)), scales = Floats32(call.input(1));
   const std::vector<double> zeros = ZeroPoints(call, 2, call.input(1).size());
+  const bool small_float = IsSmallFloat(call.output().dtype);
   std::vector<double> values(x.size());
   for (size_t i = 0; i < x.size(); ++i) {
     const auto place = static_cast<size_t>(grid[static_cast<int64_t>(i)]);
-    values[i] = std::nearbyint(x[i] / scales[place]) + zeros[place];
+    const float quotient = x[i] / scales[place];
+    values[i] = (small_float ? quotient : std::nearbyint(quotient)) + zeros[place];
   }
-  StoreQuantized(values, call.output());
+  StoreQuantized(values, call.output(), call.node.GetInt("saturate") != 0);
 }
 
 void Dequantize(const ReferenceCall& call) {
