@@ -139,6 +139,12 @@ void PackedProduct::Pack(const Weight& first, int64_t output_stride, float* pack
 }
 
 size_t PackedProduct::scratch_bytes() const {
+  if (!pads_ && pairs_ == 1) {  // what RunPacked packs
+    int64_t deepest = 0;
+    for (const Block& block : blocks_) deepest = std::max(deepest, block.k);
+    const int64_t rows = rows_ * shape_.columns.output;
+    return static_cast<size_t>(rows * deepest + 16) * sizeof(float);
+  }
   if (!pads_) return 0;
   const int64_t floats = samples_ * PaddedRows(rows_) * line_ * shape_.channels;
   return static_cast<size_t>(floats + 16) * sizeof(float);
@@ -278,7 +284,63 @@ void PackedProduct::RunTask(const Task& task, const float* packed, const PackedO
                  (one_column || walk.rows == 1 || walk.row_step == walk.columns * walk.column_step);
   walk.out_plane = rows.output * walk.columns;
   walk.out_first = task.sample * walk.out_plane + task.row_begin * walk.columns;
+  if (PacksRows(task, walk)) return RunPacked(task, walk, packed, operands, scratch);
   RunPanels(task, walk, packed, operands);
+}
+
+bool PackedProduct::PacksRows(const Task& task, const Walk& walk) const {
+  return walk.is_line && !pads_ && pairs_ == 1 && walk.positions >= 12 && depth_ >= 64 &&
+         task.panel_end - task.panel_begin >= 3 && shape_.groups == 1;
+}
+
+void PackedProduct::RunPacked(const Task& task, const Walk& walk, const float* packed,
+                              const PackedOperands& operands, float* scratch) const {
+  const int64_t tiles = CeilDiv(walk.positions, static_cast<int64_t>(kMostTileRows));
+  const auto begin_of = [&](int64_t tile) { return walk.positions * tile / tiles; };
+  const auto pack = Tiles().pack_transposed;  // moves elements of four bytes, whatever they are
+  const TilePair pair;
+  const float* a[kMostTileRows];
+  float* c[kMostTileRows];
+  const float* residual[kMostTileRows];
+  TileCall call;
+  call.a = a;
+  call.c = c;
+  call.pairs = &pair;
+  call.pair_count = 1;
+  for (const Block& block : blocks_) {
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t row = begin_of(tile);
+      const auto rows = static_cast<size_t>(begin_of(tile + 1) - row);
+      pack(walk.base + row * walk.step + block.k_begin, static_cast<size_t>(walk.step),
+           static_cast<size_t>(block.k), rows, rows, scratch + row * block.k);
+    }
+    const bool last = &block == &blocks_.back();
+    call.k = static_cast<size_t>(block.k);
+    call.continues = &block != &blocks_.front();
+    call.epilogue =
+        last && operands.epilogue.kind != Epilogue::Kind::kNone ? &operands.epilogue : nullptr;
+    call.residual = last && operands.residual != nullptr ? residual : nullptr;
+    for (int64_t panel = task.panel_begin; panel < task.panel_end; ++panel) {
+      const int64_t width = WidthOf(panel);
+      const int64_t output = panel * static_cast<int64_t>(tiles_.width());
+      call.columns = static_cast<size_t>(ColumnsOf(panel));
+      call.b_row = static_cast<size_t>(width);
+      call.b = packed + PanelBegin(panel) + block.k_begin * width;
+      call.bias = last && operands.bias != nullptr ? operands.bias + output : nullptr;
+      const auto run = tiles_.run;
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t row = begin_of(tile), rows = begin_of(tile + 1) - row;
+        for (int64_t r = 0; r < rows; ++r) {
+          const int64_t at = (walk.out_first + row + r) * shape_.outputs + output;
+          a[r] = scratch + row * block.k + r;
+          c[r] = operands.y + at;
+          residual[r] = operands.residual == nullptr ? nullptr : operands.residual + at;
+        }
+        call.a_column = static_cast<size_t>(rows);
+        run[rows - 1][static_cast<size_t>(width) / tiles_.lanes - 1](call);
+      }
+    }
+  }
 }
 
 // Panels that one wide tile takes, from `panel` on: whole ones of one group.

@@ -73,6 +73,11 @@ class PackedProduct {
   void RunTask(const Task& task, const float* packed, const PackedOperands& operands,
                float* scratch) const;
   void Pad(const Task& task, const float* x, float* to) const;
+  // Many rows of a matrix, packed tile by tile: rows that lie a power of two apart would push each
+  // other and the weights out of the first-level cache.
+  bool PacksRows(const Task& task, const Walk& walk) const;
+  void RunPacked(const Task& task, const Walk& walk, const float* packed,
+                 const PackedOperands& operands, float* scratch) const;
   void RunPanels(const Task& task, Walk& walk, const float* packed,
                  const PackedOperands& operands) const;
   void RunTiles(Walk& walk, TileCall call, const PackedOperands& operands, bool last,
