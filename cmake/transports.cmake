@@ -11,6 +11,7 @@ function(ingot_transport name)
   target_compile_options(ingot_transport_${name} PRIVATE $<$<CONFIG:Release>:-O2>)
   set_target_properties(ingot_transport_${name} PROPERTIES CXX_VISIBILITY_PRESET hidden
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  set_property(GLOBAL APPEND PROPERTY INGOT_TRANSPORTS ingot_transport_${name})
   install(TARGETS ingot_transport_${name} LIBRARY DESTINATION lib/ingot COMPONENT ${name})
 endfunction()
 

@@ -23,6 +23,7 @@ constexpr double kLeaseSeconds = 0.1;
 // After the coordinator was lost: how long members that may live are waited for.
 constexpr double kGraceSeconds = 0.3;
 constexpr double kDrainSeconds = 2;
+constexpr double kSilent = 0.3;
 
 std::string MachineName() {
   char name[256] = "";
@@ -116,7 +117,7 @@ void Coordinator::Loop() {
       }
     }
     if (!running_ && !ended_) TryForm(now);
-    if (running_) NameLate();
+    if (running_) NameLate(now);
     last_tick_ = now;
     drained_.store(ended_ && peers_.empty());
   }
@@ -492,7 +493,7 @@ std::string Coordinator::WhoWaitsFor(const Peer& late) {
 }
 
 // Names who is late while others wait for it.
-void Coordinator::NameLate() {
+void Coordinator::NameLate(double now) {
   const std::vector<Peer*> members = MembersByRank();
   for (const Peer* waiting : members) {
     const Json& status = waiting->status;
@@ -502,13 +503,18 @@ void Coordinator::NameLate() {
     if (seconds < options_.timing.late) continue;
     Peer& late = *members[static_cast<size_t>(rank)];
     const int64_t step = Whole(status, "step", 0);
-    // Who waits itself is not at fault.
-    if (Whole(late.status, "waiting_for", -1) >= 0 || late.late_named == step) continue;
+    // Who waits itself is not at fault; what one said that is silent since is of no account.
+    const double silent = now - late.heard;
+    const bool answers = silent < kSilent;
+    if (answers && Whole(late.status, "waiting_for", -1) >= 0) continue;
+    if (late.late_named == step) continue;
     late.late_named = step;
     const std::string doing = Text(late.status, "doing");
-    Log(true, fmt::format("{} is late: it is {} in step {}; {}", Describe(late.card),
-                          doing.empty() ? "computing" : doing, Whole(late.status, "step", 0) + 1,
-                          WhoWaitsFor(late)));
+    const std::string state =
+        answers ? fmt::format("is {} in step {}", doing.empty() ? "computing" : doing,
+                              Whole(late.status, "step", 0) + 1)
+                : fmt::format("has given no sign of life for {:.1f} s", silent);
+    Log(true, fmt::format("{} is late: it {}; {}", Describe(late.card), state, WhoWaitsFor(late)));
   }
 }
 

@@ -80,7 +80,7 @@ class Coordinator {
   void Form();
   std::vector<Peer*> MembersByRank();
   std::string WhoWaitsFor(const Peer& late);
-  void NameLate();
+  void NameLate(double now);
   void EndAll(const Json& end);
   void Log(bool warning, const std::string& text) const {
     if (options_.log) options_.log(warning, text);
