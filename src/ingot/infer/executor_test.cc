@@ -4,18 +4,16 @@
 
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/machine.h"
 #include "ingot/ir/builder.h"
 #include "ingot/ops/interpreter.h"
 #include "ingot/ops/standard_ops.h"
-#include "ingot/tensor/philox.h"
 
 namespace ingot::infer {
 namespace {
@@ -220,6 +218,27 @@ TEST(Executor, IsRunByManyThreadsAtOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong.load(), 0);
+}
+
+TEST(Executor, ComesAndGoesInTheSameMemory) {
+  const std::vector<Tensor> inputs = {Random({2, 3, 18, 17}, 1)};
+  const auto cycle = [&] { Executor(Cnn(), Registry(), {.threads = 2}).Run(inputs); };
+  for (int i = 0; i < 30; ++i) cycle();
+  const uint64_t before = ResidentBytes();
+  for (int i = 0; i < 60; ++i) cycle();
+  EXPECT_LT(ResidentBytes(), before + (uint64_t{1} << 20));
+}
+
+TEST(Executor, RunsIntoMemoryThatIsGiven) {
+  const Executor executor(Mlp(), Registry(), {.threads = 1});
+  const std::vector<Tensor> inputs = {Random({3, 50}, 1)};
+  std::vector<Tensor> outputs = {Tensor(DType::kF32, {3, 10})};
+  const std::byte* place = outputs[0].raw();
+  executor.Run(inputs, outputs);
+  EXPECT_EQ(outputs[0].raw(), place);
+  EXPECT_EQ(LargestDifference(outputs[0], executor.Run(inputs)[0]), 0);
+  outputs[0] = Tensor(DType::kF32, {3, 9});
+  EXPECT_THROW(executor.Run(inputs, outputs), Error);
 }
 
 TEST(Executor, RunsNodeByNodeWhatHasNoStaticShapes) {
