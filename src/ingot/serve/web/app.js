@@ -126,7 +126,7 @@ async function refresh() {
       [rows && batches ? (rows.value / batches).toFixed(1) : '–'], [failed[key] || 0, failed[key] > 0]]);
   }
   const value = (name) => (metrics[name] || [{value: 0}])[0].value;
-  $('server').textContent = `${index.length} models, ${value('ingot_connections')} connections, ` +
+  $('server').textContent = `${index.length} model${index.length === 1 ? '' : 's'}, ${value('ingot_connections')} connections, ` +
       `${(value('ingot_resident_memory_bytes') / 1048576).toFixed(0)} MiB, up ${value('ingot_uptime_seconds').toFixed(0)} s`;
   history.push(all);
   if (history.length > 60) history.shift();
