@@ -152,6 +152,15 @@ Status AccessControl::Check(Access access, std::string_view model, const Peer& p
   return {};
 }
 
+bool AccessControl::MayUse(const std::string& key_name, std::string_view model) {
+  if (file_.empty()) return true;
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [digest, key] : keys_) {
+    if (key->name == key_name) return key->MayUse(model);
+  }
+  return false;
+}
+
 std::string_view KeyOf(const Call& call) {
   const std::string_view field = call.headers.Get("authorization");
   if (field.size() > 7 && HeaderList::Same(field.substr(0, 7), "Bearer ")) return field.substr(7);

@@ -38,6 +38,9 @@ class AccessControl {
   // `model` "" where the call is about none. `key_name` gets the name of the key that was used.
   Status Check(Access access, std::string_view model, const Peer& peer, std::string_view key,
                std::string& key_name);
+  // Whether the key of this name may use the model; true without keys. For what learns of the model
+  // after the call was let in.
+  bool MayUse(const std::string& key_name, std::string_view model);
   bool has_keys() const { return !file_.empty(); }
 
  private:

@@ -45,8 +45,12 @@ Wish WishOfGrpc(const Call& call) {
 }
 
 Wish WishOfRest(const Call& call) {
-  std::string_view path = call.path();
-  while (path.starts_with("//")) path.remove_prefix(1);
+  // As the router splits it: several slashes are one.
+  std::string plain;
+  for (const char c : call.path()) {
+    if (c != '/' || !plain.ends_with('/')) plain += c;
+  }
+  std::string_view path = plain;
   if (!path.starts_with("/v2")) {
     return {path == "/metrics" ? Access::kRead : Access::kOpen, ""};
   }

@@ -245,6 +245,8 @@ void Grpc::Infer(const std::shared_ptr<Call>& call) {
   }
   std::string model, version;
   job->trace_parent = call->headers.Get("traceparent");
+  job->key_name = call->key_name;
+  HoldMemory(*job, *state.memory, job->message.size());
   ReadGrpcInfer(job->message, state.options.allow_shared_memory, inference_, *job, model, version);
   call->on_cancel = [weak = std::weak_ptr<GrpcJob>(job)] {
     if (const auto cancelled = weak.lock()) cancelled->cancelled.store(true);

@@ -14,6 +14,8 @@
 namespace ingot::serve {
 namespace {
 
+constexpr size_t kMostWaitingInStream = 4096;
+
 Response StreamHead() {
   Response response;
   response.content_type = "application/grpc";
@@ -92,7 +94,13 @@ void InferStream::StartOne(std::string message) {
   auto job = std::make_shared<Job>(shared_from_this(), std::move(message));
   jobs_.push_back(job);
   std::string model, version;
+  job->key_name = call_->key_name;
   try {
+    if (jobs_.size() > kMostWaitingInStream) {
+      throw Error(ErrorCode::kOutOfMemory,
+                  "too many requests of one stream wait for their answers");
+    }
+    HoldMemory(*job, *state_.memory, job->message.size());
     ReadGrpcInfer(job->message, state_.options.allow_shared_memory, inference_, *job, model,
                   version);
   } catch (...) {

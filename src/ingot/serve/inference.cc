@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
+#include "ingot/serve/access_control.h"
 #include "ingot/serve/json_writer.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/served_model.h"
+#include "ingot/serve/shadow.h"
 #include "ingot/serve/tracer.h"
 
 namespace ingot::serve {
@@ -52,6 +55,18 @@ void Classify(const ServedModel& model, int64_t classes, InferOutput& output) {
 
 }  // namespace
 
+void HoldMemory(InferJob& job, MemoryBudget& budget, size_t bytes) {
+  if (bytes == 0) return;
+  const int64_t size = static_cast<int64_t>(bytes);
+  if (!budget.TryTake(size)) {
+    throw Error(ErrorCode::kOutOfMemory,
+                "the requests in flight take all the memory they may; try again");
+  }
+  job.owners.push_back(std::shared_ptr<const void>(&budget, [size](const void* taken) {
+    static_cast<MemoryBudget*>(const_cast<void*>(taken))->Give(size);
+  }));
+}
+
 Status Inference::UseSharedMemory(const SharedMemoryPlace& place, InferInput& input) const {
   Status status;
   const SharedMemory::Window window =
@@ -69,6 +84,12 @@ void Inference::Start(const JobPtr& job, const std::string& model, const std::st
   job->times.received = Clock::now();
   state_.in_flight.fetch_add(1, std::memory_order_relaxed);
   try {
+    if (!state_.access->MayUse(job->key_name, model)) {
+      job->status = {StatusCode::kPermissionDenied,
+                     "the API key '" + job->key_name + "' may not use model '" + model + "'"};
+      job->Finish();
+      return;
+    }
     job->model = state_.repository->Find(model, version, job->status);
     if (job->model != nullptr) {
       StartFound(job);
@@ -99,6 +120,9 @@ void Inference::StartFound(const JobPtr& job) {
       return;
     }
     job->cache_key = std::move(key);
+  }
+  if (job->model->shadow != nullptr && job->sequence.id.empty()) {
+    job->model->shadow->Begin(job, *state_.repository);
   }
   job->model->scheduler->Submit(job);
 }
@@ -136,6 +160,7 @@ Status Inference::WriteOutputs(InferJob& job) const {
 void Inference::Complete(InferJob& job) {
   state_.in_flight.fetch_sub(1, std::memory_order_relaxed);
   if (state_.tracer != nullptr) state_.tracer->Add(job);
+  if (job.shadow != nullptr) std::exchange(job.shadow, nullptr)->Give(job, false);
   if (!job.status.ok()) return;
   try {
     if (!job.cache_key.empty()) {

@@ -10,6 +10,10 @@
 
 namespace ingot::serve {
 
+// Takes so much of the memory for requests in flight until the job ends: for bodies that grew when
+// they were decompressed. Throws Error(kOutOfMemory) where it is not there.
+void HoldMemory(InferJob& job, MemoryBudget& budget, size_t bytes);
+
 // Safe for use by several threads.
 class Inference {
  public:

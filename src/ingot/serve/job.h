@@ -68,6 +68,7 @@ struct JobTimes {
 };
 
 class ServedModel;
+class ShadowPair;
 
 // Who asks fills the first part and submits; who computes fills the second and calls Finish, once,
 // from any thread.
@@ -86,6 +87,7 @@ class InferJob {
   uint64_t priority = 0;    // 1 is the highest; 0: the model's default
   uint64_t timeout_us = 0;  // in the queue; 0: the model's default
   std::string trace_parent;
+  std::string key_name;  // of the API key that came with the request
   // Nobody waits for the answer any longer: the queue drops the job.
   std::atomic<bool> cancelled = false;
 
@@ -95,7 +97,8 @@ class InferJob {
   int64_t rows = 1;       // of the batch axis; 1 for models without one
   bool internal = false;  // made by a scheduler: gets every output of the backend
   bool from_cache = false;
-  std::string cache_key;  // the answer is to be kept under it
+  std::shared_ptr<ShadowPair> shadow;  // another version computes the same
+  std::string cache_key;               // the answer is to be kept under it
 
   // The next request on the same connection uses the same object.
   void Reset() {
@@ -108,6 +111,7 @@ class InferJob {
     sequence = {};
     priority = timeout_us = 0;
     trace_parent.clear();
+    key_name.clear();
     cancelled.store(false, std::memory_order_relaxed);
     status = {};
     outputs.clear();
@@ -116,6 +120,7 @@ class InferJob {
     internal = false;
     from_cache = false;
     cache_key.clear();
+    shadow.reset();
   }
 };
 

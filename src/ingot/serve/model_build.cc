@@ -10,6 +10,7 @@
 #include "ingot/serve/proto/model_config.pb.h"
 #include "ingot/serve/repository.h"
 #include "ingot/serve/sequence_scheduler.h"
+#include "ingot/serve/shadow.h"
 
 namespace ingot::serve {
 namespace {
@@ -230,6 +231,8 @@ std::shared_ptr<const ServedModel> BuildModel(const ModelConfig& config, int64_t
   model->config = std::make_shared<const ModelConfig>(config);
   model->platform = config.platform();
   model->cache_responses = config.response_cache().enable() && context.cache != nullptr;
+  const TrafficSplit shadow = ParseSplit("shadow", ConfigParameter(config, "shadow"));
+  if (shadow.version > 0) model->shadow = std::make_shared<ShadowTraffic>(shadow);
   model->last_used_ns = Clock::now().time_since_epoch().count();
   if (config.has_ensemble_scheduling()) {
     ReadEnsemblePorts(config, *model);

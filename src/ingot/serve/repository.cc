@@ -257,19 +257,14 @@ std::shared_ptr<const ServedModel> Repository::Build(const Plan& plan, int64_t v
 Status Repository::LoadLocked(const std::string& name, const LoadOverrides& overrides) {
   const Clock::time_point begin = Clock::now();
   std::map<int64_t, Version> built;
-  Entry::Split canary;
+  TrafficSplit canary;
   Status status;
   std::string stamp;
   if (!IsPlainName(name)) return Invalid("'" + name + "' is not the name of a model");
   try {
     const Plan plan = MakePlan(name, overrides);
     stamp = plan.folder.empty() ? "" : StampOf(plan.folder);
-    const std::string split = ConfigParameter(plan.config, "canary");
-    if (!split.empty() &&
-        std::sscanf(split.c_str(), "%ld:%lf", &canary.version, &canary.percent) != 2) {
-      throw Error(ErrorCode::kInvalidInput, "config.pbtxt: parameter canary '" + split +
-                                                "', expected VERSION:PERCENT, such as 2:10");
-    }
+    canary = ParseSplit("canary", ConfigParameter(plan.config, "canary"));
     MakeRoom(name);
     for (const int64_t version : plan.versions) {
       try {
@@ -438,13 +433,9 @@ std::shared_ptr<const ServedModel> Repository::FindLoaded(std::string_view name,
     return nullptr;
   }
   if (entry.canary.version > 0) {
-    // Request k of every 100 goes to the canary where k steps over a multiple of 100 / percent.
     const uint64_t k = entry.requests.fetch_add(1, std::memory_order_relaxed);
-    const auto passed = [&](uint64_t n) {
-      return static_cast<uint64_t>(static_cast<double>(n) * entry.canary.percent / 100);
-    };
     const auto at = versions.find(entry.canary.version);
-    if (at != versions.end() && at->second.model != nullptr && passed(k + 1) > passed(k)) {
+    if (at != versions.end() && at->second.model != nullptr && entry.canary.Takes(k)) {
       return at->second.model;
     }
   }

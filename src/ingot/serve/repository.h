@@ -17,6 +17,7 @@
 #include "ingot/serve/backend.h"
 #include "ingot/serve/compute_gate.h"
 #include "ingot/serve/served_model.h"
+#include "ingot/serve/shadow.h"
 
 namespace ingot::serve {
 
@@ -91,10 +92,7 @@ class Repository {
     bool cold = false;    // unloaded for want of memory; the next request loads it
     LoadOverrides overrides;
     std::string stamp;  // of its files when it was loaded
-    struct Split {
-      int64_t version = 0;
-      double percent = 0;
-    } canary;
+    TrafficSplit canary;
     std::atomic<uint64_t> requests = 0;
   };
   struct Plan;

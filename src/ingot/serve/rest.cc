@@ -10,10 +10,13 @@
 #include "ingot/serve/compression.h"
 #include "ingot/serve/embedded.h"
 #include "ingot/serve/json_message.h"
+#include "ingot/serve/json_reader.h"
 #include "ingot/serve/metrics.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/rest_generate.h"
 #include "ingot/serve/rest_infer.h"
+#include "ingot/serve/served_model.h"
+#include "ingot/serve/shadow.h"
 
 namespace ingot::serve {
 namespace {
@@ -132,6 +135,9 @@ std::string Base64Decode(const std::string& text, const std::string& what) {
 // The body as a JSON object; an empty body is an empty object.
 Json ParseBody(const Call& call) {
   if (call.body.find_first_not_of(" \r\n\t") == std::string::npos) return Json::object();
+  JsonReader check(call.body);  // says where a fault is, and bounds the depth
+  check.Skip();
+  check.End();
   Json json = Json::parse(call.body, nullptr, false);
   if (json.is_discarded()) throw Error(ErrorCode::kInvalidInput, "the body is not valid JSON");
   if (!json.is_object()) throw Error(ErrorCode::kInvalidInput, "the body must be a JSON object");
@@ -201,6 +207,30 @@ class RestJob : public InferJob, public std::enable_shared_from_this<RestJob> {
 
   Inference& inference_;
 };
+
+// How the answers of a model's shadow version differ.
+void RespondShadow(Call& call, ServerState& state, const std::string& name,
+                   const std::string& version) {
+  Answer(call, [&](std::string& body) {
+    Status status;
+    const auto model = state.repository->Find(name, version, status);
+    if (model == nullptr) return status;
+    if (model->shadow == nullptr) {
+      return NotFound("model '" + name + "' has no shadow: parameters { key: \"shadow\" ... }");
+    }
+    const ShadowTraffic::Report report = model->shadow->report();
+    body = Json{{"name", name},
+                {"version", std::to_string(model->version)},
+                {"shadow_version", std::to_string(report.version)},
+                {"percent", report.percent},
+                {"requests", report.requests},
+                {"failed", report.failed},
+                {"different", report.different},
+                {"max_difference", report.max_difference}}
+               .dump();
+    return status;
+  });
+}
 
 bool IsMethod(Call& call, std::string_view method) {
   if (call.method == method || (method == "GET" && call.method == "HEAD")) return true;
@@ -346,6 +376,8 @@ bool Rest::RouteModel(const std::shared_ptr<Call>& call, std::span<const std::st
     response.status = ready ? 200 : 400;
     response.body = Json{{"name", name}, {"ready", ready}}.dump();
     call->Respond(std::move(response));
+  } else if (action == "shadow") {
+    if (IsMethod(*call, "GET")) RespondShadow(*call, service_.state(), name, version);
   } else if (action.empty() || action == "config" || action == "stats") {
     if (!IsMethod(*call, "GET")) return true;
     Answer(*call, [&](std::string& body) {
@@ -401,6 +433,8 @@ void Rest::Infer(const std::shared_ptr<Call>& call, const std::string& model,
   }
   auto job = std::make_shared<RestJob>(call, inference_);
   job->trace_parent = call->headers.Get("traceparent");
+  job->key_name = call->key_name;
+  HoldMemory(*job, *service_.state().memory, encoding.empty() ? 0 : call->body.size());
   if (const std::string_view accept = call->headers.Get("accept-encoding"); !accept.empty()) {
     job->accepted = ChooseEncoding(accept);
   }

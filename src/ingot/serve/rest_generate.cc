@@ -131,6 +131,9 @@ void StartGenerate(const std::shared_ptr<Call>& call, const std::string& name,
     return;
   }
   auto job = std::make_shared<GenerateJob>(call, inference, stream);
+  job->trace_parent = call->headers.Get("traceparent");
+  job->key_name = call->key_name;
+  HoldMemory(*job, *state.memory, encoding.empty() ? 0 : call->body.size());
   JsonReader reader(call->body);
   std::string key;
   reader.BeginObject();

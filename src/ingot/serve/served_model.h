@@ -20,6 +20,8 @@ class ModelConfig;
 
 namespace ingot::serve {
 
+class ShadowTraffic;
+
 struct ServedPort {
   std::string name;
   DType dtype = DType::kUndefined;
@@ -49,6 +51,7 @@ class ServedModel {
   std::shared_ptr<const Backend> backend;  // null for an ensemble
   std::unique_ptr<Scheduler> scheduler;    // after what it uses: it is destroyed first
   bool cache_responses = false;
+  std::shared_ptr<ShadowTraffic> shadow;  // null: none
 
   mutable ModelStatistics statistics;
   mutable ComputeGate::Account account;

@@ -174,9 +174,9 @@ Repository& Server::repository() {
   return *parts_->repository;
 }
 
-void Server::Stop() {
+bool Server::Stop() {
   ServerParts& p = *parts_;
-  if (std::exchange(p.stopped, true)) return;
+  if (std::exchange(p.stopped, true)) return true;
   p.state.draining.store(true);
   {
     const std::scoped_lock lock(p.mutex);
@@ -185,7 +185,9 @@ void Server::Stop() {
   p.changed.notify_all();
   if (p.poller.joinable()) p.poller.join();
   p.net.Stop(p.options.drain_seconds);
+  if (p.state.in_flight.load() != 0) return false;
   p.repository->Clear();
+  return true;
 }
 
 }  // namespace ingot::serve

@@ -48,8 +48,9 @@ class Server {
   const std::string& http_address() const;
   const std::string& grpc_address() const;
   const std::string& metrics_address() const;
-  // Finishes what is under way, then ends.
-  void Stop();
+  // Finishes what is under way, then ends. False where the time was over before that: then threads
+  // still compute, and the process should end without waiting for them.
+  bool Stop();
   Repository& repository();
 
  private:

@@ -1,5 +1,6 @@
 // ingot serve: the inference server.
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -96,7 +97,10 @@ class Serve : public cli::Verb {
         log.Info("looked at '" + name + "'");
     }
     log.Info("draining");
-    server.Stop();
+    if (!server.Stop()) {
+      log.Error("requests in flight were not answered in time");
+      std::_Exit(cli::kFailed);
+    }
     return cli::kOk;
   }
 

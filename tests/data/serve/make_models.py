@@ -45,7 +45,8 @@ save("accumulate",
      [value("x", T.FLOAT, "batch", 1), value("state", T.FLOAT, "batch", 1)],
      [value("y", T.FLOAT, "batch", 1), value("state_out", T.FLOAT, "batch", 1)])
 
-# Twice its input.
-save("double", [helper.make_node("Mul", ["x", "two"], ["y"])],
-     [value("x", T.FLOAT, "batch", 16)], [value("y", T.FLOAT, "batch", 16)],
-     [numpy_helper.from_array(np.array(2, np.float32), "two")])
+# Twice and half its input.
+for factor, name in [(2, "double"), (0.5, "half")]:
+    save(name, [helper.make_node("Mul", ["x", "factor"], ["y"])],
+         [value("x", T.FLOAT, "batch", 16)], [value("y", T.FLOAT, "batch", 16)],
+         [numpy_helper.from_array(np.array(factor, np.float32), "factor")])
