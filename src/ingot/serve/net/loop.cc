@@ -9,9 +9,21 @@ Loop::Loop(int index) : Executor(index), work_(asio::make_work_guard(io_)), time
 
 Loop::~Loop() = default;
 
+// With one connection, waking up takes longer than answering a small request: the loop looks for a
+// moment before it sleeps.
 void Loop::Run() {
+  constexpr auto kLook = std::chrono::microseconds(30);
   SetCurrent(this);
-  io_.run();
+  auto last = std::chrono::steady_clock::time_point();
+  while (!io_.stopped()) {
+    if (io_.poll() > 0) {
+      last = std::chrono::steady_clock::now();
+      continue;
+    }
+    if (connections_.size() == 1 && std::chrono::steady_clock::now() - last < kLook) continue;
+    io_.run_one();
+    last = std::chrono::steady_clock::now();
+  }
   SetCurrent(nullptr);
 }
 

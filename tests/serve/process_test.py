@@ -1,0 +1,129 @@
+"""Servers that each test starts for itself: one file, API keys, TLS, systemd's sockets, wrong usage."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import urllib.request
+
+import numpy as np
+import tritonclient.grpc as tgrpc
+import tritonclient.http as thttp
+from server import BUILD, MODELS, Server
+from tritonclient.utils import InferenceServerException
+
+
+class ProcessTest(unittest.TestCase):
+    def test_single_file_and_drain(self):
+        server = Server(str(MODELS / "double.onnx"))
+        client = thttp.InferenceServerClient(server.http)
+        one = thttp.InferInput("x", [1, 16], "FP32")
+        one.set_data_from_numpy(np.ones((1, 16), np.float32))
+        np.testing.assert_array_equal(client.infer("double", [one]).as_numpy("y"), 2)
+        client.close()
+        self.assertEqual(server.stop(), 0)
+
+    def test_keys(self):
+        with tempfile.TemporaryDirectory() as folder:
+            keys = pathlib.Path(folder) / "keys"
+            digest = {k: hashlib.sha256(k.encode()).hexdigest() for k in ("alpha", "beta", "gamma")}
+            keys.write_text(f"ada {digest['alpha']} admin\nbob {digest['beta']} models=other*\n"
+                            f"eve {digest['gamma']} rate=1\n")
+            server = Server(str(MODELS / "double.onnx"), "--keys", str(keys))
+            path = "/v2/models/double"
+            for key, status in ((None, 401), ("wrong", 401), ("alpha", 200), ("beta", 403)):
+                headers = {"Authorization": f"Bearer {key}"} if key else {}
+                self.assertEqual(server.get(path, headers=headers)[0], status, key)
+            self.assertEqual(server.get("/v2/health/ready")[0], 200)
+            for trick in ("/v2//models/double", "//v2/models//double/config", "/v2/models/%64ouble"):
+                self.assertEqual(server.get(trick, headers={"X-API-Key": "beta"})[0], 403, trick)
+            client = tgrpc.InferenceServerClient(server.grpc)
+            one = tgrpc.InferInput("x", [1, 16], "FP32")
+            one.set_data_from_numpy(np.ones((1, 16), np.float32))
+            for key, code in ((None, "UNAUTHENTICATED"), ("beta", "PERMISSION_DENIED")):
+                for compression in (None, "gzip"):
+                    with self.assertRaises(InferenceServerException) as caught:
+                        client.infer("double", [one], compression_algorithm=compression,
+                                     headers={"authorization": f"Bearer {key}"} if key else None)
+                    self.assertIn(code, caught.exception.status())
+            answers, done = [], threading.Semaphore(0)
+            client.start_stream(lambda result, error: (answers.append(error), done.release()),
+                                headers={"authorization": "Bearer beta"})
+            client.async_stream_infer("double", [one])
+            self.assertTrue(done.acquire(timeout=60))
+            client.stop_stream()
+            client.close()
+            self.assertIn("may not use model", str(answers[0]))
+            statuses = [server.get(path, headers={"X-API-Key": "gamma"})[0] for _ in range(3)]
+            self.assertIn(429, statuses)
+            self.assertEqual(server.get("/v2/logging", "POST", b"{}", {"X-API-Key": "beta"})[0], 403)
+            self.assertEqual(server.stop(), 0)
+
+    @unittest.skipUnless(shutil.which("openssl"), "needs the program openssl")
+    def test_mutual_tls(self):
+        with tempfile.TemporaryDirectory() as folder:
+            def openssl(*arguments):
+                subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+            for name in ("ca", "server", "client"):
+                signed = ["-CA", "ca.crt", "-CAkey", "ca.key"] if name != "ca" else []
+                openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.crt",
+                        *signed)
+            server = Server(str(MODELS / "double.onnx"), "--tls-cert", f"{folder}/server.crt", "--tls-key",
+                            f"{folder}/server.key", "--tls-client-ca", f"{folder}/ca.crt")
+            context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+            with self.assertRaises(OSError):
+                urllib.request.urlopen(f"https://{server.http}/v2", context=context, timeout=30).read()
+            context.load_cert_chain(f"{folder}/client.crt", f"{folder}/client.key")
+            with urllib.request.urlopen(f"https://{server.http}/v2", context=context, timeout=30) as answer:
+                self.assertEqual(answer.status, 200)
+            client = tgrpc.InferenceServerClient(
+                server.grpc, ssl=True, root_certificates=f"{folder}/ca.crt", private_key=f"{folder}/client.key",
+                certificate_chain=f"{folder}/client.crt")
+            one = tgrpc.InferInput("x", [1, 16], "FP32")
+            one.set_data_from_numpy(np.ones((1, 16), np.float32))
+            np.testing.assert_array_equal(client.infer("double", [one]).as_numpy("y"), 2)
+            client.close()
+            self.assertEqual(server.stop(), 0)
+
+    def test_sockets_of_systemd(self):
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+
+        def hand_over():
+            copies = [os.dup(s.fileno()) for s in sockets]
+            high = [os.dup2(c, 100 + i, inheritable=True) for i, c in enumerate(copies)]
+            for i, fd in enumerate(high):
+                os.dup2(fd, 3 + i, inheritable=True)
+            os.environ["LISTEN_PID"] = str(os.getpid())
+        process = subprocess.Popen([str(BUILD / "ingot"), "serve", str(MODELS / "double.onnx")], close_fds=False,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                   env=None, preexec_fn=lambda: (os.environ.update(LISTEN_FDS="3"), hand_over()))
+        line = process.stdout.readline()
+        addresses = ["127.0.0.1:%d" % s.getsockname()[1] for s in sockets]
+        self.assertEqual(line, "ready http={} grpc={} metrics={}\n".format(*addresses))
+        for s in sockets:
+            s.close()
+        with urllib.request.urlopen(f"http://{addresses[0]}/v2/health/ready", timeout=30) as answer:
+            self.assertEqual(answer.status, 200)
+        process.terminate()
+        self.assertEqual(process.wait(timeout=60), 0)
+        process.stdout.close()
+
+    def test_wrong_usage(self):
+        for arguments in (["serve"], ["serve", "nothing.onnx"], ["serve", "--repository", "nowhere"],
+                          ["serve", "--frobnicate"]):
+            done = subprocess.run([str(BUILD / "ingot"), *arguments], capture_output=True, text=True,
+                                  timeout=60, check=False)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn("error:", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=int(os.environ.get("VERBOSITY", "1")), argv=[sys.argv[0], *sys.argv[1:]])
