@@ -22,6 +22,7 @@ KernelPointer MakeLayerNormalizationKernel(const ir::Node& node);  // RMSNormali
 KernelPointer MakeGatherKernel(const ir::Node& node);              // Gather of rows, its gradient
 KernelPointer MakeRecurrentKernel(const ir::Node& node);           // LSTM, GRU, their gradient
 KernelPointer MakeConcatKernel(const ir::Node& node);              // Concat, Split
+KernelPointer MakeOrthogonalMomentumKernel(const ir::Node& node);  // Muon's direction
 KernelPointer MakePoolKernel(const ir::Node& node);                // pooling, its gradients
 KernelPointer MakeBatchNormKernel(const ir::Node& node);           // sums, apply, gradients for X
 KernelPointer MakeBatchNormUpdateKernel(const ir::Node& node);     // sums, apply, gradients for X

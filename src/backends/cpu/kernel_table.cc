@@ -86,6 +86,7 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.RecurrentGradient", {MakeRecurrentKernel}},
       {"Attention", {MakeAttentionKernel}},
       {"ingot.AttentionGradient", {MakeAttentionKernel}},
+      {"ingot.OrthogonalMomentum", {MakeOrthogonalMomentumKernel}},
       {"MaxPool", {MakePoolKernel}},
       {"ingot.MaxPoolGradient", {MakePoolKernel}},
       {"AveragePool", {MakePoolKernel}},

@@ -11,6 +11,7 @@
 #include "hwy/highway.h"
 
 #include "backends/cpu/activation-inl.h"
+#include "backends/cpu/rounding-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -80,6 +81,10 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
       return GeluOf(d, a);
     case VectorOp::kGeluTanh:
       return GeluTanhOf(d, a);
+    case VectorOp::kRoundToBf16:
+      return RoundToBf16(d, a);
+    case VectorOp::kRoundToF16:
+      return RoundToF16(d, a);
     case VectorOp::kReluGradient:
       return hn::IfThenElseZero(hn::Gt(b, zero), a);
     case VectorOp::kLeakyReluGradient:
@@ -109,7 +114,7 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
 }
 
 constexpr bool IsUnary(VectorOp op) {
-  return op >= VectorOp::kNeg && op <= VectorOp::kGeluTanh;
+  return op >= VectorOp::kNeg && op <= VectorOp::kRoundToF16;
 }
 
 template <VectorOp kOp>
@@ -159,6 +164,8 @@ void ApplyVectorOpImpl(VectorOp op, float alpha, const float* a, const float* b,
     INGOT_CASE(kHardSwish);
     INGOT_CASE(kGelu);
     INGOT_CASE(kGeluTanh);
+    INGOT_CASE(kRoundToBf16);
+    INGOT_CASE(kRoundToF16);
     INGOT_CASE(kReluGradient);
     INGOT_CASE(kLeakyReluGradient);
     INGOT_CASE(kEluGradient);

@@ -29,6 +29,8 @@ enum class VectorOp : uint8_t {
   kHardSwish,
   kGelu,
   kGeluTanh,
+  kRoundToBf16,
+  kRoundToF16,
   kReluGradient,
   kLeakyReluGradient,
   kEluGradient,

@@ -14,6 +14,7 @@
 #include "ingot/base/text.h"
 #include "ingot/cli/explanation.h"
 #include "ingot/cli/mnist.h"
+#include "ingot/cli/train_checks.h"
 #include "ingot/train/time_table.h"
 
 namespace ingot::cli {
@@ -98,6 +99,16 @@ void TrainCommand::Declare(Options& options) {
   options.Text("--profile-file", &profile_file_, "FILE", "the same, to FILE");
   options.Flag("--explain", &explain_,
                "prints the resolved job, layers, work, memory and kernels, and does not train");
+  options.Flag("--find-learning-rate", &find_rate_,
+               "trains some steps with a rate that grows from 1e-7 to 10, says where the loss "
+               "falls fastest, and writes nothing");
+  options.Flag("--overfit-one-batch", &overfit_,
+               "trains on the first batch alone, says whether the network can learn it, and "
+               "writes nothing");
+  options.Number("--check-steps", &check_steps_, "N",
+                 "steps of --find-learning-rate (default: 100) and --overfit-one-batch (default: "
+                 "200)",
+                 2);
   options.Flag("--json", &json_, "prints the summary (or the explanation) as JSON");
   options.Flag("--quiet", &quiet_, "shows warnings and the result only");
 }
@@ -138,6 +149,7 @@ train::TrainRequest TrainCommand::MakeRequest(const Streams& streams) {
   request.measure_time = true;
   if (explain_) return request;
   request.progress.out = quiet_ ? nullptr : streams.err;
+  if (checks()) return request;
   ChooseFolder(resumed, request);
   request.profile = !profile_file_.empty() ? profile_file_
                     : profile_             ? request.out + "/" + train::kProfileFile
@@ -148,6 +160,12 @@ train::TrainRequest TrainCommand::MakeRequest(const Streams& streams) {
 int TrainCommand::Run(train::TrainRequest request, const Streams& streams) const {
   Logger logger(quiet_ ? LogLevel::kWarning : LogLevel::kInfo, streams.err);
   request.logger = &logger;
+  if (find_rate_) {
+    return RunRateFinder(std::move(request), check_steps_.value_or(100), json_, streams);
+  }
+  if (overfit_) {
+    return RunOverfitCheck(std::move(request), check_steps_.value_or(200), json_, streams);
+  }
   if (out_.empty() && resume_.empty()) logger.Info("run directory: " + request.out);
   const train::TrainResult result = train::Train(request);
   if (result.is_lead) {
@@ -164,7 +182,16 @@ void TrainCommand::CheckUsage() const {
     throw Error(ErrorCode::kInvalidInput, "`ingot train` needs a JOB or --resume DIR",
                 "see `ingot train --help`");
   }
+  if (find_rate_ && overfit_) {
+    throw Error(ErrorCode::kInvalidInput,
+                "--find-learning-rate and --overfit-one-batch exclude each other",
+                "run one after the other");
+  }
   if (resume_.empty()) return;
+  if (checks()) {
+    throw Error(ErrorCode::kInvalidInput, "checks begin anew: they do not go with --resume",
+                "give the JOB");
+  }
   if (overwrite_) {
     throw Error(ErrorCode::kInvalidInput, "--resume and --overwrite exclude each other",
                 "--resume goes on with a run, --overwrite replaces it");

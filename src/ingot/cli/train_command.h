@@ -32,6 +32,7 @@ class TrainCommand {
 
  private:
   void CheckUsage() const;
+  bool checks() const { return find_rate_ || overfit_; }
   void ChooseFolder(const std::string& resumed, train::TrainRequest& request) const;
 
   JobArguments job_;
@@ -42,6 +43,9 @@ class TrainCommand {
   bool profile_ = false;
   bool overwrite_ = false;
   bool explain_ = false;
+  bool find_rate_ = false;
+  bool overfit_ = false;
+  std::optional<int64_t> check_steps_;
   bool json_ = false;
   bool quiet_ = false;
 };

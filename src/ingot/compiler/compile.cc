@@ -16,6 +16,7 @@
 #include "ingot/passes/eliminate_dead_code.h"
 #include "ingot/passes/hoist_weight_gradients.h"
 #include "ingot/passes/merge_common_subexpressions.h"
+#include "ingot/runtime/engine_memory.h"
 #include "ingot/runtime/telemetry.h"
 
 namespace ingot::compiler {
@@ -153,8 +154,11 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
       {.dump_directory = options.dump_directory, .disabled = options.disabled_passes});
   auto program = std::make_shared<CompiledStep>();
   std::unique_ptr<ir::Graph> graph = step.Clone();
-  runner.Run("hoist_weight_gradients", *graph,
-             [&](ir::Graph& g) { passes::HoistWeightGradients(g, registry); });
+  const bool hoists = options.recompute_segments < 2 && !options.keep_weight_gradients_inside;
+  if (hoists) {
+    runner.Run("hoist_weight_gradients", *graph,
+               [&](ir::Graph& g) { passes::HoistWeightGradients(g, registry); });
+  }
   runner.Run("merge_common_subexpressions", *graph,
              [&](ir::Graph& g) { passes::MergeCommonSubexpressions(g); });
   runner.Run("eliminate_dead_code", *graph, [&](ir::Graph& g) { passes::EliminateDeadCode(g); });
@@ -163,7 +167,7 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
   CheckMemory(*program);
   const Schedule schedule = ScheduleStages(*graph);
   program->stages.resize(schedule.count);
-  ShardParts shards(*graph, registry, runner);
+  ShardParts shards(*graph, registry, runner, options.recompute_segments);
   for (const ir::Node* node : graph->nodes()) {
     if (shards.PartOf(node) >= 0)
       program->parts.emplace_back().stage = static_cast<uint32_t>(schedule.stage.at(node));
@@ -190,6 +194,12 @@ const StepPlan& PlanOf(const runtime::StepProgram& program) {
   const auto* compiled = dynamic_cast<const CompiledStep*>(&program);
   INGOT_ASSERT(compiled != nullptr, "the program was not made by CompileStep");
   return compiled->plan;
+}
+
+uint64_t EngineBytes(const std::vector<std::shared_ptr<const runtime::StepProgram>>& programs,
+                     int threads) {
+  // Memory is reserved, and given back untouched.
+  return runtime::EngineMemory(programs, threads).bytes();
 }
 
 int64_t ChooseShards(int64_t batch, int64_t largest_layer_parameters) {

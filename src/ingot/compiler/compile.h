@@ -34,6 +34,12 @@ struct CompileOptions {
   std::vector<std::string> disabled_passes;
   // Measures every kernel of the program (runtime/telemetry.h); null: none.
   std::shared_ptr<runtime::Telemetry> telemetry;
+  // Above 1: only what crosses from one of so many segments of the forward pass to the next is
+  // kept, the rest computed again (passes/recompute_activations.h); and weight gradients stay in
+  // the shards, since those outside would need all activations.
+  int recompute_segments = 0;
+  // Weight gradients stay in the shards in any case.
+  bool keep_weight_gradients_inside = false;
   std::string dump_directory;  // graphs before and after every pass; INGOT_DUMP in the environment
 };
 
@@ -58,6 +64,10 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
                                                         const CompileOptions& options = {});
 
 const StepPlan& PlanOf(const runtime::StepProgram& program);
+
+// Bytes that an engine with so many threads takes for these programs.
+uint64_t EngineBytes(const std::vector<std::shared_ptr<const runtime::StepProgram>>& programs,
+                     int threads);
 
 // The number of shards that `logical_shards: auto` means: a function of the job alone (batch and
 // the largest layer), never of the machine.

@@ -40,7 +40,17 @@ class Scheduler {
   size_t Ready(const ir::Node& node) const {
     size_t stage = 0;
     for (const ir::Value* input : node.inputs()) stage = std::max(stage, Known(input));
-    return stage;
+    return std::max(stage, Known(SkipOf(node)));
+  }
+
+  // What says whether an update is skipped; null where none is.
+  static const ir::Value* SkipOf(const ir::Node& node) {
+    for (const ir::Value* output : node.outputs()) {
+      for (const ir::Value::Use& use : output->uses()) {
+        if (IsOp(use.node, "ingot.KeepWhenSkipped") && use.input == 2) return use.node->input(0);
+      }
+    }
+    return nullptr;
   }
 
   bool JoinsItsReduction(const ir::Node& update) {
@@ -50,6 +60,7 @@ class Scheduler {
     for (const ir::Value* input : update.inputs()) {
       if (input != gradient && Known(input) > reduced) return false;
     }
+    if (Known(SkipOf(update)) > reduced) return false;
     schedule_.fused.insert(&update);
     schedule_.stage[&update] = reduced;
     return true;
@@ -65,6 +76,12 @@ NodeKind KindOf(const ir::Node& node) {
   if (IsOp(&node, "ingot.TreeReduce")) return NodeKind::kReduce;
   for (const char* name : {"ingot.ShardMatMul", "ingot.ScaleGradient", "Constant"}) {
     if (IsOp(&node, name)) return NodeKind::kWithin;
+  }
+  // Behind an update it is the update's choice, behind anything else a value of its own.
+  if (IsOp(&node, "ingot.KeepWhenSkipped")) {
+    const ir::Node* updated = node.input(2)->producer();
+    const bool is_update = updated != nullptr && cpu::MakeUpdateKernel(*updated) != nullptr;
+    return is_update ? NodeKind::kWithin : NodeKind::kJoint;
   }
   return cpu::MakeUpdateKernel(node) != nullptr ? NodeKind::kUpdate : NodeKind::kJoint;
 }

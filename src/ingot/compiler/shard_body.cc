@@ -12,6 +12,7 @@
 #include "ingot/passes/fuse_elementwise.h"
 #include "ingot/passes/fuse_matmul.h"
 #include "ingot/passes/merge_common_subexpressions.h"
+#include "ingot/passes/recompute_activations.h"
 #include "ingot/passes/resolve_like.h"
 
 namespace ingot::compiler {
@@ -39,7 +40,7 @@ void SeparateOutputs(ir::Graph& body, const ir::OpRegistry& registry) {
 }  // namespace
 
 ShardBody MakeShardBody(const ir::Graph& original, int64_t rows, const ir::OpRegistry& registry,
-                        passes::PassRunner& passes) {
+                        passes::PassRunner& passes, int recompute_segments) {
   ShardBody body;
   body.rows = rows;
   body.graph = ir::Specialize(original, {{BatchSymbol(original), rows}});
@@ -58,6 +59,12 @@ ShardBody MakeShardBody(const ir::Graph& original, int64_t rows, const ir::OpReg
   passes.Run("fuse_elementwise", graph,
              [&](ir::Graph& g) { passes::FuseElementwise(g, registry); });
   passes.Run("eliminate_dead_code", graph, [&](ir::Graph& g) { passes::EliminateDeadCode(g); });
+  if (recompute_segments > 1) {
+    passes.Run("recompute_activations", graph, [&](ir::Graph& g) {
+      passes::RecomputeActivations(g, "loss_sum", recompute_segments);
+    });
+    passes.Run("eliminate_dead_code", graph, [&](ir::Graph& g) { passes::EliminateDeadCode(g); });
+  }
   SeparateOutputs(graph, registry);
   passes::MemoryPlanOptions options;
   options.placed_outside.insert(graph.outputs().begin(), graph.outputs().end());

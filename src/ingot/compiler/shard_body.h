@@ -16,8 +16,8 @@ struct ShardBody {
   int64_t rows = 0;
 };
 
-// Runs the passes over a copy of `original`.
+// Runs the passes over a copy of `original`; recompute_segments as in CompileOptions.
 ShardBody MakeShardBody(const ir::Graph& original, int64_t rows, const ir::OpRegistry& registry,
-                        passes::PassRunner& passes);
+                        passes::PassRunner& passes, int recompute_segments = 0);
 
 }  // namespace ingot::compiler

@@ -83,7 +83,7 @@ uint64_t CompiledStep::ConstantOffset(const Tensor& tensor) {
 }
 
 ShardParts::ShardParts(const ir::Graph& step, const ir::OpRegistry& registry,
-                       passes::PassRunner& passes)
+                       passes::PassRunner& passes, int recompute_segments)
     : step_(step) {
   for (const ir::Node* node : step.nodes()) {
     if (node->op().FullName() != "ingot.ShardMap") continue;
@@ -116,7 +116,7 @@ ShardParts::ShardParts(const ir::Graph& step, const ir::OpRegistry& registry,
   for (Part& part : parts_) {
     const ir::Graph& body = *part.map->GetGraph("body");
     for (const int64_t rows : sizes) {
-      part.bodies.push_back(MakeShardBody(body, rows, registry, passes));
+      part.bodies.push_back(MakeShardBody(body, rows, registry, passes, recompute_segments));
     }
   }
 }

@@ -33,7 +33,8 @@ struct CompiledStep : runtime::StepProgram {
 class ShardParts {
  public:
   // Throws Error(kInvalidInput) where the graph has no ShardMap, or they disagree about the shards.
-  ShardParts(const ir::Graph& step, const ir::OpRegistry& registry, passes::PassRunner& passes);
+  ShardParts(const ir::Graph& step, const ir::OpRegistry& registry, passes::PassRunner& passes,
+             int recompute_segments = 0);
 
   int64_t batch() const { return batch_; }
   int64_t shards() const { return shards_; }

@@ -212,14 +212,26 @@ class TileTasks {
 
   void AddOutput(const ir::Node& node, const ir::Value* value, runtime::UpdateInstruction& update) {
     for (const auto& [output, input] : step_.aliases()) {
-      if (step_.outputs()[output] != value) continue;
+      const ir::Value* given = step_.outputs()[output];
+      const ir::Node* choice = given->producer();
+      const bool may_skip = choice != nullptr &&
+                            choice->op().FullName() == "ingot.KeepWhenSkipped" &&
+                            choice->input(2) == value;
+      if (given != value && !may_skip) continue;
       const int state = StateIndex(program_, input->name());
       INGOT_ASSERT(state >= 0, "'" + input->name() + "' is no state of the step");
       Push(update, {Space::kState, static_cast<uint64_t>(state)}, true, true);
+      if (may_skip) update.skip = Skip(choice->input(0));
       return;
     }
     throw Error(ErrorCode::kInvalidInput, node.Describe() + ": its output '" + value->name() +
                                               "' replaces no parameter or state of the step graph");
+  }
+
+  // Where it stands whether an update is skipped.
+  Operand Skip(const ir::Value* value) {
+    if (value->producer() != nullptr) return {Space::kShared, program_.SharedOffset(value)};
+    return {Space::kScalar, ScalarOffset(value->name())};
   }
 
   static void Push(runtime::UpdateInstruction& update, Operand operand, bool advances,

@@ -23,6 +23,7 @@ Generator::Generator(Predictor& predictor, const SamplingOptions& options)
   }
   context_ = output[0];
   vocabulary_ = output[1];
+  decoder_ = CachedDecoder::Make(predictor);
 }
 
 void Generator::Continue(std::vector<int64_t>& tokens, int64_t count,
@@ -36,22 +37,37 @@ void Generator::Continue(std::vector<int64_t>& tokens, int64_t count,
                 fmt::format("token {} of the text is {}, outside of the model's vocabulary of {}",
                             i, tokens[i], vocabulary_));
   }
-  Tensor window(predictor_.input().dtype, Shape{1, context_});
-  std::vector<int64_t> seen(static_cast<size_t>(context_));
-  std::vector<float> scores(static_cast<size_t>(vocabulary_));
+  scores_.resize(static_cast<size_t>(vocabulary_));
+  if (decoder_ != nullptr) decoder_->Reset();
+  seen_ = static_cast<size_t>(std::max<int64_t>(0, static_cast<int64_t>(tokens.size()) - context_));
   for (int64_t i = 0; i < count; ++i) {
-    const auto length = static_cast<int64_t>(tokens.size());
-    const int64_t used = std::min(length, context_);
-    std::fill(seen.begin(), seen.end(), 0);  // what comes after the text does not matter
-    std::copy(tokens.end() - used, tokens.end(), seen.begin());
-    ConvertElements(seen.data(), DType::kI64, window.raw(), window.dtype(), context_);
-    const Tensor output = predictor_.Predict(window);
-    const size_t row = static_cast<size_t>((used - 1) * vocabulary_) * ItemSize(output.dtype());
-    ConvertElements(output.raw() + row, output.dtype(), scores.data(), DType::kF32, vocabulary_);
-    const int64_t token = sampler_.Draw(scores, length);
+    decoder_ != nullptr ? ScoreCached(tokens) : ScoreWindow(tokens);
+    const int64_t token = sampler_.Draw(scores_, static_cast<int64_t>(tokens.size()));
     tokens.push_back(token);
     if (!on_token(token)) return;
   }
+}
+
+void Generator::ScoreWindow(const std::vector<int64_t>& tokens) {
+  Tensor window(predictor_.input().dtype, Shape{1, context_});
+  std::vector<int64_t> seen(static_cast<size_t>(context_), 0);  // what comes after does not matter
+  const int64_t used = std::min(static_cast<int64_t>(tokens.size()), context_);
+  std::copy(tokens.end() - used, tokens.end(), seen.begin());
+  ConvertElements(seen.data(), DType::kI64, window.raw(), window.dtype(), context_);
+  const Tensor output = predictor_.Predict(window);
+  const size_t row = static_cast<size_t>((used - 1) * vocabulary_) * ItemSize(output.dtype());
+  ConvertElements(output.raw() + row, output.dtype(), scores_.data(), DType::kF32, vocabulary_);
+}
+
+// A full cache is filled again with the last half of a context, whose places count anew.
+void Generator::ScoreCached(const std::vector<int64_t>& tokens) {
+  if (decoder_->position() == context_) {
+    decoder_->Reset();
+    seen_ = tokens.size() - static_cast<size_t>(std::max<int64_t>(1, context_ / 2));
+  }
+  std::span<const float> scores;
+  for (; seen_ < tokens.size(); ++seen_) scores = decoder_->Next(tokens[seen_]);
+  std::copy(scores.begin(), scores.end(), scores_.begin());
 }
 
 }  // namespace ingot::infer

@@ -197,19 +197,26 @@ Predictor Predictor::Load(const std::string& run_or_model, const PredictorOption
   if (!options.data_folder.empty()) state->job.data.folder = options.data_folder;
   state->MakeConversion();
 
-  nn::NetworkOptions network;
-  network.model = state->job.model;
-  network.precision = ParseDType(state->job.precision);
-  const data::Field& x = state->conversion->output();
-  network.x = {x.dtype, x.shape, x.classes};
-  state->network = nn::BuildNetwork(network, *state->setup.registry, *state->layers);
+  const Shape sample = state->conversion->output().shape;
+  Predictor predictor(std::move(state));
+  State& loaded = *predictor.state_;
+  loaded.network = predictor.NetworkFor(sample);
   if (IsModelFile(run_or_model)) {
-    for (const nn::ParameterSpec& parameter : state->network.parameters) {
-      state->chosen.checkpoint.parameters.push_back(
+    for (const nn::ParameterSpec& parameter : loaded.network.parameters) {
+      loaded.chosen.checkpoint.parameters.push_back(
           {parameter.name, nn::InitialValue(parameter, 0)});
     }
   }
-  return Predictor(std::move(state));
+  return predictor;
+}
+
+nn::Network Predictor::NetworkFor(const Shape& sample) const {
+  nn::NetworkOptions network;
+  network.model = state_->job.model;
+  network.precision = train::PrecisionOf(state_->job);
+  const data::Field& x = state_->conversion->output();
+  network.x = {x.dtype, sample, x.classes};
+  return nn::BuildNetwork(network, *state_->setup.registry, *state_->layers);
 }
 
 void Predictor::State::OpenRun(const std::string& run, const PredictorOptions& options) {
@@ -250,13 +257,13 @@ void Predictor::State::MakeConversion() {
       job.data.transforms.is_null() ? data::DefaultTransforms(source) : job.data.transforms,
       {conversions, source, data::Selection::All(1)});
   // Tokens stay whole, as in training.
-  data::CastForNetwork(conversions[0], ParseDType(job.precision));
+  data::CastForNetwork(conversions[0], train::PrecisionOf(job));
   conversion = conversions[0];
 }
 
 const data::DataSets& Predictor::State::Data() {
   if (!data) {
-    data = data::OpenData(job.data, static_cast<uint64_t>(job.seed), ParseDType(job.precision),
+    data = data::OpenData(job.data, static_cast<uint64_t>(job.seed), train::PrecisionOf(job),
                           setup.find_mnist);
   }
   return *data;

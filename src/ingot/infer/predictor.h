@@ -78,6 +78,9 @@ class Predictor {
   // Error(kInvalidInput) where the model gives other values.
   Tensor Probabilities(const Tensor& output) const;
 
+  // The network of the job as it predicts, for samples of another shape than input().
+  nn::Network NetworkFor(const Shape& sample) const;
+
   // The job's data sets, opened at the first call, with the split and the transforms of training.
   const data::DataSets& data();
 

@@ -28,6 +28,26 @@ std::vector<double> Parameter(const Network& network, size_t index) {
   return InitialValue(network.parameters[index], 1).ToDoubles();
 }
 
+TEST(LayersTest, GroupAndInstanceNormsKnowTheSampleAlone) {
+  const Spec group = {.layers = "[{group_norm: {groups: 1, epsilon: 3}}]",
+                      .loss = "",
+                      .x = {DType::kF32, Shape{2, 1, 2}}};
+  const Network network = Build(group);
+  ASSERT_EQ(network.parameters.size(), 2u);
+  EXPECT_EQ(network.parameters[0].name, "layers.0.scale");
+  // Mean 5 and variance 1, with epsilon 3 a deviation of 2.
+  const Tensor x = Tensor::Of<float>({1, 2, 1, 2}, {4, 6, 6, 4});
+  EXPECT_THAT(Values(group, x), ElementsAre(-0.5, 0.5, 0.5, -0.5));
+  const Spec instance = {
+      .layers = "[{instance_norm: {epsilon: 3}}]", .loss = "", .x = {DType::kF32, Shape{2, 1, 2}}};
+  EXPECT_THAT(Values(instance, Tensor::Of<float>({1, 2, 1, 2}, {4, 6, 9, 7})),
+              ElementsAre(-0.5, 0.5, 0.5, -0.5));
+  const Spec uneven = {
+      .layers = "[{group_norm: 3}]", .loss = "", .x = {DType::kF32, Shape{4, 2, 2}}};
+  EXPECT_THAT(Thrown(uneven).message(), HasSubstr("4 channels"));
+  EXPECT_THAT(Thrown(uneven).message(), HasSubstr("do not divide into 3 groups"));
+}
+
 TEST(LayersTest, EmbeddingsAndPositions) {
   const Network network = Build(
       Tokens("[{embedding: {vocabulary: 5, width: 2}, name: tokens}, position_embedding]", 3));

@@ -31,6 +31,11 @@ const ParameterGroup* GroupOf(const OptimizerOptions& options, const std::string
   return nullptr;
 }
 
+const OptimizerOptions& OptionsFor(const OptimizerOptions& options,
+                                   const ParameterSpec& parameter) {
+  return options.others == nullptr || options.takes(parameter) ? options : *options.others;
+}
+
 double WeightDecayOf(const OptimizerOptions& options, const ParameterSpec& parameter) {
   const ParameterGroup* group = GroupOf(options, parameter.name);
   if (group != nullptr && group->weight_decay) return *group->weight_decay;
@@ -56,9 +61,10 @@ const OptionTable<ParameterGroup>& ParameterGroupTable() {
 
 const std::vector<OptimizerKind>& OptimizerKinds() {
   static const std::vector<OptimizerKind> kinds = {
-      SgdOptimizer(),     AdamOptimizer(),     AdamWOptimizer(), RmsPropOptimizer(),
+      SgdOptimizer(),     AdamOptimizer(),     AdamWOptimizer(),  RmsPropOptimizer(),
       AdagradOptimizer(), AdadeltaOptimizer(), AdamaxOptimizer(), NadamOptimizer(),
-      RadamOptimizer(),   LionOptimizer()};
+      RadamOptimizer(),   LionOptimizer(),     LambOptimizer(),   LarsOptimizer(),
+      MuonOptimizer()};
   return kinds;
 }
 
@@ -102,15 +108,19 @@ OptimizerOptions ReadOptimizer(const ConfigNode& node) {
 
 std::vector<StateSpec> StateOf(const OptimizerOptions& options, const ParameterSpec& parameter) {
   std::vector<StateSpec> specs;
-  for (const StateKind& state : options.states) {
+  for (const StateKind& state : OptionsFor(options, parameter).states) {
     specs.push_back(
         {parameter.name + "." + state.name, parameter.shape, parameter.dtype, state.initial, {}});
   }
   if (options.average_decay > 0) {
-    specs.push_back({parameter.name + kAverageSuffix, parameter.shape, parameter.dtype, 0,
-                     parameter.name});
+    specs.push_back(
+        {parameter.name + kAverageSuffix, parameter.shape, parameter.dtype, 0, parameter.name});
   }
   return specs;
+}
+
+bool NeedsWholeGradient(const OptimizerOptions& options, const ParameterSpec& parameter) {
+  return OptionsFor(options, parameter).direction != nullptr;
 }
 
 void CheckGroups(const OptimizerOptions& options, const std::vector<ParameterSpec>& parameters) {
@@ -119,25 +129,47 @@ void CheckGroups(const OptimizerOptions& options, const std::vector<ParameterSpe
   }
 }
 
-UpdateOutputs AddUpdate(const OptimizerOptions& options, ir::Builder& builder,
+UpdateOutputs AddUpdate(const OptimizerOptions& all, ir::Builder& builder,
                         const UpdateInputs& inputs) {
-  std::vector<ir::Value*> all = {inputs.parameter, inputs.gradient, inputs.learning_rate};
-  if (options.counts_steps) all.push_back(inputs.step);
-  all.insert(all.end(), inputs.state.begin(), inputs.state.end());
+  static const ParameterSpec kUnknown;
+  const ParameterSpec& spec = inputs.spec != nullptr ? *inputs.spec : kUnknown;
+  const OptimizerOptions& options = inputs.spec != nullptr ? OptionsFor(all, spec) : all;
   ir::Attributes attributes = options.attributes;
-  double decay = options.common.weight_decay;
+  double decay = all.common.weight_decay;
   if (inputs.spec != nullptr) {
-    decay = WeightDecayOf(options, *inputs.spec);
-    const ParameterGroup* group = GroupOf(options, inputs.spec->name);
+    decay = WeightDecayOf(all, spec);
+    const ParameterGroup* group = GroupOf(all, spec.name);
     if (group != nullptr) attributes["rate_factor"] = group->learning_rate_factor;
   }
-  attributes["weight_decay"] = decay;
+  UpdateOutputs updated;
+  ir::Value* gradient = inputs.gradient;
+  if (options.direction) {
+    if (all.clip > 0) {
+      throw Error(ErrorCode::kInvalidInput, "clip.value does not go with optimizer " + all.kind,
+                  "use clip.norm");
+    }
+    Direction direction = options.direction(builder, inputs, decay);
+    gradient = direction.value;
+    updated.state = std::move(direction.state);
+  }
+  std::vector<ir::Value*> values = {inputs.parameter, gradient, inputs.learning_rate};
+  if (options.counts_steps && !options.direction) values.push_back(inputs.step);
+  const auto own = inputs.state.begin() + static_cast<std::ptrdiff_t>(updated.state.size());
+  values.insert(values.end(), own, inputs.state.end());
+  attributes["weight_decay"] = options.direction_decays ? 0.0 : decay;
   attributes["decoupled"] = int64_t{options.decoupled};
-  attributes["clip"] = options.clip;
-  attributes["average_decay"] = options.average_decay;
-  const std::vector<ir::Value*> results =
-      builder.Ops(options.op, std::move(all), 1 + inputs.state.size(), std::move(attributes));
-  return {results[0], {results.begin() + 1, results.end()}};
+  attributes["clip"] = all.clip;
+  attributes["average_decay"] = all.average_decay;
+  attributes["copy_to"] = static_cast<int64_t>(inputs.copy_to);
+  const size_t outputs = 1 + static_cast<size_t>(inputs.state.end() - own);
+  const bool copies = inputs.copy_to != DType::kUndefined;
+  std::vector<ir::Value*> results =
+      builder.Ops(options.op, std::move(values), outputs + (copies ? 1 : 0), std::move(attributes));
+  updated.parameter = results[0];
+  if (copies) updated.copy = results.back();
+  results.resize(outputs);
+  updated.state.insert(updated.state.end(), results.begin() + 1, results.end());
+  return updated;
 }
 
 }  // namespace ingot::nn

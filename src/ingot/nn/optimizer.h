@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,6 +45,16 @@ struct StateKind {
   double initial = 0;
 };
 
+struct OptimizerOptions;
+struct UpdateInputs;
+
+// What an optimizer that looks at whole parameters makes of a gradient: what the op takes in its
+// place, and the new values of the first of the state tensors.
+struct Direction {
+  ir::Value* value = nullptr;
+  std::vector<ir::Value*> state;
+};
+
 // The `optimizer:` section of a job, as ReadOptimizer reads it.
 struct OptimizerOptions {
   std::string kind;     // "adam"
@@ -54,6 +65,13 @@ struct OptimizerOptions {
   bool decoupled = false;  // weight decay is taken from the weights, not added to gradients
   ir::Attributes attributes;
   std::vector<StateKind> states;
+  // LAMB and the like; null: the op takes the gradient. `weight_decay` is the parameter's.
+  std::function<Direction(ir::Builder& builder, const UpdateInputs& inputs, double weight_decay)>
+      direction;
+  bool direction_decays = false;  // it sees to the weight decay, not the op
+  // Of parameters that `takes` refuses; null: all are the same.
+  std::function<bool(const ParameterSpec& parameter)> takes;
+  std::shared_ptr<const OptimizerOptions> others;
   // Not of the section, but of the job.
   double clip = 0;           // of the gradients' elements; 0: none
   double clip_norm = 0;      // of all gradients together; 0: none
@@ -83,8 +101,10 @@ struct StateSpec {
   std::string name;  // "layers.0.weight.m"
   Shape shape;
   DType dtype = DType::kF32;
-  double initial = 0;          // of every element
-  std::string average_of = {};  // a moving average: begins as this parameter
+  double initial = 0;                 // of every element
+  std::string average_of = {};        // a moving average: begins as this parameter
+  std::string copy_of = {};           // this parameter, rounded: follows from it, and is not saved
+  DType copy_to = DType::kUndefined;  // to what the copy is rounded
 };
 
 // The suffix of a moving average's name: "layers.0.weight.average".
@@ -92,6 +112,9 @@ inline constexpr const char* kAverageSuffix = ".average";
 
 // The state of one parameter, in the order of its update's inputs; empty for plain SGD.
 std::vector<StateSpec> StateOf(const OptimizerOptions& options, const ParameterSpec& parameter);
+
+// Whether the update of a parameter begins with its whole gradient, not with one element.
+bool NeedsWholeGradient(const OptimizerOptions& options, const ParameterSpec& parameter);
 
 // Throws Error(kInvalidInput) naming the group that matches none of the parameters.
 void CheckGroups(const OptimizerOptions& options, const std::vector<ParameterSpec>& parameters);
@@ -104,9 +127,11 @@ struct UpdateInputs {
   ir::Value* learning_rate = nullptr;  // []
   ir::Value* step = nullptr;           // i64[], counted from 1
   std::vector<ir::Value*> state;       // as StateOf
+  DType copy_to = DType::kUndefined;   // a copy of the new parameter, rounded to this; none
 };
 struct UpdateOutputs {
   ir::Value* parameter = nullptr;
+  ir::Value* copy = nullptr;  // null: none
   std::vector<ir::Value*> state;
 };
 UpdateOutputs AddUpdate(const OptimizerOptions& options, ir::Builder& builder,

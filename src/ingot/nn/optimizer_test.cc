@@ -174,6 +174,49 @@ TEST(ScheduleTest, Exponential) {
   EXPECT_DOUBLE_EQ(schedule.LearningRate(4), 0.0625);
 }
 
+TEST(ScheduleTest, PolynomialFallsToItsFloor) {
+  EXPECT_DOUBLE_EQ(Make("polynomial", 1, 100).LearningRate(25), 0.75);
+  const Schedule square = Make("polynomial: {power: 2, steps: 10, final_factor: 0.2}", 1, 100);
+  EXPECT_DOUBLE_EQ(square.LearningRate(5), 0.2 + 0.8 * 0.25);
+  EXPECT_DOUBLE_EQ(square.LearningRate(40), 0.2);
+}
+
+// Figures of torch.optim.lr_scheduler.OneCycleLR(max_lr=1, total_steps=11, pct_start=0.3) have one
+// step less in each phase; the ends and the middle are the formula's.
+TEST(ScheduleTest, OneCycleRisesAndFalls) {
+  const Schedule cycle = Make("one_cycle: {rise: 0.4, start_divisor: 10, end_divisor: 100}", 1, 10);
+  EXPECT_NEAR(cycle.LearningRate(0), 0.1, 1e-12);
+  EXPECT_NEAR(cycle.LearningRate(2), 0.55, 1e-12);
+  EXPECT_NEAR(cycle.LearningRate(4), 1, 1e-12);
+  EXPECT_NEAR(cycle.LearningRate(7), (1 + 0.001) / 2, 1e-12);
+  EXPECT_NEAR(cycle.LearningRate(10), 0.001, 1e-12);
+  EXPECT_NEAR(cycle.LearningRate(99), 0.001, 1e-12);
+}
+
+TEST(ScheduleTest, PlateauFallsWithItsFalls) {
+  const Schedule plateau = Make("plateau: {factor: 0.5, final_factor: 0.2}", 1, 10);
+  EXPECT_EQ(plateau.LearningRate(7), 1);
+  EXPECT_EQ(plateau.LearningRate(7, 2), 0.25);
+  EXPECT_EQ(plateau.LearningRate(7, 9), 0.2);
+}
+
+TEST(OptimizerTest, MuonLeavesWhatIsNoMatrixToAdam) {
+  const OptimizerOptions muon = Read("muon: {adamw: ['tokens.*']}");
+  const auto states = [&](const std::string& name, const Shape& shape) {
+    ParameterSpec spec;
+    spec.name = name;
+    spec.shape = shape;
+    std::vector<std::string> names;
+    for (const StateSpec& state : StateOf(muon, spec)) names.push_back(state.name);
+    return names;
+  };
+  EXPECT_EQ(states("a.weight", Shape{3, 4}), std::vector<std::string>{"a.weight.momentum"});
+  const std::vector<std::string> bias = {"a.bias.m", "a.bias.v"};
+  EXPECT_EQ(states("a.bias", Shape{4}), bias);
+  const std::vector<std::string> tokens = {"tokens.weight.m", "tokens.weight.v"};
+  EXPECT_EQ(states("tokens.weight", Shape{9, 4}), tokens);
+}
+
 TEST(ScheduleTest, WarmUpGoesBeforeAnySchedule) {
   const Schedule schedule = Make("{warm_up: 4, cosine: {}}", 1, 24);
   EXPECT_DOUBLE_EQ(schedule.LearningRate(0), 0.25);

@@ -38,6 +38,46 @@ const OptionTable<ExponentialDecay>& ExponentialTable() {
   return table;
 }
 
+const OptionTable<PolynomialDecay>& PolynomialTable() {
+  static const auto table =
+      OptionTable<PolynomialDecay>("polynomial", "falls like a power of what is left")
+          .Add("steps", &PolynomialDecay::steps, "how long (default: to the end of the job)",
+               AtLeast(1))
+          .Add("power", &PolynomialDecay::power, "1: a straight line", MoreThan(0))
+          .Add("final_factor", &PolynomialDecay::final_factor, "of the learning rate at the end",
+               Between(0, 1));
+  return table;
+}
+
+const OptionTable<OneCycle>& OneCycleTable() {
+  static const auto table =
+      OptionTable<OneCycle>("one_cycle", "rises to the learning rate, then falls to almost nothing")
+          .Add("steps", &OneCycle::steps, "how long (default: to the end of the job)", AtLeast(1))
+          .Add("rise", &OneCycle::rise, "share of the steps in which it rises", Between(0, 1))
+          .Add("start_divisor", &OneCycle::start_divisor,
+               "it begins at the learning rate divided by this", AtLeast(1))
+          .Add("end_divisor", &OneCycle::end_divisor, "it ends at where it began divided by this",
+               AtLeast(1));
+  return table;
+}
+
+const OptionTable<Plateau>& PlateauTable() {
+  static const auto table =
+      OptionTable<Plateau>("plateau", "falls whenever a validation metric stops improving")
+          .Add("metric", &Plateau::metric,
+               "what is watched: validation_loss, or validation_ and the name of a metric")
+          .Add("factor", &Plateau::factor, "of the learning rate", Between(0, 1))
+          .Add("patience", &Plateau::patience, "validations without an improvement", AtLeast(1))
+          .Add("minimum_change", &Plateau::minimum_change,
+               "changes up to this much are no improvement", AtLeast(0))
+          .AddChoice("mode", &Plateau::mode,
+                     "whether smaller or larger is better; auto: by the metric",
+                     {"auto", "min", "max"})
+          .Add("final_factor", &Plateau::final_factor, "of the learning rate: it falls no further",
+               Between(0, 1));
+  return table;
+}
+
 }  // namespace
 
 const OptionTable<ScheduleOptions>& ScheduleTable() {
@@ -48,7 +88,12 @@ const OptionTable<ScheduleOptions>& ScheduleTable() {
           .AddTable("step", &ScheduleOptions::step, StepTable(), "stairs")
           .AddTable("cosine", &ScheduleOptions::cosine, CosineTable(), "half a cosine")
           .AddTable("exponential", &ScheduleOptions::exponential, ExponentialTable(),
-                    "a smooth decay");
+                    "a smooth decay")
+          .AddTable("polynomial", &ScheduleOptions::polynomial, PolynomialTable(),
+                    "a straight line, or a power of it")
+          .AddTable("one_cycle", &ScheduleOptions::one_cycle, OneCycleTable(), "up, then down")
+          .AddTable("plateau", &ScheduleOptions::plateau, PlateauTable(),
+                    "falls when validation no longer improves");
   return table;
 }
 
@@ -60,11 +105,15 @@ ScheduleOptions ReadSchedule(const ConfigNode& node) {
       options.cosine.emplace();
       return options;
     }
-    if (node.scalar() == "exponential") {
-      options.exponential.emplace();
+    if (node.scalar() == "exponential") options.exponential.emplace();
+    if (node.scalar() == "polynomial") options.polynomial.emplace();
+    if (node.scalar() == "one_cycle") options.one_cycle.emplace();
+    if (node.scalar() == "plateau") options.plateau.emplace();
+    if (options.exponential || options.polynomial || options.one_cycle || options.plateau) {
       return options;
     }
-    const std::vector<std::string> names = {"constant", "cosine", "exponential", "step"};
+    const std::vector<std::string> names = {"constant",   "cosine",    "exponential", "step",
+                                            "polynomial", "one_cycle", "plateau"};
     if (node.scalar() == "step") {
       node.Fail("schedule step needs its option 'every'", "write step: {every: 1000}");
     }
@@ -72,34 +121,58 @@ ScheduleOptions ReadSchedule(const ConfigNode& node) {
   }
   ScheduleOptions options = ScheduleTable().Read(node);
   const int given = int{options.step.has_value()} + int{options.cosine.has_value()} +
-                    int{options.exponential.has_value()};
+                    int{options.exponential.has_value()} + int{options.polynomial.has_value()} +
+                    int{options.one_cycle.has_value()} + int{options.plateau.has_value()};
   if (given > 1) {
-    node.Fail("expected one schedule, got " + std::to_string(given),
-              "keep one of step, cosine, exponential; warm_up goes with any of them");
+    node.Fail(
+        "expected one schedule, got " + std::to_string(given),
+        "keep one of step, cosine, exponential, polynomial, one_cycle, plateau; warm_up goes with "
+        "any of them");
   }
   return options;
 }
 
 Schedule::Schedule(ScheduleOptions options, double base, int64_t total_steps)
     : options_(std::move(options)), base_(base) {
-  if (options_.cosine) {
-    cosine_steps_ =
-        options_.cosine->steps.value_or(std::max<int64_t>(1, total_steps - options_.warm_up));
-  }
+  steps_ = std::max<int64_t>(1, total_steps - options_.warm_up);
+  if (options_.cosine) steps_ = options_.cosine->steps.value_or(steps_);
+  if (options_.polynomial) steps_ = options_.polynomial->steps.value_or(steps_);
+  if (options_.one_cycle) steps_ = options_.one_cycle->steps.value_or(steps_);
 }
 
-double Schedule::LearningRate(int64_t step) const {
+double Schedule::Fall(double x, double power) const {
+  const double floor = base_ * options_.polynomial->final_factor;
+  return floor + (base_ - floor) * std::pow(1 - x, power);
+}
+
+double Schedule::Cycle(double x) const {
+  const OneCycle& cycle = *options_.one_cycle;
+  const double start = base_ / cycle.start_divisor;
+  const double end = start / cycle.end_divisor;
+  const auto between = [](double from, double to, double part) {
+    return to + (from - to) * (1 + std::cos(std::numbers::pi * part)) / 2;
+  };
+  if (x < cycle.rise) return between(start, base_, x / cycle.rise);
+  return cycle.rise < 1 ? between(base_, end, (x - cycle.rise) / (1 - cycle.rise)) : base_;
+}
+
+double Schedule::LearningRate(int64_t step, int64_t falls) const {
   if (step < options_.warm_up) {
     return base_ * static_cast<double>(step + 1) / static_cast<double>(options_.warm_up);
   }
   const int64_t s = step - options_.warm_up;
+  const double x = static_cast<double>(std::min(s, steps_)) / static_cast<double>(steps_);
+  if (options_.polynomial) return Fall(x, options_.polynomial->power);
+  if (options_.one_cycle) return Cycle(x);
+  if (options_.plateau) {
+    const double factor = std::pow(options_.plateau->factor, static_cast<double>(falls));
+    return base_ * std::max(options_.plateau->final_factor, factor);
+  }
   if (options_.step) {
     return base_ * std::pow(options_.step->factor, static_cast<double>(s / options_.step->every));
   }
   if (options_.cosine) {
     const double floor = base_ * options_.cosine->final_factor;
-    const double x =
-        static_cast<double>(std::min(s, cosine_steps_)) / static_cast<double>(cosine_steps_);
     return floor + (base_ - floor) * (1 + std::cos(std::numbers::pi * x)) / 2;
   }
   if (options_.exponential) {

@@ -23,9 +23,8 @@ std::string InputName(const InferContext& context, size_t i, const UpdateRule& r
   const size_t first_state = rule.counts_steps ? 4 : 3;
   std::vector<std::string> names = rule.states(context.node());
   names.push_back("average");
-  const std::string name = i < first_state
-                               ? context.node().op().inputs[i].name
-                               : names[std::min(i - first_state, names.size() - 1)];
+  const std::string name = i < first_state ? context.node().op().inputs[i].name
+                                           : names[std::min(i - first_state, names.size() - 1)];
   return "input " + std::to_string(i) + " (" + name + ")";
 }
 
@@ -59,7 +58,8 @@ std::vector<std::string> StatesOf(const ir::Node& node, const UpdateRule& rule) 
 void RequireStates(const InferContext& context, size_t first, const UpdateRule& rule) {
   const std::vector<std::string> states = StatesOf(context.node(), rule);
   const size_t inputs = context.node().inputs().size() - first;
-  const size_t outputs = context.node().outputs().size() - 1;
+  const size_t copies = GivesCopy(context.node()) ? 1 : 0;
+  const size_t outputs = context.node().outputs().size() - 1 - copies;
   if (inputs == states.size() && outputs == states.size()) return;
   std::string names;
   for (const std::string& state : states) names += (names.empty() ? "" : ", ") + state;
@@ -87,6 +87,12 @@ void InferUpdate(InferContext& context, const UpdateRule& rule) {
     RequireShapeOfParameter(context, i, rule);
     context.SetOutput(i - first + 1, context.input(i));
   }
+  if (!GivesCopy(context.node())) return;
+  const auto to = static_cast<DType>(context.node().GetInt("copy_to"));
+  if (to != DType::kBf16 && to != DType::kF16) {
+    throw Error(ErrorCode::kInvalidInput, "attribute 'copy_to' is neither 0 nor bf16 nor f16");
+  }
+  context.SetOutput(context.node().outputs().size() - 1, context.input(0));
 }
 
 double ReadScalar(const TensorView& view) {
@@ -132,6 +138,13 @@ void RunUpdate(const ir::ReferenceCall& call, const UpdateRule& rule) {
     const TensorView& view = call.output(t);
     ConvertElements(tensors[t].data(), DType::kF64, view.data, view.dtype, view.size());
   }
+  if (!GivesCopy(node)) return;
+  // Of the parameter as it is stored.
+  const auto to = static_cast<DType>(node.GetInt("copy_to"));
+  const TensorView& copy = call.output(tensors.size());
+  std::vector<uint16_t> narrow(tensors[0].size());
+  ConvertElements(call.output(0).data, copy.dtype, narrow.data(), to, copy.size());
+  ConvertElements(narrow.data(), to, copy.data, copy.dtype, copy.size());
 }
 
 }  // namespace
@@ -154,6 +167,7 @@ OpDefinition MakeUpdate(UpdateRule rule) {
     op.attributes.push_back(FloatAttribute(name, 0));
   }
   op.attributes.push_back(IntAttribute("decoupled", 0));
+  op.attributes.push_back(IntAttribute("copy_to", 0));
   op.attributes.push_back(FloatAttribute("rate_factor", 1));
   op.cases = std::move(rule.cases);
   op.may_run_in_place = true;

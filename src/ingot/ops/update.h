@@ -11,7 +11,9 @@
 //      lr = learning_rate * rate_factor;
 //   3. the formula, with that lr;
 //   4. where `average_decay` is above 0, the last state tensor follows the new w: an exponential
-//      moving average a += (1 - average_decay) (w - a).
+//      moving average a += (1 - average_decay) (w - a);
+//   5. where `copy_to` is the number of a 16-bit float type (0: none), one output more is the new w
+//      rounded to that type, in w's own (ingot.RoundTo).
 #pragma once
 
 #include <functional>
@@ -37,6 +39,11 @@ struct UpdateRule {
   std::function<ElementUpdate(const ir::Node& node, double learning_rate, double step)> formula;
   std::vector<OpCase> cases;
 };
+
+// Whether an update's last output is the new parameter, rounded.
+inline bool GivesCopy(const ir::Node& update) {
+  return update.GetInt("copy_to", 0) != 0;
+}
 
 ir::OpDefinition MakeUpdate(UpdateRule rule);
 

@@ -19,6 +19,7 @@ namespace ingot::passes {
 const std::vector<PassInfo>& AllPasses() {
   static const std::vector<PassInfo> passes = {
       {"autodiff", "appends the gradient of the loss", false},
+      {"mixed_precision", "rounds what products multiply to 16 bits", false},
       {"specialize", "gives symbolic dimensions their numbers", false},
       {"propagate_shapes", "infers types and makes what is computed from shapes constant", false},
       {"resolve_like", "turns SumToLike, ExpandLike, ReshapeLike into constant shapes", false},
@@ -36,6 +37,7 @@ const std::vector<PassInfo>& AllPasses() {
       {"channels_last", "gives convolutions and what is between them channels as the last axis"},
       {"fuse_matmul", "makes products with bias and activation one op"},
       {"fuse_elementwise", "makes chains of elementwise ops one op"},
+      {"recompute_activations", "computes again what would take memory until the backward pass"},
       {"plan_memory", "places every value in one arena", false},
   };
   return passes;

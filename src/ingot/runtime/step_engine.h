@@ -43,6 +43,7 @@ struct StepRequest {
   // Writes the scalar inputs of a step, in the program's order (learning rate, ...); may be null
   // where the program has none.
   std::function<void(int64_t step, std::span<float> scalars)> scalars;
+  int64_t steps_per_update = 1;  // "step", which optimizers count, is of updates
   uint64_t seed = 0;
   // Called once for each step, in order, by one thread at a time, when its sums are known: loss,
   // weight and metric sums in the program's order. May be null. Must not block.

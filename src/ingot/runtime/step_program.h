@@ -80,6 +80,7 @@ struct UpdateInstruction {
   std::vector<Operand> operands;
   std::vector<uint8_t> advances;   // operand moves with the tile (tensors do, scalars do not)
   std::vector<uint8_t> is_output;  // operand is the op's output: written to the next version
+  Operand skip;                    // kShared or kScalar, f32: where it is not 0 nothing is changed
   uint32_t derived = 0;            // index in the step's derived numbers
   size_t item_size = 4;
 };

@@ -177,6 +177,10 @@ void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int versio
                 static_cast<size_t>(count) * unit.item_size);
   }
   for (const UpdateInstruction& update : unit.updates) {
+    if (IsSkipped(update, frame)) {
+      KeepVersion(program, frame, version, update, first, count);
+      continue;
+    }
     std::span<void*> operands(own.operands.data(), update.operands.size());
     std::byte* publish = nullptr;  // where the staged parameters go
     for (size_t i = 0; i < operands.size(); ++i) {
@@ -199,6 +203,27 @@ void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int versio
     if (publish != nullptr) {
       StreamCopy(publish, own.staged, static_cast<size_t>(count) * update.item_size);
     }
+  }
+}
+
+bool TaskRunner::IsSkipped(const UpdateInstruction& update, Frame& frame) const {
+  if (update.skip.space == Operand::Space::kNone) return false;
+  const Place place{&frame, 0, nullptr, 0, -1, nullptr, nullptr, nullptr};
+  return *static_cast<const float*>(Resolve(update.skip, place)) != 0;
+}
+
+// What is changed in place stays as it is.
+void TaskRunner::KeepVersion(const StepProgram& program, Frame& frame, int version,
+                             const UpdateInstruction& update, int64_t first, int64_t count) const {
+  const size_t offset = static_cast<size_t>(first) * update.item_size;
+  for (size_t i = 0; i < update.operands.size(); ++i) {
+    const Operand& operand = update.operands[i];
+    if (update.is_output[i] == 0 || !memory_.IsVersioned(frame.program, operand.at)) continue;
+    const Place before{&frame, version, nullptr, 0, -1, nullptr, nullptr, &program};
+    const Place after{&frame, frame.next_version, nullptr, 0, -1, nullptr, nullptr, &program};
+    StreamCopy(static_cast<std::byte*>(Resolve(operand, after)) + offset,
+               static_cast<const std::byte*>(Resolve(operand, before)) + offset,
+               static_cast<size_t>(count) * update.item_size);
   }
 }
 

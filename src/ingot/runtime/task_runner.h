@@ -48,6 +48,9 @@ class TaskRunner {
   void RunInstruction(const Instruction& instruction, const Place& place, int thread) const;
   void ReduceTile(const StepProgram& program, Frame& frame, const Task& task, int thread) const;
   void LoadTile(const StepProgram& program, Frame& frame, const Task& task, int thread) const;
+  bool IsSkipped(const UpdateInstruction& update, Frame& frame) const;
+  void KeepVersion(const StepProgram& program, Frame& frame, int version,
+                   const UpdateInstruction& update, int64_t first, int64_t count) const;
   void CommitTile(const StepProgram& program, Frame& frame, int version, const Task& task,
                   int thread) const;
 

@@ -90,6 +90,9 @@ void CheckpointWriter::Loop() {
 void CheckpointWriter::Write(CheckpointRequest& request) {
   if (request.complete) request.complete(request.checkpoint.manifest);
   if (request.as_step) store_.Save(request.checkpoint);
+  if (!request.model_parameters.empty()) {
+    request.checkpoint.parameters = std::move(request.model_parameters);
+  }
   if (request.as_best) store_.SaveAs(kBestCheckpoint, request.checkpoint);
   if (request.as_final) store_.SaveAs(kFinalCheckpoint, request.checkpoint);
 }

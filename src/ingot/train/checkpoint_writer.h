@@ -19,6 +19,8 @@ namespace ingot::train {
 
 struct CheckpointRequest {
   Checkpoint checkpoint;
+  // In place of the checkpoint's parameters in `best` and `final`: moving averages. Empty: those.
+  std::vector<formats::NamedTensor> model_parameters;
   bool as_step = true;    // step-NNNNNNNN, resumable
   bool as_best = false;   // parameters as `best`
   bool as_final = false;  // parameters as `final`

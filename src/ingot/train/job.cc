@@ -2,14 +2,17 @@
 #include "ingot/train/job.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/file.h"
 #include "ingot/base/sha256.h"
 #include "ingot/base/text.h"
+#include "ingot/train/memory_plan.h"
 
 namespace ingot::train {
 namespace {
@@ -68,6 +71,31 @@ const OptionTable<ClipOptions>& ClipTable() {
   return table;
 }
 
+const OptionTable<MixedPrecisionJobOptions>& MixedPrecisionTable() {
+  static const auto table =
+      OptionTable<MixedPrecisionJobOptions>("mixed_precision", "details of precision bf16 and fp16")
+          .Add("keep_f32", &MixedPrecisionJobOptions::keep_f32,
+               "layers whose products stay f32, with all that is in them: patterns of their paths "
+               "as `ingot train --explain` shows them, in which * is any text and ? any character")
+          .Add("loss_scale", &MixedPrecisionJobOptions::loss_scale,
+               "of fp16: what the loss is multiplied by at first, so that small gradients do not "
+               "vanish; halved by every step whose gradients overflow, which is skipped",
+               Between(1, 16777216))
+          .Add("growth_interval", &MixedPrecisionJobOptions::growth_interval,
+               "of fp16: good steps after which the loss scale is doubled", AtLeast(1));
+  return table;
+}
+
+const OptionTable<AverageOptions>& AverageTable() {
+  static const auto table =
+      OptionTable<AverageOptions>("average", "a moving average of the weights")
+          .Add("decay", &AverageOptions::decay,
+               "share of the average that is kept in each step, such as 0.999; 0: no average",
+               Between(0, 0.999999999))
+          .Shorthand("decay");
+  return table;
+}
+
 const OptionTable<LogOptions>& LogTable() {
   static const auto table =
       OptionTable<LogOptions>("log", "records in metrics.jsonl and TensorBoard's event files")
@@ -107,6 +135,7 @@ bool DecidesWeights(const std::string& path) {
   static const char* const kOthers[] = {"epochs",
                                         "steps",
                                         "evaluate",
+                                        "memory_limit",
                                         "metrics",
                                         "validation",
                                         "early_stopping",
@@ -159,6 +188,18 @@ void CheckMonitored(const std::string& metric, const ConfigNode& place) {
       "metrics of training are means over weights that change; watch 'validation_" + metric + "'");
 }
 
+// A relative name in a job file stands beside that file, one on the command line in the current
+// folder. job.yaml in a run directory is another file, so that it gets the name in full.
+void ResolveFile(const ConfigNode& place, std::string& name) {
+  namespace fs = std::filesystem;
+  const ConfigNode* file = place.is_map() ? place.Find("file") : &place;
+  fs::path path = name;
+  if (file != nullptr && file->line() > 0 && path.is_relative()) {
+    path = fs::path(ParentDirectory(file->file())) / path;
+  }
+  name = fs::absolute(path).lexically_normal().string();
+}
+
 ConfigNode Replaced(const ConfigNode& map, const std::string& key, ConfigNode value) {
   std::vector<ConfigNode::Entry> entries;
   for (const auto& [name, old] : map.entries())
@@ -180,10 +221,19 @@ const OptionTable<Job>& JobTable() {
                "optimizer steps after which the run ends, if the epochs are not over before; 0: no "
                "such limit",
                AtLeast(0))
-          .AddChoice("precision", &Job::precision, "of parameters and arithmetic", {"f32", "f64"})
+          .AddChoice("precision", &Job::precision,
+                     "of the arithmetic; bf16 and fp16: products multiply numbers of 16 bits and "
+                     "sum in f32, and all else is f32, the parameters too",
+                     {"f32", "bf16", "fp16", "f64"})
+          .AddTable("mixed_precision", &Job::mixed_precision, MixedPrecisionTable(),
+                    "details of precision bf16 and fp16")
           .Add("logical_shards", &Job::logical_shards,
                "slices of a batch that are summed in a fixed tree, whatever the number of threads: "
                "a number, or auto")
+          .Add("memory_limit", &Job::memory_limit,
+               "the most that parameters, optimizer state and activations may take, such as "
+               "512MiB or 2GiB: where they need more, activations are computed again in the "
+               "backward pass; empty: no limit")
           .Add("evaluate", &Job::evaluate, "whether the test data are evaluated at the end")
           .AddTable("data", &Job::data, data::DataTable(), "the data")
           .AddTable("model", &Job::model, nn::ModelTable(), "the network")
@@ -196,12 +246,26 @@ const OptionTable<Job>& JobTable() {
           .AddTable("schedule", &Job::schedule, nn::ScheduleTable(),
                     "how the learning rate changes from step to step")
           .AddTable("clip", &Job::clip, ClipTable(), "limits of the gradients")
+          .Add("accumulate", &Job::accumulate,
+               "steps whose gradients are added up for one change of the weights, as if their "
+               "batches were one (but for the statistics of batch_norm)",
+               AtLeast(1))
+          .AddTable("average", &Job::average, AverageTable(),
+                    "a moving average of the weights, which is what is evaluated and kept as the "
+                    "model")
+          .Add("freeze", &Job::freeze,
+               "patterns of parameters that stay as they are at first: \"blocks.0.*\"")
+          .AddTable("start_from", &Job::start_from, StartTable(), "first weights from a file")
           .AddTable("validation", &Job::validation, ValidationTable(), "measuring while training")
           .AddTable("early_stopping", &Job::early_stopping, EarlyStoppingTable(), "ending early")
           .AddTable("checkpoint", &Job::checkpoint, CheckpointTable(), "checkpoints")
           .AddTable("log", &Job::log, LogTable(), "records of the run")
           .Required("model");
   return table;
+}
+
+DType PrecisionOf(const Job& job) {
+  return job.precision == "f64" ? DType::kF64 : DType::kF32;
 }
 
 Job ReadJob(const ConfigNode& node) {
@@ -226,12 +290,19 @@ Job ReadJob(const ConfigNode& node) {
   job.optimizer = optimizer;
   job.optimizer.clip = job.clip.value;
   job.optimizer.clip_norm = job.clip.norm;
+  job.optimizer.average_decay = job.average.decay;
   job.schedule = schedule;
   if (job.epochs == 0 && job.steps == 0) {
     At(node, {"epochs"})
         .Fail("epochs and steps are both 0: the run would have no end", "set one of them");
   }
   CheckShards(job, node);
+  try {
+    ParseBytes(job.memory_limit);
+  } catch (const Error& error) {
+    At(node, {"memory_limit"}).Fail(error.message());
+  }
+  if (job.start_from) ResolveFile(At(node, {"start_from"}), job.start_from->file);
   if (job.early_stopping) {
     CheckMonitored(job.early_stopping->metric, At(node, {"early_stopping", "metric"}));
   }

@@ -10,6 +10,8 @@
 //   optimizer: {adam: {...}}        nn/optimizer.h
 //   schedule: {...}                 nn/schedule.h
 //   clip: {norm: 1}                 below
+//   accumulate, average, freeze, start_from: below and start_weights.h
+//   mixed_precision: {...}          below
 //   validation, early_stopping, checkpoint, log: below
 #pragma once
 
@@ -24,6 +26,7 @@
 #include "ingot/nn/network.h"
 #include "ingot/nn/optimizer.h"
 #include "ingot/nn/schedule.h"
+#include "ingot/train/start_weights.h"
 
 namespace ingot::train {
 
@@ -53,6 +56,19 @@ struct ClipOptions {
   double value = 0;  // of each element
 };
 
+// Of precision bf16 and fp16.
+struct MixedPrecisionJobOptions {
+  std::vector<std::string> keep_f32;  // patterns of layers' paths
+  double loss_scale = 65536;
+  int64_t growth_interval = 2000;
+};
+
+// A moving average of the weights (Polyak & Juditsky 1992), which is evaluated and kept as the
+// model.
+struct AverageOptions {
+  double decay = 0;  // 0: none
+};
+
 struct LogOptions {
   int64_t every_steps = 0;    // 0: a record for each epoch and by time only
   double every_seconds = 10;  // 0: not by time
@@ -64,7 +80,9 @@ struct Job {
   int64_t epochs = 10;  // 0: as many as `steps` needs
   int64_t steps = 0;    // 0: as many as `epochs` needs
   std::string precision = "f32";
+  MixedPrecisionJobOptions mixed_precision;
   std::string logical_shards = "auto";  // or a number
+  std::string memory_limit;             // "2GiB"; "": none
   bool evaluate = true;
   data::DataOptions data;
   nn::ModelOptions model;
@@ -72,7 +90,11 @@ struct Job {
   ConfigNode metrics;  // null: by the loss
   nn::OptimizerOptions optimizer = nn::ReadOptimizer(ConfigNode());
   nn::ScheduleOptions schedule;
+  int64_t accumulate = 1;  // steps whose gradients are added up for one update
   ClipOptions clip;
+  AverageOptions average;
+  std::vector<std::string> freeze;  // patterns of parameters that stay as they are
+  std::optional<StartOptions> start_from;
   ValidationOptions validation;
   std::optional<EarlyStoppingOptions> early_stopping;
   CheckpointOptions checkpoint;
@@ -80,6 +102,9 @@ struct Job {
 };
 
 const OptionTable<Job>& JobTable();
+
+// Of parameters and of all arithmetic but products: f32 for bf16 and fp16 too.
+DType PrecisionOf(const Job& job);
 
 // Throws Error(kInvalidInput) at the place of the fault in the file: unknown keys (with the nearest
 // name), wrong types, values out of range, a job without an end.

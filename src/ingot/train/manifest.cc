@@ -113,6 +113,10 @@ Manifest FromJson(const Json& json, const std::string& path) {
   manifest.kernel_digest = reader.Text("kernel_digest");
   manifest.best = reader.Monitored("best");
   manifest.early_stopping = reader.Monitored("early_stopping");
+  if (json.contains("plateau")) {
+    manifest.plateau = reader.Monitored("plateau");
+    manifest.plateau_falls = reader.Count("plateau_falls");
+  }
   const Json& sums = reader.Member("epoch_sums");
   const Reader sum_reader(sums, path);
   for (const auto& sum : sums.items()) {
@@ -164,7 +168,7 @@ std::string WriteManifest(const Manifest& manifest) {
     INGOT_ASSERT(std::isfinite(value), "JSON has no way to write the sum " + name);
     sums[name] = value;
   }
-  const Json json = {
+  Json json = {
       {"format_version", kManifestVersion},
       {"step", manifest.step},
       {"epoch", manifest.epoch},
@@ -177,6 +181,10 @@ std::string WriteManifest(const Manifest& manifest) {
       {"epoch_sums", sums},
       {"files", files},
   };
+  if (!manifest.plateau.metric.empty()) {
+    json["plateau"] = ToJson(manifest.plateau);
+    json["plateau_falls"] = manifest.plateau_falls;
+  }
   std::string body = json.dump(2);
   body.resize(body.size() - 2);  // "\n}": the checksum goes before it
   std::string text = body;

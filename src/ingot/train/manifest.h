@@ -35,6 +35,8 @@ struct Manifest {
   std::string kernel_digest;  // of the choice of kernels: another choice may give other bits
   MonitorState best;          // of the best checkpoint
   MonitorState early_stopping;
+  MonitorState plateau;       // of the schedule; written only where it watches a metric
+  int64_t plateau_falls = 0;  // of the learning rate, so far
   // Sums over the steps of the epoch at hand ("loss_sum"), so that the epoch's means are the same
   // after a resume. Finite values only.
   std::map<std::string, double> epoch_sums;

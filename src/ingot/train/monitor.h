@@ -34,6 +34,9 @@ class Monitor {
   bool Update(double value, int64_t step);
   bool Exhausted() const { return patience_ > 0 && state_.waited >= patience_; }
 
+  // Its patience begins anew.
+  void Forgive() { state_.waited = 0; }
+
   const MonitorState& state() const { return state_; }
   // Ignored where the state is of another metric.
   void Restore(const MonitorState& state);

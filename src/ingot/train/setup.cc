@@ -13,13 +13,21 @@
 #include "ingot/base/sha256.h"
 #include "ingot/base/text.h"
 #include "ingot/compiler/compile.h"
+#include "ingot/nn/parameter_pattern.h"
 #include "ingot/ops/standard_ops.h"
+#include "ingot/train/memory_plan.h"
 
 namespace ingot::train {
 namespace {
 
-DType PrecisionOf(const Job& job) {
-  return ParseDType(job.precision);
+MixedPrecision MixedPrecisionOf(const Job& job) {
+  MixedPrecision mixed;
+  if (job.precision == "bf16") mixed.type = DType::kBf16;
+  if (job.precision == "fp16") mixed.type = DType::kF16;
+  mixed.keep_f32 = job.mixed_precision.keep_f32;
+  mixed.loss_scale = job.mixed_precision.loss_scale;
+  mixed.growth_interval = job.mixed_precision.growth_interval;
+  return mixed;
 }
 
 int64_t TotalSteps(const Job& job, int64_t steps_per_epoch) {
@@ -55,6 +63,24 @@ std::vector<int64_t> BatchSizes(const data::Batches& batches, int64_t total_step
   const bool reaches_last = total_steps >= batches.StepsPerEpoch();
   if (reaches_last && batches.LastBatch() != batches.batch()) sizes.push_back(batches.LastBatch());
   return sizes;
+}
+
+void Freeze(const std::vector<std::string>& patterns, nn::Network& network) {
+  for (const std::string& pattern : patterns) {
+    nn::CheckPattern(pattern, network.parameters, "freeze");
+  }
+  bool trains = false;
+  for (nn::ParameterSpec& parameter : network.parameters) {
+    if (parameter.kind != nn::ParameterKind::kTrained) continue;
+    const bool frozen = std::any_of(
+        patterns.begin(), patterns.end(),
+        [&](const std::string& pattern) { return nn::MatchesPattern(pattern, parameter.name); });
+    if (frozen) parameter.kind = nn::ParameterKind::kFrozen;
+    trains = trains || !frozen;
+  }
+  if (trains || patterns.empty()) return;
+  throw Error(ErrorCode::kInvalidInput, "freeze: no parameter is left to be trained",
+              "leave the last layers out of it");
 }
 
 // What can be said of a job without its data, which may have to be downloaded first.
@@ -108,6 +134,7 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   setup.network =
       nn::BuildNetwork(NetworkOptionsOf(job, setup.data, true), *setup.registry, *setup.layers);
   nn::CheckGroups(job.optimizer, setup.network.parameters);
+  Freeze(job.freeze, setup.network);
   setup.logical_shards = ShardsOf(job, setup.network, setup.batches->batch());
 
   MakeFolderAbsolute(setup.job.data);
@@ -120,14 +147,36 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
 
   compiler::CompileOptions compile;
   compile.telemetry = options.telemetry;
-  std::string digests;
+  setup.mixed = MixedPrecisionOf(job);
+  const auto build = [&](int64_t size) {
+    return BuildStepGraph(setup.network, job.optimizer, size, setup.logical_shards, *setup.registry,
+                          PrecisionOf(job), setup.mixed, job.accumulate);
+  };
   for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps)) {
-    setup.steps.push_back(BuildStepGraph(setup.network, job.optimizer, size, setup.logical_shards,
-                                         *setup.registry, PrecisionOf(job)));
-    setup.programs.push_back(
-        compiler::CompileStep(*setup.steps.back().graph, *setup.registry, compile));
-    digests += compiler::PlanOf(*setup.programs.back()).digest + "\n";
+    setup.steps.push_back(build(size));
   }
+  const auto compile_all = [&](const compiler::CompileOptions& chosen) {
+    std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
+    for (const StepGraph& step : setup.steps) {
+      programs.push_back(compiler::CompileStep(*step.graph, *setup.registry, chosen));
+    }
+    return programs;
+  };
+  MemoryPlanChoice choice = PlanWithin(
+      ParseBytes(job.memory_limit), compile, setup.logical_shards, compile_all,
+      setup.batches->batch(), [&](int64_t size) {
+        compiler::CompileOptions least = compile;
+        least.telemetry = nullptr;
+        least.recompute_segments = 8;
+        const StepGraph step = build(size);
+        return compiler::EngineBytes({compiler::CompileStep(*step.graph, *setup.registry, least)},
+                                     static_cast<int>(std::clamp<int64_t>(step.shards, 1, 8)));
+      });
+  setup.programs = std::move(choice.programs);
+  setup.planned_bytes = choice.bytes;
+  setup.recompute_segments = choice.recompute_segments;
+  std::string digests;
+  for (const auto& program : setup.programs) digests += compiler::PlanOf(*program).digest + "\n";
   // Of the full batch alone: whether a run reaches the short one does not change its kernels.
   setup.kernel_digest = Sha256Hex(digests.substr(0, digests.find('\n')));
   return setup;
@@ -162,6 +211,10 @@ std::string ExplainTraining(const TrainingSetup& setup) {
       "\nstep: {} logical shards, {:.3g} MFLOP; memory: {} of parameters and optimizer state, {} "
       "for each thread\n",
       plan.shards, plan.flops / 1e6, HumanBytes(plan.state_bytes), HumanBytes(plan.arena_bytes));
+  if (setup.recompute_segments > 0) {
+    text += fmt::format("memory_limit: activations are computed again, in {} segments: {} in all\n",
+                        setup.recompute_segments, HumanBytes(setup.planned_bytes));
+  }
   text += fmt::format("run: {} steps\n", WithThousands(setup.total_steps));
   return text;
 }

@@ -36,14 +36,17 @@ struct TrainingSetup {
   data::DataSets data;
   std::shared_ptr<const data::Batches> batches;
   nn::Network network;  // as it trains
+  MixedPrecision mixed;
   int64_t logical_shards = 0;
   int64_t total_steps = 0;
   // The step of a full batch, and that of the short last one where an epoch has one.
   std::vector<StepGraph> steps;
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
-  ConfigNode resolved;        // the job with everything spelled out
-  std::string job_digest;     // of `resolved`
-  std::string kernel_digest;  // of all programs
+  uint64_t planned_bytes = 0;  // for as many threads as there are shards, up to 8
+  int recompute_segments = 0;  // activations are computed again, in so many pieces; 0: none are
+  ConfigNode resolved;         // the job with everything spelled out
+  std::string job_digest;      // of `resolved`
+  std::string kernel_digest;   // of all programs
 
   int64_t steps_per_epoch() const { return batches->StepsPerEpoch(); }
   // The index in `steps` and `programs` of a step.

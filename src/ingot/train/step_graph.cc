@@ -6,10 +6,13 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ir/builder.h"
+#include "ingot/nn/parameter_pattern.h"
 #include "ingot/ops/shard_map.h"
 #include "ingot/passes/autodiff.h"
 #include "ingot/passes/cut_at_shard_sums.h"
 #include "ingot/passes/eliminate_dead_code.h"
+#include "ingot/passes/mixed_precision.h"
+#include "ingot/passes/pass.h"
 
 namespace ingot::train {
 
@@ -19,7 +22,8 @@ namespace {
 struct Body {
   std::shared_ptr<ir::Graph> graph;
   std::map<std::string, ir::Value*> values;
-  std::vector<int64_t> kinds;  // of the outputs added so far
+  std::vector<int64_t> kinds;       // of the outputs added so far
+  std::vector<std::string> copies;  // parameters that have a rounded copy
 
   void AddOutput(ir::Value* value, const std::string& name, ops::ShardOutput kind) {
     graph->AddOutput(value, name);
@@ -80,11 +84,16 @@ std::vector<std::string> AddSums(const nn::Network& network, ir::Builder& builde
 // Adds the gradients of the mean loss over a batch of `batch` as partial outputs, in the order of
 // the network's parameters.
 void AddGradients(const nn::Network& network, const ir::OpRegistry& registry, int64_t batch,
-                  Body& body) {
+                  const MixedPrecision& mixed, int64_t accumulate, Body& body) {
   ir::Value* loss = body.values.at("loss");
   ir::Builder builder(*body.graph, registry);
   builder.set_layer("loss (" + network.loss + ")");
-  ir::Value* share = builder.ScalarLike(loss, 1.0 / static_cast<double>(batch));
+  ir::Value* share = builder.ScalarLike(loss, 1.0 / static_cast<double>(batch * accumulate));
+  if (mixed.scales_loss()) {
+    ir::Value* scale =
+        body.graph->AddInput(kLossScale, ir::Type::Tensor(DType::kF32, Shape{}), ir::Role::kState);
+    share = builder.Mul(share, scale);
+  }
   ir::Value* seed = builder.ExpandLike(share, loss);
   std::vector<ir::Value*> parameters;
   for (const nn::ParameterSpec& parameter : network.parameters) {
@@ -108,12 +117,56 @@ void AddStatisticSums(const nn::Network& network, Body& body) {
   }
 }
 
+// "blocks.0.1 (dense 64)" -> "blocks.0.1".
+std::string PathOfLayer(const std::string& layer) {
+  return layer.substr(0, layer.find(" ("));
+}
+
+bool Keeps(const std::vector<std::string>& patterns, const std::string& layer) {
+  const std::string path = PathOfLayer(layer);
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    return nn::MatchesPattern(pattern, path) || nn::MatchesPattern(pattern + ".*", path);
+  });
+}
+
+void Mix(const nn::Network& network, const ir::OpRegistry& registry, const MixedPrecision& mixed,
+         Body& body) {
+  for (const std::string& pattern : mixed.keep_f32) {
+    const bool matches =
+        std::any_of(network.layers.begin(), network.layers.end(),
+                    [&](const nn::LayerSummary& layer) { return Keeps({pattern}, layer.name); });
+    if (matches) continue;
+    throw Error(ErrorCode::kInvalidInput,
+                "mixed_precision.keep_f32: no layer's path matches '" + pattern + "'",
+                "see the paths in the table of `ingot train --explain`, such as " +
+                    PathOfLayer(network.layers.empty() ? "0" : network.layers.back().name));
+  }
+  passes::MixedPrecisionOptions options;
+  options.type = mixed.type;
+  options.keeps_f32 = [&](const std::string& layer) { return Keeps(mixed.keep_f32, layer); };
+  options.has_copy = [&](const std::string& name) {
+    return std::any_of(network.parameters.begin(), network.parameters.end(),
+                       [&](const nn::ParameterSpec& parameter) {
+                         return parameter.name == name &&
+                                parameter.kind == nn::ParameterKind::kTrained;
+                       });
+  };
+  passes::PassRunner runner;
+  runner.Run("mixed_precision", *body.graph, [&](ir::Graph& graph) {
+    body.copies = passes::MixPrecision(graph, registry, options);
+  });
+}
+
 // The step around a finished body.
 class Step {
  public:
   Step(const nn::Network& network, Body body, int64_t batch, int64_t shards,
-       const ir::OpRegistry& registry)
-      : network_(network), registry_(registry), body_(std::move(body)) {
+       const MixedPrecision& mixed, int64_t accumulate, const ir::OpRegistry& registry)
+      : network_(network),
+        registry_(registry),
+        mixed_(mixed),
+        accumulate_(accumulate),
+        body_(std::move(body)) {
     step_.graph = std::make_unique<ir::Graph>("step");
     step_.parameters = network.parameters;
     step_.batch = batch;
@@ -134,24 +187,70 @@ class Step {
 
   // Of each parameter; null for those that are not trained. Their common length is at most
   // `clip_norm`, where that is not 0.
-  std::vector<ir::Value*> Gradients(double clip_norm) {
+  std::vector<ir::Value*> Gradients(const nn::OptimizerOptions& optimizer) {
+    const double clip_norm = optimizer.clip_norm;
     std::vector<ir::Value*> gradients;
     std::vector<ir::Value*> squares;
     for (const nn::ParameterSpec& parameter : network_.parameters) {
       const bool trained = parameter.kind == nn::ParameterKind::kTrained;
-      gradients.push_back(trained ? Joined(parameter.name + ".gradient") : nullptr);
-      if (!trained || clip_norm == 0) continue;
+      gradients.push_back(trained ? Accumulated(parameter) : nullptr);
+      if (!trained || (clip_norm == 0 && !mixed_.scales_loss())) continue;
       squares.push_back(builder_->Op("ingot.SumSquares", {gradients.back()}));
     }
     if (squares.empty()) return gradients;
-    builder_->set_layer("clipping");
-    ir::Value* scale =
-        builder_->Op("ingot.ClipScale", std::move(squares),
-                     {{"max_norm", clip_norm}, {"to", static_cast<int64_t>(network_.precision)}});
-    for (ir::Value*& gradient : gradients) {
-      if (gradient != nullptr) gradient = builder_->Op("ingot.ScaleGradient", {gradient, scale});
+    ir::Value* scale = mixed_.scales_loss() ? LossScale(std::move(squares), clip_norm)
+                                            : ClipScale(std::move(squares), clip_norm);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (gradients[i] == nullptr) continue;
+      // An update of whole gradients reads them where all shards share them.
+      const bool whole = nn::NeedsWholeGradient(optimizer, network_.parameters[i]);
+      gradients[i] = builder_->Op(whole ? "Mul" : "ingot.ScaleGradient", {gradients[i], scale});
     }
     return gradients;
+  }
+
+  // A parameter's gradient; over several steps, the sum so far.
+  ir::Value* Accumulated(const nn::ParameterSpec& parameter) {
+    ir::Value* gradient = Joined(parameter.name + ".gradient");
+    if (accumulate_ == 1) return gradient;
+    const nn::StateSpec spec{parameter.name + kAccumulatedSuffix, parameter.shape, parameter.dtype};
+    ir::Value* sum = step_.graph->AddInput(spec.name, ir::Type::Tensor(spec.dtype, spec.shape),
+                                           ir::Role::kState);
+    step_.state.push_back(spec);
+    builder_->set_layer(parameter.layer);
+    ir::Value* total =
+        builder_->Op("ingot.Accumulate", {gradient, sum, step_.graph->FindInput(kContinues)});
+    AddAliased(total, sum);
+    return total;
+  }
+
+  ir::Value* ClipScale(std::vector<ir::Value*> squares, double clip_norm) {
+    builder_->set_layer("clipping");
+    return builder_->Op(
+        "ingot.ClipScale", std::move(squares),
+        {{"max_norm", clip_norm}, {"to", static_cast<int64_t>(network_.precision)}});
+  }
+
+  // What the gradients are multiplied by, clipping included; steps that overflow are skipped.
+  ir::Value* LossScale(std::vector<ir::Value*> squares, double clip_norm) {
+    builder_->set_layer("loss scale");
+    std::vector<ir::Value*> state = {step_.graph->FindInput(kLossScale)};
+    for (const char* name : {kGoodSteps, kSkippedSteps}) {
+      state.push_back(
+          step_.graph->AddInput(name, ir::Type::Tensor(DType::kF32, Shape{}), ir::Role::kState));
+    }
+    step_.state.push_back({kLossScale, Shape{}, DType::kF32, mixed_.loss_scale});
+    step_.state.push_back({kGoodSteps, Shape{}});
+    step_.state.push_back({kSkippedSteps, Shape{}});
+    std::vector<ir::Value*> inputs = state;
+    inputs.insert(inputs.end(), squares.begin(), squares.end());
+    const std::vector<ir::Value*> results =
+        builder_->Ops("ingot.LossScale", std::move(inputs), 5,
+                      {{"max_norm", clip_norm}, {"growth_interval", mixed_.growth_interval}});
+    // A step that waits for more counts neither as good nor as skipped.
+    for (size_t i = 0; i < state.size(); ++i) AddUpdated(results[i + 2], state[i]);
+    skip_ = skip_ == nullptr ? results[1] : builder_->Op("Max", {skip_, results[1]});
+    return results[0];
   }
 
   void AddUpdates(const nn::OptimizerOptions& optimizer) {
@@ -172,7 +271,12 @@ class Step {
       inputs.step =
           graph.AddInput("step", ir::Type::Tensor(DType::kI64, Shape{}), ir::Role::kScalar);
     }
-    const std::vector<ir::Value*> gradients = Gradients(optimizer.clip_norm);
+    if (accumulate_ > 1) {
+      const ir::Type scalar = ir::Type::Tensor(DType::kF32, Shape{});
+      graph.AddInput(kContinues, scalar, ir::Role::kScalar);
+      skip_ = graph.AddInput(kWaits, scalar, ir::Role::kScalar);
+    }
+    const std::vector<ir::Value*> gradients = Gradients(optimizer);
     for (size_t i = 0; i < state.size(); ++i) {
       const nn::ParameterSpec& parameter = network_.parameters[i];
       if (parameter.kind != nn::ParameterKind::kTrained) continue;
@@ -181,9 +285,12 @@ class Step {
       inputs.parameter = graph.FindInput(parameter.name);
       inputs.state = state[i];
       builder_->set_layer(parameter.layer);
+      ir::Value* copy = CopyOf(parameter);
+      inputs.copy_to = copy != nullptr ? mixed_.type : DType::kUndefined;
       const nn::UpdateOutputs updated = nn::AddUpdate(optimizer, *builder_, inputs);
-      AddAliased(updated.parameter, inputs.parameter);
-      for (size_t s = 0; s < state[i].size(); ++s) AddAliased(updated.state[s], state[i][s]);
+      AddUpdated(updated.parameter, inputs.parameter);
+      for (size_t s = 0; s < state[i].size(); ++s) AddUpdated(updated.state[s], state[i][s]);
+      if (copy != nullptr) AddUpdated(updated.copy, copy);
     }
   }
 
@@ -244,6 +351,25 @@ class Step {
     }
   }
 
+  // The rounded copy of a parameter, which is state of the step from now on; null: none.
+  ir::Value* CopyOf(const nn::ParameterSpec& parameter) {
+    const auto& copies = body_.copies;
+    if (std::find(copies.begin(), copies.end(), parameter.name) == copies.end()) return nullptr;
+    nn::StateSpec spec{passes::CopyName(parameter.name, mixed_.type), parameter.shape};
+    spec.copy_of = parameter.name;
+    spec.copy_to = mixed_.type;
+    step_.state.push_back(spec);
+    return step_.graph->FindInput(spec.name);
+  }
+
+  // What an update gives, unless the step is skipped.
+  void AddUpdated(ir::Value* updated, ir::Value* input) {
+    if (skip_ != nullptr) {
+      updated = builder_->Op("ingot.KeepWhenSkipped", {skip_, input, updated});
+    }
+    AddAliased(updated, input);
+  }
+
   void AddAliased(ir::Value* updated, ir::Value* input) {
     step_.graph->AddOutput(updated, input->name());
     step_.graph->SetAlias(step_.graph->outputs().size() - 1, input);
@@ -251,7 +377,10 @@ class Step {
 
   const nn::Network& network_;
   const ir::OpRegistry& registry_;
+  const MixedPrecision& mixed_;
+  int64_t accumulate_;  // steps to an update
   Body body_;
+  ir::Value* skip_ = nullptr;  // not 0 where the step is skipped; null: no step is
   StepGraph step_;
   std::unique_ptr<ir::Builder> builder_;
   std::vector<ir::Value*> outputs_;            // of the ShardMap
@@ -262,15 +391,18 @@ class Step {
 
 StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions& optimizer,
                          int64_t batch, int64_t shards, const ir::OpRegistry& registry,
-                         DType precision) {
+                         DType precision, const MixedPrecision& mixed, int64_t accumulate) {
   Check(network, batch, shards, precision, true);
+  INGOT_ASSERT(accumulate >= 1, "a step is part of at least one update");
+  INGOT_ASSERT(!mixed.is_active() || precision == DType::kF32, "mixed precision is of f32");
   Body body = CloneBody(network);
-  AddGradients(network, registry, batch, body);
+  AddGradients(network, registry, batch, mixed, accumulate, body);
   ir::Builder builder(*body.graph, registry);
   const std::vector<std::string> sums = AddSums(network, builder, body);
   AddStatisticSums(network, body);
   passes::EliminateDeadCode(*body.graph);
-  Step step(network, std::move(body), batch, shards, registry);
+  if (mixed.is_active()) Mix(network, registry, mixed, body);
+  Step step(network, std::move(body), batch, shards, mixed, accumulate, registry);
   step.AddUpdates(optimizer);
   step.AddStatistics();
   step.AddSums(sums);
@@ -294,7 +426,8 @@ StepGraph BuildEvaluationGraph(const nn::Network& network, int64_t batch, int64_
   passes::EliminateDeadCode(*body.graph);
   ir::Value* labels = body.graph->FindInput("y");
   if (labels != nullptr && !labels->is_used()) body.graph->RemoveInput(labels);
-  Step step(network, std::move(body), batch, shards, registry);
+  const MixedPrecision plain;
+  Step step(network, std::move(body), batch, shards, plain, 1, registry);
   step.AddSums(sums);
   if (outputs != EvaluationOutputs::kSums) step.AddRows("output");
   return step.Finish();

@@ -8,6 +8,9 @@
 //            1) where the optimizer counts
 //   nodes    ingot.ShardMap over x and y, one ingot.TreeReduce for each of its partial outputs, one
 //            update for each parameter
+// With mixed precision, besides: rounded copies of parameters as inputs "NAME.bf16", which the
+// updates replace; with f16 the state of the loss scale, an ingot.LossScale between gradients and
+// updates, and an ingot.KeepWhenSkipped behind every update.
 //   outputs  every parameter and state tensor under its input's name, aliased to that input;
 //            "loss_sum" [], "weight_sum" [] (samples), "NAME_sum" [] for each metric, f32 or as the
 //            metric's op gives it
@@ -27,6 +30,33 @@
 
 namespace ingot::train {
 
+// Products of 16-bit numbers in a network of f32 (passes/mixed_precision.h).
+struct MixedPrecision {
+  DType type = DType::kUndefined;  // kBf16 or kF16; kUndefined: all is f32
+  // Layers whose products stay f32, with all that is in them: patterns of their paths ("head",
+  // "blocks.0", "*.attention").
+  std::vector<std::string> keep_f32;
+  // Of f16: the loss is scaled, so that small gradients do not vanish
+  // (ops/families/loss_scaling.cc).
+  double loss_scale = 65536;
+  int64_t growth_interval = 2000;
+
+  bool is_active() const { return type != DType::kUndefined; }
+  bool scales_loss() const { return type == DType::kF16; }
+};
+
+// State tensors of a step that scales its loss.
+inline constexpr const char* kLossScale = "loss_scale";
+inline constexpr const char* kGoodSteps = "loss_scale.good_steps";
+inline constexpr const char* kSkippedSteps = "loss_scale.skipped_steps";
+
+// Scalar inputs, f32, of a step whose gradients are added up over several (ops/families/
+// accumulation.cc): whether they go on from the last step's, and whether the update waits for more.
+inline constexpr const char* kContinues = "accumulation_continues";
+inline constexpr const char* kWaits = "update_waits";
+// "layers.0.weight.accumulated": the sum so far.
+inline constexpr const char* kAccumulatedSuffix = ".accumulated";
+
 struct StepGraph {
   std::unique_ptr<ir::Graph> graph;
   std::vector<nn::ParameterSpec> parameters;
@@ -37,12 +67,14 @@ struct StepGraph {
   int64_t shards = 0;  // as asked for, but no more than the batch
 };
 
-// One training step. `precision` must be the network's. The registry must outlive the graph.
+// One training step. With `accumulate` above 1 gradients are those of the mean over so many steps.
+// `precision` must be the network's. The registry must outlive the graph.
 // Throws Error(kInvalidInput) for a network without a loss, batch or shards below 1, or another
 // precision; and what passes::Gradients throws.
 StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions& optimizer,
                          int64_t batch, int64_t shards, const ir::OpRegistry& registry,
-                         DType precision = DType::kF32);
+                         DType precision = DType::kF32, const MixedPrecision& mixed = {},
+                         int64_t accumulate = 1);
 
 enum class EvaluationOutputs {
   kSums,         // loss and metrics

@@ -68,6 +68,8 @@ const std::vector<OptimizerCase>& Optimizers() {
       {"nadam", "nadam"},
       {"radam", "radam: {beta2: 0.5}"},
       {"lion", "lion: {weight_decay: 0.1}"},
+      {"lamb", "lamb: {weight_decay: 0.1, decay: matrices}"},
+      {"lars", "lars: {weight_decay: 0.1, trust: 0.1}"},
   };
   return optimizers;
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -113,13 +114,18 @@ constexpr uint64_t kStepTestSeed = 11;
 inline std::map<std::string, Tensor> InitialStates(const StepGraph& step) {
   std::map<std::string, Tensor> states;
   for (const nn::ParameterSpec& p : step.parameters) states[p.name] = nn::InitialValue(p, 1);
-  for (const nn::StateSpec& s : step.state) states[s.name] = Tensor(s.dtype, s.shape);
+  for (const nn::StateSpec& s : step.state) {
+    const std::vector<double> values(static_cast<size_t>(s.shape.size()), s.initial);
+    states[s.name] = Tensor::Of<double>(s.shape, std::span(values)).Cast(s.dtype);
+    if (!s.copy_of.empty()) states[s.name] = states.at(s.copy_of).Cast(s.copy_to).Cast(s.dtype);
+    if (!s.average_of.empty()) states[s.name] = states.at(s.average_of);
+  }
   return states;
 }
 
 // The interpreter's outcome of steps [0, count) of one graph.
 inline StepTestOutcome InterpretSteps(const StepGraph& step, const StepTestData& data,
-                                      int64_t count, float learning_rate) {
+                                      int64_t count, float learning_rate, int64_t accumulate = 1) {
   StepTestOutcome outcome;
   outcome.states = InitialStates(step);
   for (int64_t s = 0; s < count; ++s) {
@@ -129,7 +135,10 @@ inline StepTestOutcome InterpretSteps(const StepGraph& step, const StepTestData&
       if (input->name() == "learning_rate") {
         inputs["learning_rate"] = Tensor::Scalar(learning_rate).Cast(input->type().dtype());
       } else if (input->name() == "step") {
-        inputs["step"] = Tensor::Scalar<int64_t>(s + 1);
+        inputs["step"] = Tensor::Scalar<int64_t>(s / accumulate + 1);
+      } else if (input->name() == kContinues || input->name() == kWaits) {
+        const int64_t at = input->name() == kContinues ? s : s + 1;
+        inputs[input->name()] = Tensor::Scalar(at % accumulate != 0 ? 1.0f : 0.0f);
       } else if (input->name() == "random_key") {
         inputs["random_key"] =
             Tensor::Of<int64_t>({3}, {static_cast<int64_t>(kStepTestSeed), s, 0});
@@ -152,13 +161,18 @@ inline StepTestOutcome InterpretSteps(const StepGraph& step, const StepTestData&
 // A request of `count` steps from 0 whose sums and rows go to `outcome`, in the order of `step`.
 inline runtime::StepRequest StepTestRequest(const StepGraph& step, const compiler::StepPlan& plan,
                                             const runtime::BatchSource& data, int64_t count,
-                                            float learning_rate, StepTestOutcome& outcome) {
+                                            float learning_rate, StepTestOutcome& outcome,
+                                            int64_t accumulate = 1) {
   runtime::StepRequest request;
+  request.steps_per_update = accumulate;
   request.count = count;
   request.source = &data;
   request.seed = kStepTestSeed;
-  request.scalars = [learning_rate](int64_t, std::span<float> scalars) {
-    for (float& scalar : scalars) scalar = learning_rate;
+  request.scalars = [learning_rate, accumulate](int64_t s, std::span<float> scalars) {
+    scalars[0] = learning_rate;
+    if (scalars.size() < 3) return;
+    scalars[1] = s % accumulate != 0 ? 1.0f : 0.0f;
+    scalars[2] = (s + 1) % accumulate != 0 ? 1.0f : 0.0f;
   };
   request.on_sums = [&outcome, &plan, &step](int64_t, std::span<const float> sums) {
     std::map<std::string, double> by_name;
@@ -187,13 +201,14 @@ inline void ReadStates(const runtime::StepEngine& engine, StepTestOutcome& outco
 // The engine's outcome of the same steps.
 inline StepTestOutcome RunSteps(const StepGraph& step, const StepTestData& data, int64_t count,
                                 float learning_rate, int threads,
-                                const compiler::CompileOptions& options = {}) {
+                                const compiler::CompileOptions& options = {},
+                                int64_t accumulate = 1) {
   const auto program = compiler::CompileStep(*step.graph, StepTestOps(), options);
   runtime::StepEngine engine({program}, threads);
   for (const auto& [name, tensor] : InitialStates(step)) engine.WriteState(name, tensor);
   StepTestOutcome outcome;
-  outcome.result = engine.Run(
-      StepTestRequest(step, compiler::PlanOf(*program), data, count, learning_rate, outcome));
+  outcome.result = engine.Run(StepTestRequest(step, compiler::PlanOf(*program), data, count,
+                                              learning_rate, outcome, accumulate));
   ReadStates(engine, outcome);
   return outcome;
 }

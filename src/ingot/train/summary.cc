@@ -29,6 +29,9 @@ std::string ToJson(const Summary& summary) {
   json["step_microseconds_median"] = Number(summary.step_microseconds_median);
   json["logical_shards"] = summary.logical_shards;
   json["parameters"] = summary.parameters;
+  json["precision"] = summary.precision;
+  if (summary.skipped_steps) json["skipped_steps"] = *summary.skipped_steps;
+  if (summary.loss_scale) json["loss_scale"] = Number(*summary.loss_scale);
   json["gflops"] = Number(summary.gflops);
   json["gemm_peak_gflops"] = Number(summary.gemm_peak_gflops);
   if (!summary.gemm_peak_reason.empty()) json["gemm_peak_reason"] = summary.gemm_peak_reason;

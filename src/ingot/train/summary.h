@@ -27,6 +27,9 @@ struct Summary {
   double step_microseconds_median = 0;  // over this process's steps; batch assembly included
   int64_t logical_shards = 0;
   int64_t parameters = 0;
+  std::string precision;                 // as the job names it
+  std::optional<int64_t> skipped_steps;  // of fp16: gradients overflowed
+  std::optional<double> loss_scale;      // of fp16, at the end
   std::optional<double> gflops;  // of the median step; products and convolutions, 2 a multiply-add
   std::optional<double> gemm_peak_gflops;  // what the machine reaches on as many threads
   std::string gemm_peak_reason;            // why that is not known; else ""

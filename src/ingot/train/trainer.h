@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +55,12 @@ struct TrainRequest {
   bool measure_time = false;
   // Where a trace of a few steps is written (trace_file.h); "": none. Measures the time, too.
   std::string profile;
+  // In place of the job's schedule; null: that.
+  std::function<double(int64_t step)> learning_rate;
+  // Called with the mean loss of each step, in order; must be quick. May be null.
+  std::function<void(int64_t step, double loss)> on_loss;
+  // Looked at between steps: true ends the run as Ctrl-C does. May be null.
+  std::function<bool()> should_stop;
   Logger* logger = nullptr;  // not owned; null: silence
   // What is shown while it runs; by default nothing.
   ProgressSettings progress = {.out = nullptr};

@@ -67,7 +67,7 @@ inline data::DataSets PointData(const Job& job, std::shared_ptr<const data::Sour
         sets.train_selection.Split(*job.data.validation, static_cast<uint64_t>(job.seed));
   }
   sets.test_selection = data::Selection::All(test_size);
-  const DType precision = ParseDType(job.precision);
+  const DType precision = PrecisionOf(job);
   for (const data::Field& field : sets.train->fields()) {
     sets.conversions.emplace_back(field);
     sets.conversions.back().Cast(field.name == "y" ? DType::kI64 : precision);

@@ -47,10 +47,13 @@ std::map<std::string, Tensor> TrainingRun::StepInputs(bool with_state) const {
     Tensor tensor(input->type().dtype(), input->type().shape());
     if (input->role() == ir::Role::kData) data.push_back(tensor.raw());
     if (name == "learning_rate") {
-      const auto rate = static_cast<float>(schedule_->LearningRate(step_));
+      const auto rate = static_cast<float>(LearningRate(step_));
       ConvertElements(&rate, DType::kF32, tensor.raw(), tensor.dtype(), 1);
     }
-    if (name == "step") tensor.data<int64_t>()[0] = step_ + 1;
+    const int64_t accumulate = setup_.job.accumulate;
+    if (name == "step") tensor.data<int64_t>()[0] = step_ / accumulate + 1;
+    if (name == kContinues) tensor.data<float>()[0] = step_ % accumulate != 0 ? 1.0f : 0.0f;
+    if (name == kWaits) tensor.data<float>()[0] = (step_ + 1) % accumulate != 0 ? 1.0f : 0.0f;
     if (name == "random_key") {
       tensor.data<int64_t>()[0] = setup_.job.seed;
       tensor.data<int64_t>()[1] = step_;

@@ -185,6 +185,8 @@ std::string TrainingRun::WriteRunState() const {
                      {"interval_sums", interval_sums_->State()},
                      {"best", ToJson(best_.state())},
                      {"early_stopping", ToJson(early_stopping_.state())},
+                     {"plateau", ToJson(plateau_.state())},
+                     {"plateau_falls", plateau_falls_},
                      {"samples_per_rank", samples_per_rank_}};
   return json.dump();
 }
@@ -201,6 +203,8 @@ void TrainingRun::ReadRunState(const std::string& text) {
   interval_sums_->Restore(json.at("interval_sums").get<std::map<std::string, double>>());
   best_.Restore(MonitorFrom(json.at("best")));
   early_stopping_.Restore(MonitorFrom(json.at("early_stopping")));
+  plateau_.Restore(MonitorFrom(json.at("plateau")));
+  plateau_falls_ = json.at("plateau_falls").get<int64_t>();
   samples_per_rank_ = json.at("samples_per_rank").get<std::vector<int64_t>>();
 }
 

@@ -33,7 +33,9 @@ RunEnd TrainingRun::Loop() {
   if (epoch_is_open && epoch_sums_->weight() > 0 && !EndEpoch()) return RunEnd::kInterrupted;
   while (step_ < setup_.total_steps) {
     if (early_stopping_.active() && early_stopping_.Exhausted()) return RunEnd::kStoppedEarly;
-    if (StopIsAgreed()) return RunEnd::kInterrupted;
+    if (StopIsAgreed() || (request_.should_stop && request_.should_stop())) {
+      return RunEnd::kInterrupted;
+    }
     SetEpochTitle();
     const runtime::StepResult result = RunSteps(NextBoundary() - step_);
     step_ = result.next_step;
@@ -67,8 +69,13 @@ runtime::StepResult TrainingRun::RunSteps(int64_t count) {
   request.source = &*timed_source_;
   request.seed = static_cast<uint64_t>(setup_.job.seed);
   request.scalars = [this](int64_t step, std::span<float> scalars) {
-    scalars[0] = static_cast<float>(schedule_->LearningRate(step));
+    scalars[0] = static_cast<float>(LearningRate(step));
+    if (scalars.size() < 3) return;  // as BuildStepGraph orders them
+    const int64_t accumulate = setup_.job.accumulate;
+    scalars[1] = step % accumulate != 0 ? 1.0f : 0.0f;
+    scalars[2] = (step + 1) % accumulate != 0 ? 1.0f : 0.0f;
   };
+  request.steps_per_update = setup_.job.accumulate;
   request.on_sums = [this](int64_t step, std::span<const float> sums) {
     timer_.Lap();
     epoch_sums_->Add(sums);
@@ -76,6 +83,7 @@ runtime::StepResult TrainingRun::RunSteps(int64_t count) {
     if (group_) CountSamples(step);
     if (step == first_step_) first_step_seconds_ = SecondsSinceProcessStart();
     step_ = step + 1;
+    if (request_.on_loss && sums.size() > 1) request_.on_loss(step, sums[0] / sums[1]);
     ChooseTracing();
   };
   request.should_stop = [this] { return ShouldStop(); };
@@ -92,7 +100,7 @@ runtime::StepResult TrainingRun::RunSteps(int64_t count) {
 // Between two steps; must not take long.
 bool TrainingRun::ShouldStop() {
   if (group_ && Interrupted()) group_->exchange->AskToStop();
-  if (StopIsAgreed()) return true;
+  if (StopIsAgreed() || (request_.should_stop && request_.should_stop())) return true;
   if (IsLead() && progress_->Due()) ShowProgress();
   const double now = MonotonicSeconds();
   const Job& job = setup_.job;
@@ -153,7 +161,7 @@ void TrainingRun::RecordInterval() {
   const PhaseScope phase(clock_, Phase::kRecords);
   MetricsRecord record{"train", step_, Epoch(), SecondsSinceProcessStart(),
                        interval_sums_->Means()};
-  record.values.emplace_back("learning_rate", schedule_->LearningRate(step_ - 1));
+  record.values.emplace_back("learning_rate", LearningRate(step_ - 1));
   Record(record);
   interval_sums_->Clear();
   recorded_at_ = MonotonicSeconds();
@@ -174,6 +182,11 @@ bool TrainingRun::EndEpoch() {
   for (const auto& [name, value] : validation) {
     line += fmt::format("  validation_{} {:.4f}", name, value);
   }
+  if (setup_.mixed.scales_loss()) {
+    line +=
+        fmt::format("  loss scale {}  skipped steps {}",
+                    FormatNumber(engine_->ReadState(kLossScale).data<float>()[0]), SkippedSteps());
+  }
   Log(LogLevel::kInfo, line);
   epoch_sums_->Clear();
   if (is_best) Save(false, true, false);
@@ -191,10 +204,7 @@ bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
     validation_ = std::make_unique<Evaluator>(NetworkOptionsOf(setup_.job, setup_.data, false),
                                               setup_.registry, *setup_.layers, batches, threads_);
   }
-  std::vector<formats::NamedTensor> parameters;
-  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
-  }
+  const std::vector<formats::NamedTensor> parameters = ModelParameters();
   try {
     const std::map<std::string, double> means =
         validation_->Evaluate(parameters, [this] { return !group_ && Interrupted(); });
@@ -209,6 +219,15 @@ bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
     if (early_stopping_.active() && early_stopping_.metric() == metric) {
       early_stopping_.Update(value, step_);
     }
+    if (plateau_.active() && plateau_.metric() == metric) plateau_.Update(value, step_);
+  }
+  if (plateau_.active() && plateau_.Exhausted()) {
+    plateau_.Forgive();
+    ++plateau_falls_;
+    Log(LogLevel::kInfo, fmt::format("{} has not improved for {} validations: the learning rate is "
+                                     "{} from here on",
+                                     plateau_.metric(), setup_.job.schedule.plateau->patience,
+                                     FormatNumber(LearningRate(step_))));
   }
   return true;
 }

@@ -12,7 +12,6 @@
 #include "ingot/base/text.h"
 #include "ingot/compiler/compile.h"
 #include "ingot/train/gemm_peak.h"
-#include "ingot/train/model_metadata.h"
 #include "ingot/train/trace_file.h"
 
 namespace ingot::train {
@@ -117,6 +116,11 @@ void TrainingRun::MakeMonitors() {
     early_stopping_ = Monitor(job.early_stopping->metric, job.early_stopping->mode,
                               job.early_stopping->minimum_change, job.early_stopping->patience);
   }
+  if (job.schedule.plateau) {
+    const nn::Plateau& plateau = *job.schedule.plateau;
+    check(plateau.metric, "schedule.plateau");
+    plateau_ = Monitor(plateau.metric, plateau.mode, plateau.minimum_change, plateau.patience);
+  }
   std::string best = job.checkpoint.best;
   if (best == "none" || (best == "auto" && !has_validation)) return;
   if (best == "auto") best = job.early_stopping ? job.early_stopping->metric : known[0];
@@ -136,89 +140,6 @@ void TrainingRun::OpenDirectory(RunMode mode) {
   if (request_.logger != nullptr) request_.logger->OpenFile(directory_->File(kLogFile));
 }
 
-void TrainingRun::Initialize() {
-  const bool may_resume = request_.mode == RunMode::kResume ||
-                          (request_.mode == RunMode::kShared && store_ && !store_->Steps().empty());
-  if (may_resume && directory_) Resume();
-  if (!was_resumed_) InitializeWeights();
-  if (directory_ && may_resume) {
-    directory_->TruncateMetrics(step_);
-    // The job of a run that is longer than what is asked for stays.
-    if (step_ <= setup_.total_steps) directory_->WriteJob(setup_.resolved.ToYaml());
-  }
-  recorder_.emplace(file_system_, directory_ ? &*directory_ : nullptr, setup_.job.log.tensorboard);
-  first_step_ = step_;
-}
-
-void TrainingRun::InitializeWeights() {
-  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    engine_->WriteState(parameter.name,
-                        nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
-  }
-  // The engine's memory begins as zeros.
-  for (const nn::StateSpec& state : setup_.steps[0].state) {
-    if (state.initial == 0) continue;
-    const std::vector<double> values(static_cast<size_t>(state.shape.size()), state.initial);
-    engine_->WriteState(state.name,
-                        Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));
-  }
-}
-
-void TrainingRun::Resume() {
-  store_->Clean();
-  if (store_->Steps().empty()) {
-    // Killed before its first checkpoint: the beginning is the same as it was.
-    Log(LogLevel::kWarning, store_->directory() + " holds no checkpoint: starting at step 0");
-    return;
-  }
-  const LoadedCheckpoint loaded = store_->LoadNewest();
-  for (const SkippedCheckpoint& skipped : loaded.skipped) {
-    Log(LogLevel::kWarning, "passed over a damaged checkpoint: " + skipped.reason);
-  }
-  const Manifest& manifest = loaded.checkpoint.manifest;
-  CheckFits(manifest);
-  data_digest_ = DataDigest();
-  if (!manifest.data_digest.empty() && manifest.data_digest != data_digest_) {
-    throw Error(ErrorCode::kInvalidInput,
-                "the training data are not those that " + loaded.path + " was trained on",
-                "give the same data, or start a new run with --out");
-  }
-  if (manifest.kernel_digest != setup_.kernel_digest) {
-    Log(LogLevel::kWarning, "this machine computes with other kernels than the one that wrote " +
-                                loaded.path + ": the result may differ in its last bits");
-  }
-  SetParameters(*engine_, setup_.network.parameters, loaded.checkpoint.parameters);
-  std::vector<nn::ParameterSpec> state;
-  for (const nn::StateSpec& spec : setup_.steps[0].state) {
-    state.push_back({spec.name, spec.shape, spec.dtype, {}, {}, "optimizer"});
-  }
-  SetParameters(*engine_, state, loaded.checkpoint.optimizer_state);
-  epoch_sums_->Restore(manifest.epoch_sums);
-  best_.Restore(manifest.best);
-  early_stopping_.Restore(manifest.early_stopping);
-  step_ = manifest.step;
-  saved_step_ = step_;
-  was_resumed_ = true;
-  Log(LogLevel::kInfo,
-      fmt::format("resuming from {} (step {})", loaded.path, WithThousands(step_)));
-}
-
-void TrainingRun::CheckFits(const Manifest& manifest) const {
-  if (manifest.job_digest == setup_.job_digest) return;
-  std::string what = "it is another job";
-  try {
-    const std::vector<std::string> differences =
-        DecidingDifferences(LoadConfig(directory_->File(kJobFile)), setup_.resolved);
-    if (!differences.empty()) what = Join(differences, "; ");
-  } catch (const Error&) {
-    // job.yaml is damaged or of another version: the digests still tell that they differ.
-  }
-  throw Error(ErrorCode::kInvalidInput,
-              "the job no longer fits the run in " + directory_->path() + ": " + what,
-              "resume without changing what decides the weights (epochs and steps may change), or "
-              "start a new run with --out");
-}
-
 void TrainingRun::WarnOfResume() const {
   if (!was_resumed_) return;
   if (step_ > setup_.total_steps) {
@@ -226,7 +147,7 @@ void TrainingRun::WarnOfResume() const {
         fmt::format("the run is at step {} already (epoch {}), past the {} steps that are asked "
                     "for: nothing is trained and nothing taken back; more --epochs go on",
                     WithThousands(step_), Epoch(), WithThousands(setup_.total_steps)));
-  } else if (step_ < setup_.total_steps && schedule_->LearningRate(step_) == 0) {
+  } else if (step_ < setup_.total_steps && LearningRate(step_) == 0) {
     Log(LogLevel::kWarning,
         "the schedule has come to its end: the learning rate of the next step is 0");
   }
@@ -241,31 +162,23 @@ void TrainingRun::Announce() {
                   WithThousands(setup_.network.parameter_count()), WithThousands(batches.samples()),
                   WithThousands(setup_.total_steps), WithThousands(setup_.steps_per_epoch()),
                   batches.batch(), setup_.logical_shards, threads_, threads_ == 1 ? "" : "s"));
+  if (setup_.recompute_segments > 0) {
+    Log(LogLevel::kInfo,
+        fmt::format("to fit into {}, activations are computed again in {} segments: {} with {} "
+                    "threads",
+                    setup_.job.memory_limit, setup_.recompute_segments,
+                    HumanBytes(engine_->memory_bytes()), threads_));
+  }
+  if (setup_.mixed.is_active()) {
+    Log(LogLevel::kWarning,
+        fmt::format("precision {}: products round their factors to {} and run on f32 kernels, so "
+                    "that it will not be faster than f32 on this CPU",
+                    setup_.job.precision, Name(setup_.mixed.type)));
+  }
 }
 
 std::string TrainingRun::DataDigest() {
   return fmt::format("{:016x}-{}", setup_.data.train->Digest(), setup_.data.train_selection.size());
-}
-
-Checkpoint TrainingRun::Snapshot() const {
-  Checkpoint checkpoint;
-  Manifest& manifest = checkpoint.manifest;
-  manifest.step = step_;
-  manifest.epoch = Epoch();
-  manifest.seed = static_cast<uint64_t>(setup_.job.seed);
-  manifest.job_digest = setup_.job_digest;
-  manifest.kernel_digest = setup_.kernel_digest;
-  manifest.best = best_.state();
-  manifest.early_stopping = early_stopping_.state();
-  manifest.epoch_sums = epoch_sums_->State();
-  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    checkpoint.parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
-  }
-  for (const nn::StateSpec& state : setup_.steps[0].state) {
-    checkpoint.optimizer_state.push_back({state.name, engine_->ReadState(state.name)});
-  }
-  checkpoint.metadata = MetadataOf(setup_.data).Write();
-  return checkpoint;
 }
 
 void TrainingRun::Save(bool as_step, bool as_best, bool as_final) {
@@ -277,6 +190,7 @@ void TrainingRun::Save(bool as_step, bool as_best, bool as_final) {
   request.as_best = as_best;
   request.as_final = as_final;
   request.checkpoint = Snapshot();
+  if (setup_.job.average.decay > 0) request.model_parameters = ModelParameters();
   request.complete = [this](Manifest& manifest) {
     if (data_digest_.empty()) data_digest_ = DataDigest();
     manifest.data_digest = data_digest_;
@@ -296,9 +210,7 @@ TrainResult TrainingRun::Finish(RunEnd end) {
   result.end = end;
   // While the checkpoint is being written.
   if (is_final && !EvaluateTest(result.summary)) result.end = RunEnd::kInterrupted;
-  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    result.parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
-  }
+  result.parameters = ModelParameters();
   recorder_->Flush();
   {
     const PhaseScope phase(clock_, Phase::kCheckpoint);
@@ -334,10 +246,7 @@ bool TrainingRun::EvaluateTest(Summary& summary) {
   if (batches == nullptr) return true;
   Evaluator evaluator(NetworkOptionsOf(setup_.job, setup_.data, false), setup_.registry,
                       *setup_.layers, batches, threads_);
-  std::vector<formats::NamedTensor> parameters;
-  for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
-  }
+  const std::vector<formats::NamedTensor> parameters = ModelParameters();
   MetricsRecord record{"test", step_, Epoch(), 0, {}};
   try {
     for (const auto& [name, value] : evaluator.Evaluate(parameters, Interrupted)) {
@@ -387,8 +296,18 @@ void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
     summary.best_value = best_.state().best;
     summary.best_step = best_.state().best_step;
   }
+  summary.precision = setup_.job.precision;
+  if (setup_.mixed.scales_loss()) {
+    summary.skipped_steps = SkippedSteps();
+    summary.loss_scale = engine_->ReadState(kLossScale).data<float>()[0];
+  }
   summary.kernel_digest = setup_.kernel_digest;
   summary.samples_per_rank = samples_per_rank_;
+}
+
+int64_t TrainingRun::SkippedSteps() const {
+  if (!setup_.mixed.scales_loss()) return 0;
+  return static_cast<int64_t>(engine_->ReadState(kSkippedSteps).data<float>()[0]);
 }
 
 void TrainingRun::FillTimes(Summary& summary) const {

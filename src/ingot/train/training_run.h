@@ -1,5 +1,6 @@
 // TrainingRun: the inside of Train (trainer.h). One run of a job, from opening its directory to its
-// summary; training_loop.cc holds the steps, training_run.cc what comes before and after them.
+// summary; training_loop.cc holds the steps, training_state.cc
+// the state, training_run.cc what comes before and after the steps.
 #pragma once
 
 #include <cstdint>
@@ -39,10 +40,6 @@ class TrainingRun {
   // training_run.cc
   void Prepare();
   void OpenDirectory(RunMode mode);
-  void Initialize();  // the first weights, or those of a checkpoint
-  void InitializeWeights();
-  void Resume();
-  void CheckFits(const Manifest& manifest) const;
   void MakeMonitors();
   void WarnOfResume() const;
   void Announce();
@@ -51,10 +48,22 @@ class TrainingRun {
   void FillSummary(Summary& summary, RunEnd end) const;
   void FillRates(Summary& summary) const;
   void FillTimes(Summary& summary) const;
-  Checkpoint Snapshot() const;
   void Save(bool as_step, bool as_best, bool as_final);
   std::string DataDigest();
   void Log(LogLevel level, const std::string& message) const;
+
+  int64_t SkippedSteps() const;  // so far, since gradients of f16 overflowed
+
+  // training_state.cc
+  void Initialize();  // the first weights, or those of a checkpoint
+  void InitializeWeights();
+  void Resume();
+  void CheckFits(const Manifest& manifest) const;
+  void DeriveState();
+  void StartFromFile();
+  Checkpoint Snapshot() const;
+  // What is evaluated and kept as the model: the parameters, or their moving averages.
+  std::vector<formats::NamedTensor> ModelParameters() const;
 
   // training_loop.cc
   RunEnd Loop();
@@ -68,6 +77,10 @@ class TrainingRun {
   void RecordInterval();
   bool RecordIsDue() const;
   bool CheckpointIsDue() const;
+  double LearningRate(int64_t step) const {
+    if (request_.learning_rate) return request_.learning_rate(step);
+    return schedule_->LearningRate(step, plateau_falls_);
+  }
   int64_t Epoch() const { return step_ / setup_.steps_per_epoch(); }
 
   void ChooseTracing();
@@ -132,6 +145,8 @@ class TrainingRun {
   std::optional<RunningSums> interval_sums_;
   Monitor best_;
   Monitor early_stopping_;
+  Monitor plateau_;            // of the schedule
+  int64_t plateau_falls_ = 0;  // of the learning rate, so far
   StepTimer timer_;
   double first_step_seconds_ = 0;
   double recorded_at_ = 0;

@@ -186,6 +186,7 @@ const Entry* FindVectorOp(const ir::Node& node) {
       {"Sigmoid", {VectorOp::kSigmoid, 1}},
       {"Tanh", {VectorOp::kTanh, 1}},
       {"Gelu", {VectorOp::kGelu, 1}},
+      {"ingot.RoundTo", {VectorOp::kRoundToBf16, 1}},
       {"ingot.ReluGradient", {VectorOp::kReluGradient, 2}},
       {"ingot.LeakyReluGradient", {VectorOp::kLeakyReluGradient, 2}},
       {"ingot.EluGradient", {VectorOp::kEluGradient, 2}},
@@ -301,6 +302,9 @@ class ChainBuilder {
     }
     if (node.op_type() == "GeluGradient" && node.GetString("approximate") == "tanh") {
       link.op = VectorOp::kGeluTanhGradient;
+    }
+    if (node.op_type() == "RoundTo" && static_cast<DType>(node.GetInt("to")) == DType::kF16) {
+      link.op = VectorOp::kRoundToF16;
     }
     link.a = Slot(node.input(0));
     link.b = entry->inputs == 2 ? Slot(node.input(1)) : link.a;

@@ -6,6 +6,7 @@
 #include "backends/cpu/kernel_table.h"
 #include "backends/cpu/updates/update.h"
 #include "ingot/ir/op.h"
+#include "ingot/ops/update.h"
 #include "ingot/tensor/tensor.h"
 
 namespace ingot::cpu {
@@ -17,7 +18,7 @@ double ScalarAt(const void* at, DType dtype) {
   return value;
 }
 
-// Operands: w, g, learning_rate, [step], the state, then w' and the new state.
+// Operands: w, g, learning_rate, [step], the state, then w', the new state and [w' rounded].
 class Update : public runtime::UpdateKernel {
  public:
   Update(const ir::Node& node, UpdateCode code, std::string name)
@@ -25,7 +26,8 @@ class Update : public runtime::UpdateKernel {
         dtype_(node.input(0)->type().dtype()),
         rate_type_(node.input(2)->type().dtype()),
         inputs_(node.inputs().size()),
-        states_(node.outputs().size() - 1),
+        states_(node.outputs().size() - 1 - (ops::GivesCopy(node) ? 1 : 0)),
+        copy_to_(static_cast<DType>(node.GetInt("copy_to"))),
         has_average_(node.GetFloat("average_decay") > 0),
         average_step_(1 - node.GetFloat("average_decay")),
         clip_(node.GetFloat("clip")),
@@ -65,6 +67,10 @@ class Update : public runtime::UpdateKernel {
       range.average = o[first + own];
       range.new_average = o[inputs_ + 1 + own];
     }
+    if (copy_to_ != DType::kUndefined) {
+      range.copy = o[inputs_ + 1 + states_];
+      range.copy_to = copy_to_;
+    }
     return code_.run(range, derived, code_.variant);
   }
   std::string name() const override { return name_; }
@@ -75,6 +81,7 @@ class Update : public runtime::UpdateKernel {
   DType rate_type_;
   size_t inputs_;
   size_t states_;
+  DType copy_to_;
   bool has_average_;
   double average_step_;
   double clip_;
@@ -98,6 +105,7 @@ std::shared_ptr<const runtime::UpdateKernel> MakeUpdateKernel(const ir::Node& no
   for (const ir::Value* output : node.outputs()) {
     if (output->type().dtype() != dtype) return nullptr;
   }
+  if (node.GetInt("copy_to", 0) != 0 && dtype != DType::kF32) return nullptr;
   const std::string& op = node.op().name;
 #define INGOT_MAKE_UPDATE(name) \
   if (op == #name) return std::make_shared<Update>(node, name##Update(node), LowerCase(op));

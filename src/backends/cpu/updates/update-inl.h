@@ -19,6 +19,8 @@
 
 #include "hwy/highway.h"
 
+#include "backends/cpu/rounding-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -38,7 +40,7 @@ HWY_INLINE void StoreAt(D d, hn::Vec<D> v, void* to, size_t i) {
   hn::StoreU(v, d, static_cast<T*>(to) + i);
 }
 
-// One vector, or one element with a tag of one lane. kShared: clips and averages.
+// One vector, or one element with a tag of one lane. kShared: clips, averages and copies.
 template <class F, bool kShared, class D, class T>
 HWY_INLINE void UpdateAt(D d, const UpdateRange& r, const T* n, size_t i, hn::Vec<D>& poison) {
   using V = hn::Vec<D>;
@@ -60,6 +62,10 @@ HWY_INLINE void UpdateAt(D d, const UpdateRange& r, const T* n, size_t i, hn::Ve
   if constexpr (F::kStates > 1) StoreAt(d, b, r.new_state[1], i);
   if constexpr (F::kStates > 2) StoreAt(d, c, r.new_state[2], i);
   if constexpr (kShared) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (r.copy_to == DType::kBf16) StoreAt(d, RoundToBf16(d, w), r.copy, i);
+      if (r.copy_to == DType::kF16) StoreAt(d, RoundToF16(d, w), r.copy, i);
+    }
     if (r.average == nullptr) return;
     const V average = LoadAt(d, r.average, i);
     StoreAt(d, MoveTowards(average, w, hn::Set(d, n[N::kAverageStep])), r.new_average, i);
@@ -83,7 +89,8 @@ bool UpdateLoop(const UpdateRange& range, const double* numbers) {
 
 template <class F>
 bool RunFormula(const UpdateRange& range, const double* numbers) {
-  const bool shared = range.average != nullptr || std::isfinite(numbers[UpdateNumbers::kClip]);
+  const bool shared = range.average != nullptr || range.copy != nullptr ||
+                      std::isfinite(numbers[UpdateNumbers::kClip]);
   if (range.dtype == DType::kF64) {
     return shared ? UpdateLoop<F, true, double>(range, numbers)
                   : UpdateLoop<F, false, double>(range, numbers);

@@ -24,6 +24,8 @@ struct UpdateRange {
   void* new_state[kMostStates] = {};
   const void* average = nullptr;  // null: none
   void* new_average = nullptr;
+  void* copy = nullptr;               // f32: the new parameter, rounded; null: none
+  DType copy_to = DType::kUndefined;  // to this type
   size_t count = 0;
 };
 

@@ -38,6 +38,7 @@ void AddTrain(Program& program) {
            "ends\nthe run after the step at hand, with a checkpoint.",
        .example = "ingot train examples/mnist/mnist.yaml --out runs/mnist\n"
                   "ingot train examples/mnist/mnist.yaml --set optimizer.adam.learning_rate=0.003\n"
+                  "ingot train examples/mnist/mnist.yaml --find-learning-rate\n"
                   "ingot train --resume runs/mnist --epochs 20"});
 }
 

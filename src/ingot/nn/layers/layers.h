@@ -65,6 +65,8 @@ LayerKind TransformerBlockLayer();
 std::vector<LayerKind> RecurrentLayers();
 // [batch, C, ...]: the same shape; "scale", "bias", "running_mean" and "running_var" [C].
 LayerKind BatchNormLayer();
+// group_norm, instance_norm: [batch, C, places...], the same shape; "scale" and "bias" [C].
+std::vector<LayerKind> SampleNormLayers();
 // layer_norm, rms_norm: the same shape; "scale" and "bias" [n] of the last axis.
 std::vector<LayerKind> LastAxisNormLayers();
 

@@ -28,6 +28,7 @@ const LayerRegistry& StandardLayers() {
     layers.Add(SwigluLayer());
     layers.Add(ConvLayer());
     layers.Add(BatchNormLayer());
+    for (LayerKind& kind : SampleNormLayers()) layers.Add(std::move(kind));
     for (LayerKind& kind : PoolingLayers()) layers.Add(std::move(kind));
     layers.Add(AttentionLayer());
     layers.Add(TransformerBlockLayer());

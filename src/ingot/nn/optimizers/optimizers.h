@@ -15,5 +15,8 @@ OptimizerKind AdamaxOptimizer();
 OptimizerKind NadamOptimizer();
 OptimizerKind RadamOptimizer();
 OptimizerKind LionOptimizer();
+OptimizerKind LambOptimizer();
+OptimizerKind LarsOptimizer();
+OptimizerKind MuonOptimizer();
 
 }  // namespace ingot::nn

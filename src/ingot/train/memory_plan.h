@@ -1,0 +1,37 @@
+// The steps of a job compiled such that they fit into its `memory_limit`: with all activations kept
+// where that fits, else with ever more of them computed again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ingot/compiler/compile.h"
+#include "ingot/runtime/step_program.h"
+
+namespace ingot::train {
+
+struct MemoryPlanChoice {
+  std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
+  int recompute_segments = 0;  // 0: nothing is computed again
+  uint64_t bytes = 0;          // of parameters, optimizer state and activations
+};
+
+// Compiles all steps of a job with the options given.
+using CompilePrograms = std::function<std::vector<std::shared_ptr<const runtime::StepProgram>>(
+    const compiler::CompileOptions& options)>;
+
+// The first way that fits, for so many threads as there are shards, up to 8: more than do work at
+// the same time would not need it, and the choice is a function of the job alone. Limit 0: none.
+// Throws Error(kOutOfMemory) saying how much is needed; `smaller` gives the bytes for a smaller
+// batch of the job (0: unknown), for the advice what would fit.
+MemoryPlanChoice PlanWithin(uint64_t limit, compiler::CompileOptions options, int64_t shards,
+                            const CompilePrograms& compile, int64_t batch,
+                            const std::function<uint64_t(int64_t batch)>& smaller);
+
+// "512MiB", "2 GB", "1073741824": bytes; 0 for "". Throws Error(kInvalidInput).
+uint64_t ParseBytes(const std::string& text);
+
+}  // namespace ingot::train
