@@ -60,7 +60,7 @@ const std::vector<VersionChange>& VersionChanges() {
     std::vector<VersionChange> all;
     for (const auto& family :
          {ElementwiseChanges(), ShapeChanges(), ReductionChanges(), NormalizationChanges(),
-          ImageChanges(), SequenceModelChanges(), QuantizationChanges()}) {
+          ImageChanges(), SequenceModelChanges(), QuantizationChanges(), FormChanges()}) {
       all.insert(all.end(), family.begin(), family.end());
     }
     return all;

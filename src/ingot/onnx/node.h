@@ -57,5 +57,6 @@ std::vector<VersionChange> NormalizationChanges();
 std::vector<VersionChange> ImageChanges();
 std::vector<VersionChange> SequenceModelChanges();
 std::vector<VersionChange> QuantizationChanges();
+std::vector<VersionChange> FormChanges();
 
 }  // namespace ingot::onnx

@@ -36,7 +36,9 @@ ir::Dimensions ReducedDimensions(const ir::Dimensions& dims, const std::vector<b
 
 std::vector<ir::Type> ReductionTypes(const RuleInputs& inputs) {
   const ir::Type& x = inputs.type(0);
-  if (!Holds(Types::kNumeric, x.dtype())) {
+  const bool extremum =
+      inputs.node.op_type() == "ReduceMax" || inputs.node.op_type() == "ReduceMin";
+  if (!Holds(Types::kNumeric, x.dtype()) && !(extremum && x.dtype() == DType::kBool)) {
     throw Error(ErrorCode::kInvalidInput,
                 "data is " + x.ToString() + ", expected " + std::string(Describe(Types::kNumeric)));
   }

@@ -71,10 +71,11 @@ double DecodeFloat(const Layout& layout, int bits) {
 
 uint8_t EncodeFloat(const Layout& layout, double value, bool saturate) {
   const int sign = std::signbit(value) ? 1 << layout.sign_shift() : 0;
-  const int fnuz_nan = 1 << layout.sign_shift();
+  const int negative_zero = 1 << layout.sign_shift();
   if (std::isnan(value)) {
-    if (layout.top == Top::kFnuz) return static_cast<uint8_t>(fnuz_nan);
-    if (layout.top == Top::kFinite) return static_cast<uint8_t>(layout.largest());
+    if (layout.top == Top::kFnuz) return static_cast<uint8_t>(negative_zero);
+    // f4e2m1 has no NaN: -0, as ONNX's own conversion gives.
+    if (layout.top == Top::kFinite) return static_cast<uint8_t>(negative_zero);
     return static_cast<uint8_t>(sign | layout.mask());
   }
   const double magnitude = std::fabs(value);
@@ -91,7 +92,7 @@ uint8_t EncodeFloat(const Layout& layout, double value, bool saturate) {
   if (code > layout.largest()) {
     if (saturate || layout.top == Top::kFinite)
       return static_cast<uint8_t>(sign | layout.largest());
-    if (layout.top == Top::kFnuz) return static_cast<uint8_t>(fnuz_nan);
+    if (layout.top == Top::kFnuz) return static_cast<uint8_t>(negative_zero);
     return static_cast<uint8_t>(sign | (layout.largest() + 1));
   }
   if (layout.top == Top::kFnuz && code == 0) return 0;  // there is no -0

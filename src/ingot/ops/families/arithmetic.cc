@@ -184,6 +184,10 @@ void RegisterUnaries(ir::OpRegistry& registry) {
     std::memmove(call.output().data, call.input(0).data, call.output().bytes());
   };
   identity.infer = [](ir::InferContext& context) { context.SetOutput(0, context.input(0)); };
+  // Of sequences and optionals too.
+  identity.value_reference = [](const ir::ValueCall& call) {
+    return std::vector<Datum>{call.inputs[0]};
+  };
   identity.gradient = UnaryGradient([](Builder&, Value* dy, Value*, Value*) { return dy; });
   identity.cases = UnaryCases(-1, 1, [](std::span<const double> v) { return v[0]; });
   identity.cases.push_back(

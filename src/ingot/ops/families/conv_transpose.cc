@@ -48,8 +48,9 @@ void SolveAxis(const ir::Node& node, size_t i, size_t axes, WindowAxis& axis) {
     const int64_t wanted =
         shape != nullptr ? shape->at(shape->size() - axes + i) : axis.output.value() * axis.stride;
     const int64_t total = full - wanted;
-    const int64_t half = total / 2;
-    axis.pad_begin = auto_pad == "SAME_UPPER" ? half : total - half;
+    // More than there is to be had: zeros at the end.
+    const int64_t half = total < 0 ? 0 : total / 2;
+    axis.pad_begin = auto_pad == "SAME_UPPER" || total < 0 ? half : total - half;
     axis.pad_end = total - axis.pad_begin;
   }
   const int64_t extent = full - axis.pad_begin - axis.pad_end;

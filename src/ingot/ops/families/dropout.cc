@@ -26,22 +26,41 @@ using ir::Type;
 
 void InferOnnxDropout(InferContext& context) {
   RequireType(context, 0, Types::kFloat);
-  const Tensor* training = context.HasInput(2) ? context.ConstantInput(2) : nullptr;
-  if (training != nullptr && training->ToInts().at(0) != 0) {
-    throw Error(ErrorCode::kUnsupported, "training_mode is true, expected inference",
-                "in training use ingot.Dropout, whose random numbers have a key");
-  }
   context.SetOutput(0, context.input(0));
   if (context.node().outputs().size() > 1) {
     context.SetOutput(1, context.input(0).WithDType(DType::kBool));
   }
 }
 
-void OnnxDropoutReference(const ir::ReferenceCall& call) {
-  if (call.has_input(2) && *call.input(2).as<bool>()) {
-    throw Error(ErrorCode::kUnsupported, "training_mode is true, expected inference",
-                "in training use ingot.Dropout, whose random numbers have a key");
+// In training mode numbers are keyed by the seed (0 where there is none) and the node's name.
+void DropAtRandom(const ir::ReferenceCall& call) {
+  double ratio = 0.5;
+  if (call.has_input(1)) {
+    ConvertElements(call.input(1).data, call.input(1).dtype, &ratio, DType::kF64, 1);
   }
+  if (!(ratio >= 0 && ratio < 1)) {
+    throw Error(ErrorCode::kInvalidInput,
+                "ratio is " + std::to_string(ratio) + ", expected at least 0 and less than 1");
+  }
+  const int64_t seed = call.node.HasAttribute("seed") ? call.node.GetInt("seed") : 0;
+  const RandomKey key(static_cast<uint64_t>(seed), "Dropout/" + call.node.name());
+  DispatchFloat("Dropout", call.input(0).dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for (int64_t i = 0; i < call.output().size(); ++i) {
+      const bool kept = key.Uniform(static_cast<uint64_t>(i)) >= ratio;
+      const double value = call.input(0).as<T>()[i];
+      call.output().as<T>()[i] = static_cast<T>(kept ? value / (1 - ratio) : 0.0);
+      if (call.outputs.size() > 1) call.output(1).as<bool>()[i] = kept;
+    }
+  });
+}
+
+bool IsTraining(const Tensor* mode) {
+  return mode != nullptr && mode->ToInts().at(0) != 0;
+}
+
+void OnnxDropoutReference(const ir::ReferenceCall& call) {
+  if (call.has_input(2) && *call.input(2).as<bool>()) return DropAtRandom(call);
   std::memmove(call.output().data, call.input(0).data, call.output().bytes());
   if (call.outputs.size() > 1) std::fill_n(call.output(1).as<bool>(), call.output(1).size(), true);
 }
@@ -50,26 +69,37 @@ OpDefinition OnnxDropout() {
   OpDefinition op;
   op.name = "Dropout";
   op.since_version = 13;
-  op.summary = "The identity: dropout in inference.";
+  op.summary = "The identity, or in training mode a share of the values set to 0.";
   op.inputs = {Required("data"), Optional("ratio", "R"), Optional("training_mode", "B")};
   op.outputs = {Required("output"), Optional("mask", "B")};
   op.attributes = {OptionalAttribute("seed", AttributeKind::kInt)};
   op.infer = InferOnnxDropout;
   op.gradient = [](GradientContext& context) {
+    if (IsTraining(ConstantValue(context.node().input(2)))) {
+      throw Error(ErrorCode::kUnsupported, "training_mode is true, expected inference",
+                  "in training use ingot.Dropout, whose random numbers have a key");
+    }
     if (context.wants(0)) context.SetInputGradient(0, context.output_gradient());
   };
   op.reference = OnnxDropoutReference;
-  op.may_run_in_place = true;
   OpCase::Input ratio = Floats({}, {0.5});
   ratio.differentiable = false;
+  OpCase::Input zero = Floats({}, {0});
+  zero.differentiable = false;
   op.cases = {
       OpCase{.name = "identity", .inputs = {Floats({3}, {1, -2, 3})}, .expected = {{1, -2, 3}}},
       OpCase{.name = "with_mask",
              .inputs = {Floats({2, 1}, {1, -2}), ratio, Integers({}, {0}, DType::kBool)},
              .expected = {{1, -2}, {1, 1}},
              .outputs = 2},
+      OpCase{.name = "training_without_dropping",
+             .inputs = {Floats({2, 1}, {1, -2}), zero, Integers({}, {1}, DType::kBool)},
+             .expected = {{1, -2}, {1, 1}},
+             .outputs = 2,
+             .gradient = false},
       OpCase{.name = "ragged", .inputs = {Uniform({5, 17})}},
   };
+  op.never_merged = true;
   return op;
 }
 

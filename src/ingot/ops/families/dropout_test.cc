@@ -123,17 +123,19 @@ TEST_F(DropoutTest, RefusesARatioOutsideAndAWrongKey) {
             "first sample");
 }
 
-TEST_F(DropoutTest, OnnxDropoutIsForInferenceAlone) {
+TEST_F(DropoutTest, OnnxDropoutHasNoGradientInTrainingMode) {
   ir::Graph graph;
   Value* x = graph.AddInput("x", Type::Tensor(DType::kF32, {Dimension(2)}));
   ir::Builder builder(graph, registry_);
   Value* training = builder.Constant(Tensor::Scalar<bool>(true));
+  Value* y = builder.Op("Dropout", {x, nullptr, training});
+  ir::GradientContext context(*y->producer(), builder, {y}, {true, false, false});
   try {
-    builder.Op("Dropout", {x, nullptr, training});
+    y->producer()->op().gradient(context);
     FAIL() << "expected an error";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_EQ(error.message(), "Dropout node: training_mode is true, expected inference");
+    EXPECT_EQ(error.message(), "training_mode is true, expected inference");
   }
 }
 

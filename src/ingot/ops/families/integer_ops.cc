@@ -170,9 +170,10 @@ void RegisterBitwise(ir::OpRegistry& registry) {
     MapIntegers<2>(call, [left](auto a, auto b) {
       using T = decltype(a);
       const auto places = static_cast<uint64_t>(b);
-      if (places >= sizeof(T) * 8) return T(0);
-      return static_cast<T>(left ? static_cast<uint64_t>(a) << places
-                                 : static_cast<uint64_t>(a) >> places);
+      // To the right the sign fills what becomes free.
+      if (places >= sizeof(T) * 8) return static_cast<T>(!left && a < T(0) ? -1 : 0);
+      return static_cast<T>(left ? static_cast<T>(static_cast<uint64_t>(a) << places)
+                                 : static_cast<T>(a >> places));
     });
   };
   const auto direction = [](const char* name) {
@@ -181,7 +182,11 @@ void RegisterBitwise(ir::OpRegistry& registry) {
   const OpCase::Input a = Integers({3}, {16, 4, 1}, DType::kU8);
   const OpCase::Input b = Integers({3}, {1, 2, 9}, DType::kU8);
   shift.cases = {ExpectedOnly("right", {a, b}, {8, 1, 0}, direction("RIGHT")),
-                 ExpectedOnly("left", {a, b}, {32, 16, 0}, direction("LEFT"))};
+                 ExpectedOnly("left", {a, b}, {32, 16, 0}, direction("LEFT")),
+                 ExpectedOnly("signed",
+                              {Integers({3}, {-8, -8, 8}, DType::kI32),
+                               Integers({3}, {1, 40, 40}, DType::kI32)},
+                              {-4, -1, 0}, direction("RIGHT"))};
   registry.Add(std::move(shift));
 }
 

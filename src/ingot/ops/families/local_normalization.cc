@@ -309,19 +309,76 @@ void LpPoolReference(const ir::ReferenceCall& call) {
   });
 }
 
+// dX = the sum over windows of dY sign(x) (|x| / y)^(p - 1). Inputs X, Y, dY.
+void LpPoolGradientReference(const ir::ReferenceCall& call) {
+  const TensorView& x = call.input(0);
+  const Activations from(x, false), to(call.input(1), false);
+  const TapTable table(
+      PoolWindows(call.node, SpatialDimensions(Type::Tensor(x.dtype, Shape(x.dims)), false)));
+  const auto p = static_cast<double>(call.node.GetInt("p"));
+  DispatchFloat(call.node.op_type(), x.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    std::vector<double> sums(static_cast<size_t>(x.size()), 0);
+    for (int64_t n = 0; n < to.batch; ++n) {
+      for (int64_t c = 0; c < to.channels; ++c) {
+        for (int64_t o = 0; o < table.outputs(); ++o) {
+          const double y = call.input(1).as<T>()[to.At(n, c, o)];
+          const double dy = call.input(2).as<T>()[to.At(n, c, o)];
+          for (int64_t t = 0; y > 0 && t < table.taps(); ++t) {
+            const int64_t s = table.At(o, t);
+            if (s < 0) continue;
+            const double value = x.as<T>()[from.At(n, c, s)];
+            const double slope = std::pow(std::fabs(value) / y, p - 1);
+            sums[static_cast<size_t>(from.At(n, c, s))] += dy * std::copysign(slope, value);
+          }
+        }
+      }
+    }
+    for (size_t i = 0; i < sums.size(); ++i) call.output().as<T>()[i] = static_cast<T>(sums[i]);
+  });
+}
+
+std::vector<ir::AttributeSpec> LpPoolAttributes() {
+  std::vector<ir::AttributeSpec> attributes = WindowAttributeSpecs();
+  std::erase_if(attributes, [](const ir::AttributeSpec& a) { return a.name == "channels_last"; });
+  attributes.push_back(IntAttribute("ceil_mode", 0));
+  attributes.push_back(RequiredAttribute("kernel_shape", ir::AttributeKind::kInts));
+  attributes.push_back(IntAttribute("p", 2));
+  return attributes;
+}
+
+void RegisterLpPoolGradient(ir::OpRegistry& registry) {
+  ir::OpDefinition op;
+  op.name = "LpPoolGradient";
+  op.domain = "ingot";
+  op.summary = "d(X) of LpPool from X, Y and d(Y).";
+  op.inputs = {Required("X"), Required("Y"), Required("dY")};
+  op.outputs = {Required("dX")};
+  op.attributes = LpPoolAttributes();
+  op.infer = [](InferContext& context) { context.SetOutput(0, context.input(0)); };
+  op.reference = LpPoolGradientReference;
+  op.cases = {ExpectedOnly(
+      "line", {Floats({1, 1, 2}, {3, -4}), Floats({1, 1, 1}, {5}), Floats({1, 1, 1}, {10})},
+      {6, -8}, {{"kernel_shape", Attribute(Ints{2})}})};
+  registry.Add(std::move(op));
+}
+
 void RegisterLpPool(ir::OpRegistry& registry) {
+  RegisterLpPoolGradient(registry);
   ir::OpDefinition op;
   op.name = "LpPool";
   op.since_version = 22;
   op.summary = "The p-norm of each window.";
   op.inputs = {Required("X")};
   op.outputs = {Required("Y")};
-  op.attributes = WindowAttributeSpecs();
-  std::erase_if(op.attributes,
-                [](const ir::AttributeSpec& a) { return a.name == "channels_last"; });
-  op.attributes.push_back(IntAttribute("ceil_mode", 0));
-  op.attributes.push_back(RequiredAttribute("kernel_shape", ir::AttributeKind::kInts));
-  op.attributes.push_back(IntAttribute("p", 2));
+  op.attributes = LpPoolAttributes();
+  op.gradient = [](GradientContext& context) {
+    if (!context.wants(0)) return;
+    context.SetInputGradient(
+        0, context.builder().Op("ingot.LpPoolGradient",
+                                {context.input(0), context.output(), context.output_gradient()},
+                                context.node().attributes()));
+  };
   op.infer = [](InferContext& context) {
     RequireType(context, 0, Types::kFloat);
     const Type& x = context.input(0);
@@ -339,7 +396,14 @@ void RegisterLpPool(ir::OpRegistry& registry) {
                        OutputsOf(PoolWindows(context.node(), SpatialDimensions(x, false))), false));
   };
   op.reference = LpPoolReference;
+  OpCase random;
+  random.name = "random";
+  random.inputs = {Uniform({2, 2, 4, 3}, 0.25, 2)};
+  random.attributes = {{"kernel_shape", Attribute(Ints{3, 2})},
+                       {"pads", Attribute(Ints{1, 0, 1, 1})},
+                       {"p", Attribute(int64_t{3})}};
   op.cases = {
+      std::move(random),
       ExpectedOnly("line", {Floats({1, 1, 3}, {3, 4, 0})}, {5, 4},
                    {{"kernel_shape", Attribute(Ints{2})}}),
       ExpectedOnly("p1", {Floats({1, 1, 2, 2}, {1, -2, 3, -4})}, {10},

@@ -150,9 +150,24 @@ template <typename T>
 using Accumulator = std::conditional_t<!std::is_integral_v<T>, double,
                                        std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>;
 
+// Any (or all) of the bools: their largest (or smallest).
+template <typename Reducer>
+void ReduceBools(const ir::ReferenceCall& call, const ReductionPlan& plan) {
+  constexpr bool kAny = std::is_same_v<Reducer, MaxReducer>;
+  bool* out = call.output().as<bool>();
+  std::fill(out, out + plan.output_size(), !kAny);
+  auto index = plan.Walk();
+  for (int64_t i = 0; i < plan.input_size(); ++i, index.Next()) {
+    if (call.input(0).as<bool>()[i] == kAny) out[index[0]] = kAny;
+  }
+}
+
 template <typename Reducer>
 void Reduce(const ir::ReferenceCall& call) {
   const ReductionPlan plan(call);
+  if constexpr (std::is_same_v<Reducer, MaxReducer> || std::is_same_v<Reducer, MinReducer>) {
+    if (call.input(0).dtype == DType::kBool) return ReduceBools<Reducer>(call, plan);
+  }
   DispatchNumeric(call.node.op_type(), call.input(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using A = Accumulator<T>;

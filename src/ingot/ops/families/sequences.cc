@@ -44,11 +44,11 @@ Type Loose(const Type& type) {
   return Type::TensorOfUnknownRank(type.dtype());
 }
 
-// Place `i` of a sequence; `places` is its length, or one more where something is inserted.
-size_t Place(const Tensor& position, size_t places) {
+// A place of a sequence of this length, below `places`; negative ones count from the end.
+size_t Place(const Tensor& position, size_t length, size_t places) {
   const int64_t given = ReadInts(position.view()).at(0);
   const auto count = static_cast<int64_t>(places);
-  const int64_t place = given < 0 ? given + count : given;
+  const int64_t place = given < 0 ? given + static_cast<int64_t>(length) : given;
   if (place >= 0 && place < count) return static_cast<size_t>(place);
   throw Error(ErrorCode::kInvalidInput, "position " + std::to_string(given) +
                                             " is outside of a sequence with " +
@@ -92,8 +92,9 @@ void RegisterConstruction(ir::OpRegistry& registry) {
   };
   insert.value_reference = [](const ValueCall& call) {
     Values elements = Elements(call, 0);
-    const size_t place =
-        call.has_input(2) ? Place(call.inputs[2].tensor(), elements.size() + 1) : elements.size();
+    const size_t place = call.has_input(2)
+                             ? Place(call.inputs[2].tensor(), elements.size(), elements.size() + 1)
+                             : elements.size();
     elements.insert(elements.begin() + static_cast<int64_t>(place), call.inputs[1]);
     return Values{Datum::Sequence(std::move(elements))};
   };
@@ -108,7 +109,8 @@ void RegisterConstruction(ir::OpRegistry& registry) {
   erase.value_reference = [](const ValueCall& call) {
     Values elements = Elements(call, 0);
     const Tensor last = Tensor::Scalar<int64_t>(-1);
-    const size_t place = Place(call.has_input(1) ? call.inputs[1].tensor() : last, elements.size());
+    const size_t place =
+        Place(call.has_input(1) ? call.inputs[1].tensor() : last, elements.size(), elements.size());
     elements.erase(elements.begin() + static_cast<int64_t>(place));
     return Values{Datum::Sequence(std::move(elements))};
   };
@@ -124,7 +126,7 @@ void RegisterReading(ir::OpRegistry& registry) {
   at.infer = [](InferContext& context) { context.SetOutput(0, ElementType(context, 0)); };
   at.value_reference = [](const ValueCall& call) {
     const Values& elements = Elements(call, 0);
-    return Values{elements[Place(call.inputs[1].tensor(), elements.size())]};
+    return Values{elements[Place(call.inputs[1].tensor(), elements.size(), elements.size())]};
   };
   registry.Add(std::move(at));
 

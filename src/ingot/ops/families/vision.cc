@@ -273,7 +273,10 @@ void RegisterGridSample(ir::OpRegistry& registry) {
 // ---- RoiAlign and MaxRoiPool ----
 
 // Bilinear reading of a plane; 0 more than a position outside.
-double Bilinear(const double* x, int64_t height, int64_t width, double row, double column) {
+// `largest`: the largest of the four weighted corners instead of their sum, as RoiAlign's mode max
+// has it.
+double Bilinear(const double* x, int64_t height, int64_t width, double row, double column,
+                bool largest) {
   if (row < -1 || row > static_cast<double>(height) || column < -1 ||
       column > static_cast<double>(width)) {
     return 0;
@@ -283,8 +286,10 @@ double Bilinear(const double* x, int64_t height, int64_t width, double row, doub
   const auto r = static_cast<int64_t>(row), c = static_cast<int64_t>(column);
   const int64_t r2 = std::min(r + 1, height - 1), c2 = std::min(c + 1, width - 1);
   const double u = row - static_cast<double>(r), v = column - static_cast<double>(c);
-  return (1 - u) * ((1 - v) * x[r * width + c] + v * x[r * width + c2]) +
-         u * ((1 - v) * x[r2 * width + c] + v * x[r2 * width + c2]);
+  const double corners[] = {(1 - u) * (1 - v) * x[r * width + c], (1 - u) * v * x[r * width + c2],
+                            u * (1 - v) * x[r2 * width + c], u * v * x[r2 * width + c2]};
+  if (largest) return *std::max_element(std::begin(corners), std::end(corners));
+  return corners[0] + corners[1] + corners[2] + corners[3];
 }
 
 void RoiAlignReference(const ir::ReferenceCall& call) {
@@ -331,7 +336,7 @@ void RoiAlignReference(const ir::ReferenceCall& call) {
           const double column = left + bin_width * (static_cast<double>(i % columns) +
                                                     (static_cast<double>(s % across) + 0.5) /
                                                         static_cast<double>(across));
-          const double value = Bilinear(plane, height, width, row, column);
+          const double value = Bilinear(plane, height, width, row, column, largest);
           sum += value;
           best = std::max(best, value);
         }
