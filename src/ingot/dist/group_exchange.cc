@@ -63,8 +63,11 @@ void GroupExchange::SetPlans(std::vector<ExchangePlan> plans) {
   size_t subtrees = 0;
   for (const ExchangePlan& plan : plans_) {
     for (const ExchangePlan::Segment& segment : plan.segments) {
-      INGOT_ASSERT(segment.dtype == DType::kF32 || segment.dtype == DType::kF64,
-                   "sums of " + std::string(Name(segment.dtype)) + " cannot be exchanged");
+      if (segment.dtype == DType::kF32 || segment.dtype == DType::kF64) continue;
+      throw Error(ErrorCode::kUnsupported,
+                  "'" + segment.name + "' is a sum of " + std::string(Name(segment.dtype)) +
+                      ", which several processes cannot add yet",
+                  "train in one process, or in f32");
     }
     const uint64_t each = InOnePhase(plan, size_) ? plan.bytes : RangeOf(plan, rank_).size();
     staging = std::max<uint64_t>(staging, each * plan.subtrees.size());
