@@ -127,6 +127,18 @@ TEST(BadModelTest, ProductsOfExtentsThatOverflow) {
   EXPECT_THAT(Refusal(model, ErrorCode::kInvalidInput), HasSubstr("too large"));
 }
 
+TEST(BadModelTest, ReshapesThatOverflow) {
+  TestModel model;
+  TestGraph graph =
+      model.graph()
+          .Input("x", DType::kF32, {"n"})
+          .Initializer("shape", Tensor::Of<int64_t>({2}, {int64_t{1} << 40, int64_t{1} << 40}))
+          .Output("y");
+  graph.Node("Reshape", {"x", "shape"}, {"y"});
+  EXPECT_THAT(Refusal(model, ErrorCode::kInvalidInput),
+              HasSubstr("the number of elements is too large"));
+}
+
 TEST(BadModelTest, OutputsThatNoMemoryHolds) {
   TestModel model;
   TestGraph graph = model.graph()

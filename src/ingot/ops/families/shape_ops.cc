@@ -96,7 +96,9 @@ Dimension SolveMinusOne(const Type& x, const std::vector<int64_t>& target, const
   Dimensions symbols;
   for (const Dimension& dim : rest) {
     if (dim.is_static()) {
-      product *= dim.value();
+      if (__builtin_mul_overflow(product, dim.value(), &product)) {
+        FailReshape(x, target, "the number of elements is too large");
+      }
     } else {
       symbols.push_back(dim);
     }
@@ -154,7 +156,9 @@ Dimensions ReshapedDimensions(const Type& x, const std::vector<int64_t>& target,
       copied[i] = true;
     } else {
       dims[i] = target[i];
-      known *= target[i];
+      if (__builtin_mul_overflow(known, target[i], &known)) {
+        FailReshape(x, target, "the number of elements is too large");
+      }
     }
   }
   Dimensions others;
