@@ -203,6 +203,12 @@ std::vector<ir::Value*> GraphImporter::BuildConstant(ImportedNode& node) {
     const auto texts = std::get<std::vector<std::string>>(node.attributes.at("value_strings"));
     attributes = {{"value", Tensor::OfStrings({static_cast<int64_t>(texts.size())}, texts)}};
   }
+  // Passes look for the tensor of a Constant.
+  const auto scalar = [&](Tensor tensor) { attributes = {{"value", std::move(tensor)}}; };
+  if (node.Has("value_float")) {
+    scalar(Tensor::Scalar<float>(static_cast<float>(node.Float("value_float", 0))));
+  }
+  if (node.Has("value_int")) scalar(Tensor::Scalar<int64_t>(node.Int("value_int", 0)));
   return AddOp("Constant", "", node.name, {}, std::move(attributes), 1);
 }
 
