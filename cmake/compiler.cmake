@@ -25,6 +25,10 @@ endif()
 
 if(INGOT_SANITIZE)
   target_compile_options(ingot_flags INTERFACE -fsanitize=${INGOT_SANITIZE} -fno-omit-frame-pointer -g1)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # GCC warns of the standard library's own code (std::regex) once it is instrumented.
+    target_compile_options(ingot_flags INTERFACE -Wno-maybe-uninitialized)
+  endif()
   target_link_options(ingot_flags INTERFACE -fsanitize=${INGOT_SANITIZE})
   if(INGOT_SANITIZE MATCHES "undefined")
     target_compile_options(ingot_flags INTERFACE -fno-sanitize-recover=all)

@@ -151,6 +151,13 @@ bool MoveThroughElementwise(Node* node, const ir::OpRegistry& registry) {
     // Fewer axes would be aligned to others.
     if (!HasRank(input) || (!IsOneNumber(input) && input->type().rank() != rank)) return false;
   }
+  // Over lines a transposition there is one back: what is moved must leave fewer behind, or it would
+  // be moved to and fro for ever.
+  const auto sources = std::count_if(node->inputs().begin(), node->inputs().end(), HasSource);
+  const auto others = std::count_if(
+      node->inputs().begin(), node->inputs().end(),
+      [](const Value* v) { return v != nullptr && !IsOneNumber(v) && !HasSource(v); });
+  if (ToFirst(rank) == ToLast(rank) && sources <= others) return false;
   ir::Builder builder = BuilderBefore(node, registry);
   std::vector<Value*> inputs;
   for (Value* input : node->inputs()) {

@@ -165,6 +165,11 @@ INSTANTIATE_TEST_SUITE_P(
                        "batch_norm, relu6, {conv: {filters: 4, kernel: 3, groups: 2}}, batch_norm, "
                        "relu, {max_pool: 2}, global_average_pool, flatten, {dense: 10}]",
                        "adam", 2},
+        AllocationCase{"lines",
+                       "[{conv: {filters: 8, kernel: 3, padding: 1}}, batch_norm, relu, "
+                       "{max_pool: 2}, {conv: {filters: 8, kernel: 3, padding: 1}}, batch_norm, "
+                       "relu, flatten, {dense: 10}]",
+                       "adam", 2},
         AllocationCase{"transformer",
                        "[{reshape: [1, 28, 28]}, {patchify: 14}, {dense: 8}, position_embedding, "
                        "{transformer_block: {heads: 2}}, layer_norm, flatten, {dense: 10}]",
