@@ -64,11 +64,11 @@ void RegisterRounding(ir::OpRegistry& registry) {
   op.cases = {
       RoundingCase("bf16", DType::kBf16, {1, 1.00390625, 1.01171875, -1.0078125, 0},
                    {1, 1, 1.015625, -1.0078125, 0}),
-      RoundingCase("bf16_large", DType::kBf16, {3e38, 3.4e38}, {3.0040552e38, HUGE_VAL}),
+      RoundingCase("bf16_large", DType::kBf16, {3e38, 3.4e38}, {0x1.c4p127, HUGE_VAL}),
       RoundingCase("f16", DType::kF16, {1, 1.00048828125, 1.00146484375, -0.1},
                    {1, 1, 1.001953125, -0.0999755859375}),
       RoundingCase("f16_small", DType::kF16, {3e-6, 1e-8, -2.5e-7, 5e-5},
-                   {2.98023223876953125e-06, 0, -2.384185791015625e-07, 4.99486923217773438e-05}),
+                   {2.98023223876953125e-06, 0, -2.384185791015625e-07, 839 * 0x1p-24}),
       RoundingCase("f16_large", DType::kF16, {65504, 65519, -65520, 70000},
                    {65504, 65504, -HUGE_VAL, HUGE_VAL})};
   for (const DType to : {DType::kBf16, DType::kF16}) {
