@@ -506,8 +506,16 @@ class ServeTest(unittest.TestCase):
 
     def test_access_log(self):
         self.server.get("/v2/models/nothing")
-        lines = [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
-        self.assertTrue(any(l["path"] == "/v2/models/nothing" and l["status"] == 404 for l in lines))
+
+        # The line is written after the answer has gone out.
+        def logged():
+            lines = [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+            return any(l["path"] == "/v2/models/nothing" and l["status"] == 404 for l in lines)
+
+        until = time.monotonic() + 10
+        while not logged() and time.monotonic() < until:
+            time.sleep(0.02)
+        self.assertTrue(logged())
 
 
 if __name__ == "__main__":
