@@ -51,13 +51,13 @@ void WithItemSize(size_t item_size, F&& f) {
   }
 }
 
+}  // namespace
+
 int64_t Product(std::span<const int64_t> dims) {
   int64_t product = 1;
   for (const int64_t dim : dims) product *= dim;
   return product;
 }
-
-}  // namespace
 
 void GatherStrided(const void* from, int64_t start, const std::vector<int64_t>& strides,
                    std::span<const int64_t> dims, void* to, size_t item_size) {

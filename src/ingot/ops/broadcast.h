@@ -12,6 +12,9 @@
 
 namespace ingot::ops {
 
+// How many elements a shape has.
+int64_t Product(std::span<const int64_t> dims);
+
 // Row-major strides of an operand of shape `from` while one walks over shape `to`, to which `from`
 // broadcasts as NumPy and ONNX define it: 0 along axes where it is repeated. One stride for each
 // axis of `to`. Throws Error(kInvalidInput) naming both shapes where it does not broadcast.

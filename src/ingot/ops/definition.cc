@@ -40,6 +40,10 @@ ir::AttributeSpec RequiredAttribute(std::string name, ir::AttributeKind kind) {
   return {std::move(name), kind, std::nullopt, true};
 }
 
+ir::Attributes AxisAttributes(int64_t axis) {
+  return {{"axis", ir::Attribute(axis)}};
+}
+
 GradientRule UnaryGradient(
     std::function<ir::Value*(ir::Builder&, ir::Value*, ir::Value*, ir::Value*)> formula) {
   return [formula = std::move(formula)](ir::GradientContext& context) {
@@ -73,6 +77,16 @@ OpCase::Input Floats(Shape shape, const std::vector<double>& values) {
   input.value = Tensor::Of<float>(shape, std::span<const float>(floats));
   input.shape = std::move(shape);
   return input;
+}
+
+OpCase::Input FixedFloats(Shape shape, const std::vector<double>& values) {
+  OpCase::Input input = Floats(std::move(shape), values);
+  input.differentiable = false;
+  return input;
+}
+
+OpCase::Input Bytes(Shape shape, const std::vector<int64_t>& values, DType dtype) {
+  return Integers(std::move(shape), values, dtype);
 }
 
 OpCase::Input Integers(Shape shape, const std::vector<int64_t>& values, DType dtype) {

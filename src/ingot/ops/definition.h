@@ -24,6 +24,9 @@ ir::AttributeSpec StringAttribute(std::string name, std::string default_value);
 ir::AttributeSpec OptionalAttribute(std::string name, ir::AttributeKind kind);
 ir::AttributeSpec RequiredAttribute(std::string name, ir::AttributeKind kind);
 
+// {{"axis", axis}}.
+ir::Attributes AxisAttributes(int64_t axis);
+
 // ---- gradients ----
 using GradientRule = std::function<void(ir::GradientContext&)>;
 
@@ -43,8 +46,12 @@ using ir::OpCase;
 OpCase::Input Uniform(Shape shape, double low = -1, double high = 1);
 // The given values, of whatever float type is being tested (so: values that bf16 holds exactly).
 OpCase::Input Floats(Shape shape, const std::vector<double>& values);
+// The same of an input that has no gradient: a bound, a scale.
+OpCase::Input FixedFloats(Shape shape, const std::vector<double>& values);
 // Integers (or bools) of a fixed type, given at run time.
 OpCase::Input Integers(Shape shape, const std::vector<int64_t>& values, DType dtype = DType::kI64);
+// The same of bytes.
+OpCase::Input Bytes(Shape shape, const std::vector<int64_t>& values, DType dtype = DType::kU8);
 // i64[n] given to the node as a Constant: axes, shapes, starts.
 OpCase::Input ConstantInts(const std::vector<int64_t>& values);
 OpCase::Input Absent();

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/tensor/narrow.h"
 
 namespace ingot::ops {
@@ -64,11 +65,8 @@ bool IsQuantizedType(DType dtype) {
 }
 
 std::vector<double> QuantizedValues(const TensorView& view) {
+  if (!IsSmallInteger(view.dtype)) return ReadDoubles(view);
   std::vector<double> values(static_cast<size_t>(view.size()));
-  if (!IsSmallInteger(view.dtype)) {
-    ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-    return values;
-  }
   const auto* bytes = static_cast<const std::byte*>(view.data);
   const int bits = BitWidth(view.dtype);
   for (size_t i = 0; i < values.size(); ++i) {
@@ -90,7 +88,7 @@ void StoreQuantized(const std::vector<double>& values, const TensorView& view, b
   // NaN becomes the least, as a comparison with it fails.
   for (double& value : limited) value = value >= low ? std::min(value, high) : low;
   if (!IsSmallInteger(view.dtype)) {
-    ConvertElements(limited.data(), DType::kF64, view.data, view.dtype, view.size());
+    WriteDoubles(limited, view);
     return;
   }
   auto* bytes = static_cast<std::byte*>(view.data);

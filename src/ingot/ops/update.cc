@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 
 namespace ingot::ops {
@@ -95,22 +96,10 @@ void InferUpdate(InferContext& context, const UpdateRule& rule) {
   context.SetOutput(context.node().outputs().size() - 1, context.input(0));
 }
 
-double ReadScalar(const TensorView& view) {
-  double value = 0;
-  ConvertElements(view.data, view.dtype, &value, DType::kF64, 1);
-  return value;
-}
-
-std::vector<double> ReadDoubles(const TensorView& view) {
-  std::vector<double> values(static_cast<size_t>(view.size()));
-  ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-  return values;
-}
-
 void RunUpdate(const ir::ReferenceCall& call, const UpdateRule& rule) {
   const ir::Node& node = call.node;
-  const double rate = ReadScalar(call.input(2)) * node.GetFloat("rate_factor");
-  const double step = rule.counts_steps ? ReadScalar(call.input(3)) : 0;
+  const double rate = ReadDouble(call.input(2)) * node.GetFloat("rate_factor");
+  const double step = rule.counts_steps ? ReadDouble(call.input(3)) : 0;
   const double clip = node.GetFloat("clip");
   const double decay = node.GetFloat("weight_decay");
   const bool decoupled = node.GetInt("decoupled") != 0;
@@ -135,8 +124,7 @@ void RunUpdate(const ir::ReferenceCall& call, const UpdateRule& rule) {
     for (size_t s = 0; s < states; ++s) tensors[s + 1][i] = state[s];
   }
   for (size_t t = 0; t < tensors.size(); ++t) {
-    const TensorView& view = call.output(t);
-    ConvertElements(tensors[t].data(), DType::kF64, view.data, view.dtype, view.size());
+    WriteDoubles(tensors[t], call.output(t));
   }
   if (!GivesCopy(node)) return;
   // Of the parameter as it is stored.

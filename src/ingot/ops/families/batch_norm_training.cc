@@ -18,6 +18,7 @@
 #include "ingot/base/error.h"
 #include "ingot/ops/batch_norm.h"
 #include "ingot/ops/definition.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/window.h"
 
@@ -69,17 +70,6 @@ Dimension SumsExtent(const Dimension& channels) {
 
 // ---- statistics ----
 
-// The sums of any float type as f64.
-std::vector<double> ReadFloats(const TensorView& view) {
-  std::vector<double> values(static_cast<size_t>(view.size()));
-  ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-  return values;
-}
-
-void WriteFloats(const std::vector<double>& values, const TensorView& view) {
-  ConvertElements(values.data(), DType::kF64, view.data, view.dtype, view.size());
-}
-
 // Layout of a tensor with or without spatial axes.
 Activations LayoutOf(const ir::Node& node, const TensorView& x) {
   return Activations(x, ChannelsLast(node));
@@ -117,7 +107,7 @@ void SumsReference(const ir::ReferenceCall& call) {
 void SumsGradientReference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const Activations layout = LayoutOf(call.node, x);
-  const std::vector<double> ds = ReadFloats(call.input(1));
+  const std::vector<double> ds = ReadDoubles(call.input(1));
   DispatchFloat("BatchNormSumsGradient", x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     ForEachElement(layout, [&](int64_t c, int64_t i) {
@@ -131,7 +121,7 @@ void SumsGradientReference(const ir::ReferenceCall& call) {
 void ApplyReference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const Activations layout = LayoutOf(call.node, x);
-  const std::vector<double> sums = ReadFloats(call.input(1));
+  const std::vector<double> sums = ReadDoubles(call.input(1));
   const double epsilon = call.node.GetFloat("epsilon");
   DispatchFloat("BatchNormApply", x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -154,7 +144,7 @@ void ApplyReference(const ir::ReferenceCall& call) {
 void InputGradientReference(const ir::ReferenceCall& call) {
   const TensorView& dy = call.input(0);
   const Activations layout = LayoutOf(call.node, dy);
-  const std::vector<double> sums = ReadFloats(call.input(1));
+  const std::vector<double> sums = ReadDoubles(call.input(1));
   const double epsilon = call.node.GetFloat("epsilon");
   DispatchFloat("BatchNormApplyInputGradient", dy.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -174,8 +164,8 @@ void ApplySumsGradientReference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const TensorView& dy = call.input(3);
   const Activations layout = LayoutOf(call.node, x);
-  const std::vector<double> sums = ReadFloats(call.input(1));
-  const std::vector<double> scale = ReadFloats(call.input(2));
+  const std::vector<double> sums = ReadDoubles(call.input(1));
+  const std::vector<double> scale = ReadDoubles(call.input(2));
   const double epsilon = call.node.GetFloat("epsilon");
   const auto channels = static_cast<size_t>(layout.channels);
   std::vector<double> ds(2 * channels + 1), d_scale(channels), d_bias(channels);
@@ -201,15 +191,15 @@ void ApplySumsGradientReference(const ir::ReferenceCall& call) {
       d_bias[c] = gradients[c].sum;
     }
   });
-  WriteFloats(ds, call.output(0));
-  WriteFloats(d_scale, call.output(1));
-  WriteFloats(d_bias, call.output(2));
+  WriteDoubles(ds, call.output(0));
+  WriteDoubles(d_scale, call.output(1));
+  WriteDoubles(d_bias, call.output(2));
 }
 
 void UpdateReference(const ir::ReferenceCall& call) {
-  const std::vector<double> mean = ReadFloats(call.input(0));
-  const std::vector<double> variance = ReadFloats(call.input(1));
-  const std::vector<double> sums = ReadFloats(call.input(2));
+  const std::vector<double> mean = ReadDoubles(call.input(0));
+  const std::vector<double> variance = ReadDoubles(call.input(1));
+  const std::vector<double> sums = ReadDoubles(call.input(2));
   const double momentum = call.node.GetFloat("momentum");
   std::vector<double> new_mean = mean, new_variance = variance;
   const auto channels = static_cast<int64_t>(mean.size());
@@ -219,8 +209,8 @@ void UpdateReference(const ir::ReferenceCall& call) {
     new_mean[c] = moved.mean;
     new_variance[c] = moved.variance;
   }
-  WriteFloats(new_mean, call.output(0));
-  WriteFloats(new_variance, call.output(1));
+  WriteDoubles(new_mean, call.output(0));
+  WriteDoubles(new_variance, call.output(1));
 }
 
 // ---- definitions ----

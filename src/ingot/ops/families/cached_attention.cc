@@ -15,6 +15,7 @@
 #include "ingot/base/error.h"
 #include "ingot/ops/broadcast.h"
 #include "ingot/ops/definition.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/shape_rule.h"
 
@@ -37,8 +38,7 @@ void Require(bool holds, const std::string& message) {
 // A tensor as [batch, heads, length, size], whichever of the two layouts it has.
 struct Heads {
   Heads(const ir::Node& node, const TensorView& view, const char* attribute)
-      : values(static_cast<size_t>(view.size())) {
-    ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
+      : values(ReadDoubles(view)) {
     batch = view.dim(0);
     if (view.rank() == 4) {
       heads = view.dim(1), length = view.dim(2), size = view.dim(3);
@@ -71,8 +71,7 @@ struct Cache {
                   view.dim(3) == size,
               "past_key and past_value must be [batch, heads, length, size] like K and V");
       past_length = view.dim(2);
-      old.resize(static_cast<size_t>(view.size()));
-      ConvertElements(view.data, view.dtype, old.data(), DType::kF64, view.size());
+      old = ReadDoubles(view);
     }
     total = past_length + fresh.length;
     for (int64_t line = 0; line < fresh.batch * heads; ++line) {
@@ -144,10 +143,6 @@ class Bias {
 // What the fourth output holds.
 enum Shown { kRaw, kCapped, kBiased, kProbability };
 
-void Store(const std::vector<double>& values, const TensorView& out) {
-  ConvertElements(values.data(), DType::kF64, out.data, out.dtype, out.size());
-}
-
 void Reference(const ir::ReferenceCall& call) {
   const ir::Node& node = call.node;
   const Heads q(node, call.input(0), "q_num_heads"), k(node, call.input(1), "kv_num_heads"),
@@ -201,10 +196,10 @@ void Reference(const ir::ReferenceCall& call) {
       }
     }
   }
-  Store(y, call.output(0));
-  if (call.outputs.size() > 1) Store(keys.values, call.output(1));
-  if (call.outputs.size() > 2) Store(values.values, call.output(2));
-  if (call.outputs.size() > 3) Store(shown, call.output(3));
+  WriteDoubles(y, call.output(0));
+  if (call.outputs.size() > 1) WriteDoubles(keys.values, call.output(1));
+  if (call.outputs.size() > 2) WriteDoubles(values.values, call.output(2));
+  if (call.outputs.size() > 3) WriteDoubles(shown, call.output(3));
 }
 
 // [batch, heads, length, size] as far as it is known.

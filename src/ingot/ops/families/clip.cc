@@ -85,9 +85,7 @@ void ClipRule(GradientContext& context) {
 }
 
 OpCase::Input Bound(double value) {
-  OpCase::Input input = Floats({}, {value});
-  input.differentiable = false;
-  return input;
+  return FixedFloats({}, {value});
 }
 
 }  // namespace

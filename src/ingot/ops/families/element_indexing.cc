@@ -23,10 +23,6 @@ using ir::GradientContext;
 using ir::Type;
 using ir::Value;
 
-Attributes Axis(int64_t axis) {
-  return {{"axis", Attribute(axis)}};
-}
-
 Value* ZerosLike(Builder& b, Value* like) {
   return b.ExpandLike(b.ScalarLike(like, 0), like);
 }
@@ -160,7 +156,7 @@ void RegisterGatherElements(ir::OpRegistry& registry) {
   op.gradient = [](GradientContext& context) {
     if (!context.wants(0)) return;
     Builder& b = context.builder();
-    Attributes attributes = Axis(context.node().GetInt("axis"));
+    Attributes attributes = AxisAttributes(context.node().GetInt("axis"));
     attributes["reduction"] = Attribute(std::string("add"));
     context.SetInputGradient(
         0, b.Op("ScatterElements",
@@ -168,10 +164,12 @@ void RegisterGatherElements(ir::OpRegistry& registry) {
                 std::move(attributes)));
   };
   const OpCase::Input x = Floats({2, 3}, {1, 2, 3, 4, 5, 6});
-  op.cases = {ExpectedCase("columns", {x, Integers({2, 2}, {0, 0, 2, -2})}, {1, 1, 6, 5}, Axis(1)),
-              ExpectedCase("rows", {x, Integers({1, 3}, {1, 0, 1})}, {4, 2, 6}),
-              ExpectedCase("i32", {x, Integers({2, 1}, {1, 1}, DType::kI32)}, {2, 5}, Axis(-1)),
-              ExpectedCase("empty", {x, Integers({0, 3}, {})}, {})};
+  op.cases = {
+      ExpectedCase("columns", {x, Integers({2, 2}, {0, 0, 2, -2})}, {1, 1, 6, 5},
+                   AxisAttributes(1)),
+      ExpectedCase("rows", {x, Integers({1, 3}, {1, 0, 1})}, {4, 2, 6}),
+      ExpectedCase("i32", {x, Integers({2, 1}, {1, 1}, DType::kI32)}, {2, 5}, AxisAttributes(-1)),
+      ExpectedCase("empty", {x, Integers({0, 3}, {})}, {})};
   registry.Add(std::move(op));
 }
 
@@ -200,7 +198,7 @@ void RegisterScatterElements(ir::OpRegistry& registry) {
     RequireLinear(context.node());
     Builder& b = context.builder();
     Value* dy = context.output_gradient();
-    const Attributes axis = Axis(context.node().GetInt("axis"));
+    const Attributes axis = AxisAttributes(context.node().GetInt("axis"));
     if (context.wants(2)) {
       context.SetInputGradient(2, b.Op("GatherElements", {dy, context.input(1)}, axis));
     }
@@ -213,7 +211,7 @@ void RegisterScatterElements(ir::OpRegistry& registry) {
     }
   };
   const auto reduced = [](const char* how) {
-    Attributes attributes = Axis(1);
+    Attributes attributes = AxisAttributes(1);
     attributes["reduction"] = Attribute(std::string(how));
     return attributes;
   };
@@ -222,7 +220,7 @@ void RegisterScatterElements(ir::OpRegistry& registry) {
   const OpCase::Input same = Integers({1, 2}, {1, 1});
   const OpCase::Input updates = Floats({1, 2}, {1.5, 2.5});
   op.cases = {
-      ExpectedCase("apart", {x, two, updates}, {1, 1.5, 3, 2.5, 5}, Axis(1)),
+      ExpectedCase("apart", {x, two, updates}, {1, 1.5, 3, 2.5, 5}, AxisAttributes(1)),
       ExpectedCase("rows", {Floats({2, 2}, {1, 2, 3, 4}), Integers({1, 2}, {1, 0}), updates},
                    {1, 2.5, 1.5, 4}),
       ExpectedCase("add", {x, same, updates}, {1, 6, 3, 4, 5}, reduced("add")),
@@ -522,10 +520,11 @@ void RegisterCompress(ir::OpRegistry& registry) {
     return std::vector<Tensor>{out};
   };
   const OpCase::Input x = Floats({3, 2}, {1, 2, 3, 4, 5, 6});
-  op.cases = {
-      ExpectedOnly("rows", {x, Integers({3}, {0, 1, 1}, DType::kBool)}, {3, 4, 5, 6}, Axis(0)),
-      ExpectedOnly("columns", {x, Integers({2}, {0, 1}, DType::kBool)}, {2, 4, 6}, Axis(1)),
-      ExpectedOnly("flat", {x, Integers({5}, {0, 1, 0, 0, 1}, DType::kBool)}, {2, 5})};
+  op.cases = {ExpectedOnly("rows", {x, Integers({3}, {0, 1, 1}, DType::kBool)}, {3, 4, 5, 6},
+                           AxisAttributes(0)),
+              ExpectedOnly("columns", {x, Integers({2}, {0, 1}, DType::kBool)}, {2, 4, 6},
+                           AxisAttributes(1)),
+              ExpectedOnly("flat", {x, Integers({5}, {0, 1, 0, 0, 1}, DType::kBool)}, {2, 5})};
   registry.Add(std::move(op));
 }
 

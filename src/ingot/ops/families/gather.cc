@@ -70,10 +70,6 @@ void GatherGradientReference(const ir::ReferenceCall& call) {
   });
 }
 
-Attributes Axis(int64_t axis) {
-  return {{"axis", Attribute(axis)}};
-}
-
 void RegisterForward(ir::OpRegistry& registry) {
   ir::OpDefinition op;
   op.name = "Gather";
@@ -89,18 +85,19 @@ void RegisterForward(ir::OpRegistry& registry) {
     context.SetInputGradient(
         0, context.builder().Op("ingot.GatherGradient",
                                 {context.output_gradient(), context.input(1), context.input(0)},
-                                Axis(context.node().GetInt("axis"))));
+                                AxisAttributes(context.node().GetInt("axis"))));
   };
   const OpCase::Input table = Floats({3, 2}, {1, 2, 3, 4, 5, 6});
-  op.cases = {
-      ExpectedCase("rows", {table, Integers({4}, {2, 0, 2, -1})}, {5, 6, 1, 2, 5, 6, 5, 6}),
-      ExpectedCase("columns", {table, Integers({1}, {1}, DType::kI32)}, {2, 4, 6}, Axis(1)),
-      ExpectedCase("matrix_of_indices", {table, Integers({2, 2}, {0, 1, 1, 0})},
-                   {1, 2, 3, 4, 3, 4, 1, 2}),
-      ExpectedCase("scalar_index", {table, Integers({}, {1})}, {3, 4}),
-      ExpectedCase("last_axis", {table, Integers({2}, {1, 0})}, {2, 1, 4, 3, 6, 5}, Axis(-1)),
-      ExpectedCase("no_indices", {table, Integers({0}, {})}, {}),
-      ExpectedOnly("i64", {Integers({3}, {7, 8, 9}), Integers({2}, {2, 0})}, {9, 7})};
+  op.cases = {ExpectedCase("rows", {table, Integers({4}, {2, 0, 2, -1})}, {5, 6, 1, 2, 5, 6, 5, 6}),
+              ExpectedCase("columns", {table, Integers({1}, {1}, DType::kI32)}, {2, 4, 6},
+                           AxisAttributes(1)),
+              ExpectedCase("matrix_of_indices", {table, Integers({2, 2}, {0, 1, 1, 0})},
+                           {1, 2, 3, 4, 3, 4, 1, 2}),
+              ExpectedCase("scalar_index", {table, Integers({}, {1})}, {3, 4}),
+              ExpectedCase("last_axis", {table, Integers({2}, {1, 0})}, {2, 1, 4, 3, 6, 5},
+                           AxisAttributes(-1)),
+              ExpectedCase("no_indices", {table, Integers({0}, {})}, {}),
+              ExpectedOnly("i64", {Integers({3}, {7, 8, 9}), Integers({2}, {2, 0})}, {9, 7})};
   registry.Add(std::move(op));
 }
 
@@ -125,7 +122,7 @@ void RegisterBackward(ir::OpRegistry& registry) {
     if (!context.wants(0)) return;
     context.SetInputGradient(
         0, context.builder().Op("Gather", {context.output_gradient(), context.input(1)},
-                                Axis(context.node().GetInt("axis"))));
+                                AxisAttributes(context.node().GetInt("axis"))));
   };
   OpCase::Input like = Uniform({3, 2});
   like.differentiable = false;
@@ -134,7 +131,7 @@ void RegisterBackward(ir::OpRegistry& registry) {
                    {Floats({4, 2}, {1, 2, 3, 4, 5, 6, 7, 8}), Integers({4}, {2, 0, 2, -1}), like},
                    {3, 4, 0, 0, 13, 16}),
       ExpectedCase("columns", {Floats({3, 1}, {1, 2, 3}), Integers({1}, {1}), like},
-                   {0, 1, 0, 2, 0, 3}, Axis(1)),
+                   {0, 1, 0, 2, 0, 3}, AxisAttributes(1)),
       ExpectedCase("no_indices", {Floats({0, 2}, {}), Integers({0}, {}), like},
                    {0, 0, 0, 0, 0, 0})};
   registry.Add(std::move(op));

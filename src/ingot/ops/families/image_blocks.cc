@@ -5,6 +5,8 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/broadcast.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/shape_rule.h"
 #include "ingot/ops/window.h"
@@ -19,22 +21,6 @@ using ir::Dimensions;
 using ir::InferContext;
 using ir::Type;
 using Ints = std::vector<int64_t>;
-
-std::vector<double> Doubles(const TensorView& view) {
-  std::vector<double> values(static_cast<size_t>(view.size()));
-  ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-  return values;
-}
-
-void Store(const std::vector<double>& values, const TensorView& out) {
-  ConvertElements(values.data(), DType::kF64, out.data, out.dtype, out.size());
-}
-
-int64_t Product(std::span<const int64_t> dims) {
-  int64_t product = 1;
-  for (const int64_t dim : dims) product *= dim;
-  return product;
-}
 
 Ints StaticInts(const ir::Node& node, const char* name, size_t count, int64_t otherwise) {
   const Ints* given = node.FindInts(name);
@@ -73,7 +59,7 @@ void RegisterMaxUnpool(ir::OpRegistry& registry) {
     const TensorView& x = call.input(0);
     const Ints shape = UnpooledShape(call.node, x.dims);
     const Ints places = ReadInts(call.input(1));
-    const std::vector<double> values = Doubles(x);
+    const std::vector<double> values = ReadDoubles(x);
     if (places.size() != values.size() || call.output().rank() != x.rank()) {
       throw Error(ErrorCode::kInvalidInput, "X, I and output_shape do not fit together");
     }
@@ -94,7 +80,7 @@ void RegisterMaxUnpool(ir::OpRegistry& registry) {
       }
       out[static_cast<size_t>(to)] = values[i];
     }
-    Store(out, call.output());
+    WriteDoubles(out, call.output());
   };
   SetShapeRule(op, [](const RuleInputs& in) -> std::vector<Type> {
     const Type& x = in.type(0);
@@ -159,7 +145,7 @@ void RegisterCol2Im(ir::OpRegistry& registry) {
   op.reference = [](const ir::ReferenceCall& call) {
     const Ints image = ReadInts(call.input(1));
     const TapTable table(BlockWindows(call.node, image, ReadInts(call.input(2))));
-    const std::vector<double> x = Doubles(call.input(0));
+    const std::vector<double> x = ReadDoubles(call.input(0));
     const int64_t plane = Product(image), planes = call.output().dim(0) * call.output().dim(1);
     std::vector<double> out(static_cast<size_t>(call.output().size()), 0);
     for (int64_t c = 0; c < planes; ++c) {
@@ -172,7 +158,7 @@ void RegisterCol2Im(ir::OpRegistry& registry) {
         }
       }
     }
-    Store(out, call.output());
+    WriteDoubles(out, call.output());
   };
   SetShapeRule(op, [](const RuleInputs& in) -> std::vector<Type> {
     const Type& x = in.type(0);
@@ -269,12 +255,12 @@ void DeformReference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const TensorView& w = call.input(1);
   const TensorView& out = call.output();
-  const std::vector<double> values = Doubles(x), weights = Doubles(w),
-                            offsets = Doubles(call.input(2));
+  const std::vector<double> values = ReadDoubles(x), weights = ReadDoubles(w),
+                            offsets = ReadDoubles(call.input(2));
   const std::vector<double> bias =
-      call.has_input(3) ? Doubles(call.input(3)) : std::vector<double>();
+      call.has_input(3) ? ReadDoubles(call.input(3)) : std::vector<double>();
   const std::vector<double> mask =
-      call.has_input(4) ? Doubles(call.input(4)) : std::vector<double>();
+      call.has_input(4) ? ReadDoubles(call.input(4)) : std::vector<double>();
   const Ints strides = StaticInts(call.node, "strides", 2, 1);
   const Ints dilations = StaticInts(call.node, "dilations", 2, 1);
   const Ints pads = StaticInts(call.node, "pads", 4, 0);
@@ -333,7 +319,7 @@ void DeformReference(const ir::ReferenceCall& call) {
       }
     }
   }
-  Store(result, out);
+  WriteDoubles(result, out);
 }
 
 void RegisterDeformConv(ir::OpRegistry& registry) {

@@ -11,6 +11,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 
 namespace ingot::ops {
@@ -23,19 +24,13 @@ using ir::InferContext;
 using ir::OpDefinition;
 using ir::Type;
 
-double ScalarOf(const TensorView& view) {
-  double value = 0;
-  ConvertElements(view.data, view.dtype, &value, DType::kF64, 1);
-  return value;
-}
-
 void RunLamb(const ir::ReferenceCall& call) {
   const ir::Node& node = call.node;
   const double beta1 = node.GetFloat("beta1");
   const double beta2 = node.GetFloat("beta2");
   const double epsilon = node.GetFloat("epsilon");
   const double decay = node.GetFloat("weight_decay");
-  const double step = ScalarOf(call.input(4));
+  const double step = ReadDouble(call.input(4));
   const double correction1 = 1 - std::pow(beta1, step);
   const double correction2 = 1 - std::pow(beta2, step);
   DispatchFloat("ingot.LambDirection", call.input(0).dtype, [&](auto tag) {
@@ -107,14 +102,14 @@ OpDefinition TrustRatio() {
   };
   op.reference = [](const ir::ReferenceCall& call) {
     const ir::Node& node = call.node;
-    const double w = std::sqrt(ScalarOf(call.input(0)));
-    const double d = std::sqrt(ScalarOf(call.input(1)));
+    const double w = std::sqrt(ReadDouble(call.input(0)));
+    const double d = std::sqrt(ReadDouble(call.input(1)));
     double ratio = 1;
     if (w > 0 && d > 0) {
       ratio = node.GetFloat("coefficient") * w /
               (d + node.GetFloat("weight_decay") * w + node.GetFloat("epsilon"));
     }
-    ConvertElements(&ratio, DType::kF64, call.output().data, call.output().dtype, 1);
+    WriteDoubles({ratio}, call.output());
   };
   const auto example = [](const char* name, double w, double d, double expected) {
     OpCase op_case;

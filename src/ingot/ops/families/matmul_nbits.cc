@@ -4,6 +4,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/matmul.h"
 
 namespace ingot::ops {
@@ -122,14 +123,7 @@ void Run(const ReferenceCall& call) {
   MultiplyMatrices<double>(a.data(), false, weights.data(), true, rows, layout.n, layout.k,
                            sums.data());
   for (size_t i = 0; i < sums.size(); ++i) sums[i] += bias[i % bias.size()];
-  ConvertElements(sums.data(), DType::kF64, call.output().data, call.output().dtype,
-                  call.output().size());
-}
-
-OpCase::Input F32(Shape shape, const std::vector<double>& values) {
-  OpCase::Input input = Floats(std::move(shape), values);
-  input.differentiable = false;
-  return input;
+  WriteDoubles(sums, call.output());
 }
 
 // One row of ones times two columns of 16 weights of 4 bits, or of 8.
@@ -140,17 +134,18 @@ std::vector<OpCase> Cases() {
                           {"bits", Attribute(bits)},
                           {"block_size", Attribute(int64_t{16})}};
   };
-  const OpCase::Input ones = F32({1, 16}, std::vector<double>(16, 1.0));
+  const OpCase::Input ones = FixedFloats({1, 16}, std::vector<double>(16, 1.0));
   std::vector<int64_t> bytes(16, 0x98);  // low first: 8, 9
   for (size_t i = 8; i < 16; ++i) bytes[i] = 0x10;
   const OpCase::Input weights = Integers({2, 1, 8}, bytes, DType::kU8);
   const OpCase::Input zeros = Integers({2}, {1, 0}, DType::kU8);
   const OpCase::Input eights = Integers({1, 1, 16}, std::vector<int64_t>(16, 130), DType::kU8);
   return {
-      ExpectedOnly("four_bits", {ones, weights, F32({2}, {0.5, 2})}, {4, -240}, sizes(16, 2, 4)),
-      ExpectedOnly("zero_points", {ones, weights, F32({2}, {0.5, 2}), zeros}, {60, 16},
+      ExpectedOnly("four_bits", {ones, weights, FixedFloats({2}, {0.5, 2})}, {4, -240},
                    sizes(16, 2, 4)),
-      ExpectedOnly("eight_bits", {ones, eights, F32({1}, {0.5})}, {16}, sizes(16, 1, 8))};
+      ExpectedOnly("zero_points", {ones, weights, FixedFloats({2}, {0.5, 2}), zeros}, {60, 16},
+                   sizes(16, 2, 4)),
+      ExpectedOnly("eight_bits", {ones, eights, FixedFloats({1}, {0.5})}, {16}, sizes(16, 1, 8))};
 }
 
 }  // namespace

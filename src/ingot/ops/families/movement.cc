@@ -233,10 +233,6 @@ void ConcatGradient(GradientContext& context) {
   }
 }
 
-Attributes Axis(int64_t axis) {
-  return {{"axis", Attribute(axis)}};
-}
-
 void RegisterConcat(ir::OpRegistry& registry) {
   ir::OpDefinition op;
   op.name = "Concat";
@@ -251,17 +247,17 @@ void RegisterConcat(ir::OpRegistry& registry) {
   const OpCase::Input a = Floats({2, 2}, {1, 2, 3, 4});
   const OpCase::Input b = Floats({2, 1}, {5, 6});
   op.cases = {
-      ExpectedCase("columns", {a, b}, {1, 2, 5, 3, 4, 6}, Axis(1)),
-      ExpectedCase("negative_axis", {b, a, b}, {5, 1, 2, 5, 6, 3, 4, 6}, Axis(-1)),
-      ExpectedCase("rows", {a, Floats({1, 2}, {7, 8})}, {1, 2, 3, 4, 7, 8}, Axis(0)),
-      ExpectedCase("one", {a}, {1, 2, 3, 4}, Axis(0)),
-      ExpectedCase("with_empty", {Floats({0}, {}), Floats({2}, {1, 2})}, {1, 2}, Axis(0)),
+      ExpectedCase("columns", {a, b}, {1, 2, 5, 3, 4, 6}, AxisAttributes(1)),
+      ExpectedCase("negative_axis", {b, a, b}, {5, 1, 2, 5, 6, 3, 4, 6}, AxisAttributes(-1)),
+      ExpectedCase("rows", {a, Floats({1, 2}, {7, 8})}, {1, 2, 3, 4, 7, 8}, AxisAttributes(0)),
+      ExpectedCase("one", {a}, {1, 2, 3, 4}, AxisAttributes(0)),
+      ExpectedCase("with_empty", {Floats({0}, {}), Floats({2}, {1, 2})}, {1, 2}, AxisAttributes(0)),
       ExpectedCase(
           "middle",
           {Floats({2, 1, 2}, {1, 2, 3, 4}), Floats({2, 2, 2}, {5, 6, 7, 8, 9, 10, 11, 12})},
-          {1, 2, 5, 6, 7, 8, 3, 4, 9, 10, 11, 12}, Axis(1)),
+          {1, 2, 5, 6, 7, 8, 3, 4, 9, 10, 11, 12}, AxisAttributes(1)),
       ExpectedOnly("i32", {Integers({2}, {1, 2}, DType::kI32), Integers({1}, {3}, DType::kI32)},
-                   {1, 2, 3}, Axis(0))};
+                   {1, 2, 3}, AxisAttributes(0))};
   registry.Add(std::move(op));
 }
 
@@ -350,7 +346,7 @@ void SplitGradient(GradientContext& context) {
     }
     parts.push_back(part);
   }
-  Value* joined = b.Op("Concat", std::move(parts), Axis(context.node().GetInt("axis")));
+  Value* joined = b.Op("Concat", std::move(parts), AxisAttributes(context.node().GetInt("axis")));
   context.SetInputGradient(0, b.ReshapeLike(joined, context.input(0)));
 }
 
@@ -383,11 +379,13 @@ void RegisterSplit(ir::OpRegistry& registry) {
     return Attributes{{"axis", Attribute(axis)}, {"num_outputs", Attribute(count)}};
   };
   op.cases = {
-      SplitCase("sizes", {x, ConstantInts({1, 2})}, {{1, 4}, {2, 3, 5, 6}}, Axis(1)),
+      SplitCase("sizes", {x, ConstantInts({1, 2})}, {{1, 4}, {2, 3, 5, 6}}, AxisAttributes(1)),
       SplitCase("equal", {x}, {{1, 2, 3}, {4, 5, 6}}, equal(0, 2)),
       SplitCase("last_is_smaller", {x}, {{1, 2, 4, 5}, {3, 6}}, equal(-1, 2)),
-      SplitCase("three", {x, ConstantInts({1, 0, 2})}, {{1, 4}, {}, {2, 3, 5, 6}}, Axis(-1)),
-      SplitCase("at_run_time", {x, Integers({2}, {2, 1})}, {{1, 2, 4, 5}, {3, 6}}, Axis(1)),
+      SplitCase("three", {x, ConstantInts({1, 0, 2})}, {{1, 4}, {}, {2, 3, 5, 6}},
+                AxisAttributes(-1)),
+      SplitCase("at_run_time", {x, Integers({2}, {2, 1})}, {{1, 2, 4, 5}, {3, 6}},
+                AxisAttributes(1)),
       SplitCase("one", {x}, {{1, 2, 3, 4, 5, 6}}, equal(0, 1))};
   OpCase ints = SplitCase("i64", {Integers({3}, {7, 8, 9})}, {{7, 8}, {9}}, equal(0, 2));
   ints.gradient = false;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 
 namespace ingot::ops {
@@ -25,12 +26,6 @@ using Update = std::function<void(double& x, double g, double* state)>;
 // The update of a node at learning rate r and count t.
 using Formula = std::function<Update(const ir::Node& node, double r, double t)>;
 
-double Scalar(const TensorView& view) {
-  double value = 0;
-  ConvertElements(view.data, view.dtype, &value, DType::kF64, 1);
-  return value;
-}
-
 // How many parameters a node has, each with a gradient and `states` tensors of state.
 size_t ParameterCount(const ir::Node& node, size_t states) {
   const size_t each = 2 + states, given = node.inputs().size();
@@ -44,7 +39,7 @@ size_t ParameterCount(const ir::Node& node, size_t states) {
 
 void Reference(const ir::ReferenceCall& call, size_t states, const Formula& formula) {
   const size_t count = ParameterCount(call.node, states);
-  const Update update = formula(call.node, Scalar(call.input(0)), Scalar(call.input(1)));
+  const Update update = formula(call.node, ReadDouble(call.input(0)), ReadDouble(call.input(1)));
   const double decay = call.node.GetFloat("norm_coefficient");
   for (size_t p = 0; p < count; ++p) {
     DispatchFloat(call.node.op_type(), call.input(2 + p).dtype, [&](auto tag) {

@@ -17,6 +17,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 
 namespace ingot::ops {
@@ -76,21 +77,16 @@ void RunOrthogonalMomentum(const ir::ReferenceCall& call) {
   const bool nesterov = call.node.GetInt("nesterov") != 0;
   const MatrixSize size = MatrixSizeOf(call.input(0).dims);
   const auto count = static_cast<size_t>(size.rows * size.columns);
-  Matrix g(count), b(count), x(count);
-  ConvertElements(call.input(0).data, call.input(0).dtype, g.data(), DType::kF64,
-                  call.input(0).size());
-  ConvertElements(call.input(1).data, call.input(1).dtype, b.data(), DType::kF64,
-                  call.input(1).size());
+  const Matrix g = ReadDoubles(call.input(0));
+  Matrix b = ReadDoubles(call.input(1)), x(count);
   for (size_t i = 0; i < count; ++i) {
     b[i] += (1 - momentum) * (g[i] - b[i]);
     x[i] = nesterov ? g[i] + momentum * (b[i] - g[i]) : b[i];
   }
   x = NearlyOrthogonal(std::move(x), size.rows, size.columns);
   for (double& value : x) value *= MuonScale(size);
-  ConvertElements(x.data(), DType::kF64, call.output(0).data, call.output(0).dtype,
-                  call.output(0).size());
-  ConvertElements(b.data(), DType::kF64, call.output(1).data, call.output(1).dtype,
-                  call.output(1).size());
+  WriteDoubles(x, call.output(0));
+  WriteDoubles(b, call.output(1));
 }
 
 }  // namespace

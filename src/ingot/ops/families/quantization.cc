@@ -83,16 +83,6 @@ void Dequantize(const ReferenceCall& call) {
                   call.output().size());
 }
 
-OpCase::Input Bytes(Shape shape, const std::vector<int64_t>& values, DType dtype = DType::kU8) {
-  return Integers(std::move(shape), values, dtype);
-}
-
-OpCase::Input F32(Shape shape, const std::vector<double>& values) {
-  OpCase::Input input = Floats(std::move(shape), values);
-  input.differentiable = false;
-  return input;
-}
-
 void RegisterQuantize(ir::OpRegistry& registry) {
   ir::OpDefinition op;
   op.name = "QuantizeLinear";
@@ -109,15 +99,16 @@ void RegisterQuantize(ir::OpRegistry& registry) {
     context.SetOutput(0, context.input(0).WithDType(QuantizedType(context)));
   };
   op.reference = Quantize;
-  const OpCase::Input x = F32({2, 3}, {-1, 0.5, 0.75, 2, 2.5, 1000});
+  const OpCase::Input x = FixedFloats({2, 3}, {-1, 0.5, 0.75, 2, 2.5, 1000});
   op.cases = {
-      ExpectedOnly("bytes", {x, F32({}, {0.5}), Bytes({}, {128})}, {126, 129, 130, 132, 133, 255}),
-      ExpectedOnly("default", {x, F32({}, {0.5})}, {0, 1, 2, 4, 5, 255}),
-      ExpectedOnly("signed", {x, F32({}, {0.5}), Bytes({}, {-3}, DType::kI8)},
+      ExpectedOnly("bytes", {x, FixedFloats({}, {0.5}), Bytes({}, {128})},
+                   {126, 129, 130, 132, 133, 255}),
+      ExpectedOnly("default", {x, FixedFloats({}, {0.5})}, {0, 1, 2, 4, 5, 255}),
+      ExpectedOnly("signed", {x, FixedFloats({}, {0.5}), Bytes({}, {-3}, DType::kI8)},
                    {-5, -2, -1, 1, 2, 127}),
-      ExpectedOnly("axis", {x, F32({2}, {0.5, 1}), Bytes({2}, {1, 2})}, {0, 2, 3, 4, 4, 255},
-                   {{"axis", Attribute(int64_t{0})}}),
-      ExpectedOnly("blocks", {x, F32({2, 2}, {0.5, 0.25, 1, 2})}, {0, 1, 3, 2, 2, 255},
+      ExpectedOnly("axis", {x, FixedFloats({2}, {0.5, 1}), Bytes({2}, {1, 2})},
+                   {0, 2, 3, 4, 4, 255}, {{"axis", Attribute(int64_t{0})}}),
+      ExpectedOnly("blocks", {x, FixedFloats({2, 2}, {0.5, 0.25, 1, 2})}, {0, 1, 3, 2, 2, 255},
                    {{"axis", Attribute(int64_t{1})}, {"block_size", Attribute(int64_t{2})}})};
   registry.Add(std::move(op));
 }
@@ -146,13 +137,14 @@ void RegisterDequantize(ir::OpRegistry& registry) {
   op.reference = Dequantize;
   const OpCase::Input x = Bytes({2, 3}, {0, 128, 255, 1, 2, 3});
   op.cases = {
-      ExpectedOnly("bytes", {x, F32({}, {0.5}), Bytes({}, {128})},
+      ExpectedOnly("bytes", {x, FixedFloats({}, {0.5}), Bytes({}, {128})},
                    {-64, 0, 63.5, -63.5, -63, -62.5}),
-      ExpectedOnly("no_zero_point", {Bytes({3}, {1 << 30, -7, 0}, DType::kI32), F32({}, {2})},
+      ExpectedOnly("no_zero_point",
+                   {Bytes({3}, {1 << 30, -7, 0}, DType::kI32), FixedFloats({}, {2})},
                    {2147483648.0, -14, 0}),
-      ExpectedOnly("axis", {x, F32({3}, {1, 2, 4}), Bytes({3}, {0, 128, 255})},
+      ExpectedOnly("axis", {x, FixedFloats({3}, {1, 2, 4}), Bytes({3}, {0, 128, 255})},
                    {0, 0, 0, 1, -252, -1008}),
-      ExpectedOnly("blocks", {x, F32({1, 3}, {1, 2, 4})}, {0, 256, 1020, 1, 4, 12},
+      ExpectedOnly("blocks", {x, FixedFloats({1, 3}, {1, 2, 4})}, {0, 256, 1020, 1, 4, 12},
                    {{"axis", Attribute(int64_t{0})}, {"block_size", Attribute(int64_t{2})}})};
   registry.Add(std::move(op));
 }
@@ -193,12 +185,12 @@ void RegisterDynamicQuantize(ir::OpRegistry& registry) {
   };
   op.reference = DynamicQuantize;
   op.cases = {OpCase{.name = "by_hand",
-                     .inputs = {F32({4}, {-2, 0, 0.5, 29.875})},
+                     .inputs = {FixedFloats({4}, {-2, 0, 0.5, 29.875})},
                      .expected = {{0, 16, 20, 255}, {0.125}, {16}},
                      .outputs = 3,
                      .gradient = false},
               OpCase{.name = "zeros",
-                     .inputs = {F32({2}, {0, 0})},
+                     .inputs = {FixedFloats({2}, {0, 0})},
                      .expected = {{0, 0}, {1}, {0}},
                      .outputs = 3,
                      .gradient = false}};

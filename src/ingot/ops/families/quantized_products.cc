@@ -132,16 +132,6 @@ void InferMatMul(InferContext& context, size_t a, size_t b, DType dtype) {
                     ProductType(context.input(a), context.input(b), false, false).WithDType(dtype));
 }
 
-OpCase::Input Bytes(Shape shape, const std::vector<int64_t>& values, DType dtype = DType::kU8) {
-  return Integers(std::move(shape), values, dtype);
-}
-
-OpCase::Input F32(Shape shape, const std::vector<double>& values) {
-  OpCase::Input input = Floats(std::move(shape), values);
-  input.differentiable = false;
-  return input;
-}
-
 void RegisterMatMuls(ir::OpRegistry& registry) {
   ir::OpDefinition integer;
   integer.name = "MatMulInteger";
@@ -183,10 +173,11 @@ void RegisterMatMuls(ir::OpRegistry& registry) {
     Requantize(MatrixSums(call, kQLinear), call.input(1), call.input(4), call.input(6),
                &call.input(7), columns, 1, 1.0F, call.output());
   };
-  const OpCase::Input half = F32({}, {0.5}), zero = Bytes({}, {0});
-  linear.cases = {ExpectedOnly(
-      "by_hand", {a, half, zero, b, F32({2}, {0.5, 0.25}), zero, F32({}, {1}), Bytes({}, {10})},
-      {18, 22, 17, 20})};
+  const OpCase::Input half = FixedFloats({}, {0.5}), zero = Bytes({}, {0});
+  linear.cases = {ExpectedOnly("by_hand",
+                               {a, half, zero, b, FixedFloats({2}, {0.5, 0.25}), zero,
+                                FixedFloats({}, {1}), Bytes({}, {10})},
+                               {18, 22, 17, 20})};
   registry.Add(std::move(linear));
 }
 
@@ -252,15 +243,17 @@ void RegisterQGemm(ir::OpRegistry& registry) {
     context.SetOutput(0, QGemmType(context));
   };
   op.reference = RunQGemm;
-  const OpCase::Input a = Bytes({1, 3}, {1, 2, 3}), one = F32({}, {1}), zero = Bytes({}, {0});
+  const OpCase::Input a = Bytes({1, 3}, {1, 2, 3}), one = FixedFloats({}, {1}),
+                      zero = Bytes({}, {0});
   const OpCase::Input b = Bytes({2, 3}, {1, 1, 1, 4, 5, 6}, DType::kI8);
   const OpCase::Input no = Bytes({}, {0}, DType::kI8);
   const ir::Attributes transposed = {{"transB", Attribute(int64_t{1})}};
-  op.cases = {ExpectedOnly("quantised",
-                           {a, one, zero, b, F32({2}, {0.5, 2}), Bytes({2}, {0, 1}, DType::kI8),
-                            Bytes({2}, {4, -6}, DType::kI32), F32({}, {2}), Bytes({}, {100})},
-                           {102, 120}, transposed),
-              ExpectedOnly("floats", {a, one, zero, b, F32({}, {0.5}), no}, {3, 16}, transposed)};
+  op.cases = {
+      ExpectedOnly("quantised",
+                   {a, one, zero, b, FixedFloats({2}, {0.5, 2}), Bytes({2}, {0, 1}, DType::kI8),
+                    Bytes({2}, {4, -6}, DType::kI32), FixedFloats({}, {2}), Bytes({}, {100})},
+                   {102, 120}, transposed),
+      ExpectedOnly("floats", {a, one, zero, b, FixedFloats({}, {0.5}), no}, {3, 16}, transposed)};
   registry.Add(std::move(op));
 }
 
@@ -348,10 +341,10 @@ void RegisterConvolutions(ir::OpRegistry& registry) {
   };
   linear.cases = {ExpectedOnly(
       "by_hand",
-      {x, F32({}, {0.5}), Bytes({}, {1}),
+      {x, FixedFloats({}, {0.5}), Bytes({}, {1}),
        Bytes({2, 1, 3, 3}, {1, 1, 1, 1, 1, 1, 1, 1, 1, -1, 0, 0, 0, 0, 0, 0, 0, 1}, DType::kI8),
-       F32({2}, {1, 0.5}), Bytes({2}, {0, 0}, DType::kI8), F32({}, {0.25}), Bytes({}, {10}),
-       Bytes({2}, {-5, 0}, DType::kI32)},
+       FixedFloats({2}, {1, 0.5}), Bytes({2}, {0, 0}, DType::kI8), FixedFloats({}, {0.25}),
+       Bytes({}, {10}), Bytes({2}, {-5, 0}, DType::kI32)},
       {90, 18})};
   registry.Add(std::move(linear));
 }

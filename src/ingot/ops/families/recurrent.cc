@@ -9,6 +9,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/recurrence.h"
 
@@ -26,18 +27,9 @@ using ir::Type;
 using ir::Value;
 using Doubles = std::vector<double>;
 
-Doubles Read(const ir::ReferenceCall& call, size_t input) {
-  if (!call.has_input(input)) return {};
-  const TensorView& view = call.input(input);
-  Doubles values(static_cast<size_t>(view.size()));
-  ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-  return values;
-}
-
 void Write(const ir::ReferenceCall& call, size_t output, const Doubles& values) {
   if (output >= call.outputs.size()) return;
-  const TensorView& view = call.output(output);
-  ConvertElements(values.data(), DType::kF64, view.data, view.dtype, view.size());
+  WriteDoubles(values, call.output(output));
 }
 
 Shape ShapeOf(const TensorView& view) {
@@ -56,9 +48,9 @@ struct Weights {
   Weights(const ir::ReferenceCall& call, Cell cell)
       : s(SizesOfRecurrence(cell, call.node, ShapeOf(call.input(0)), ShapeOf(call.input(1)),
                             ShapeOf(call.input(2)))),
-        w(Read(call, 1)),
-        r(Read(call, 2)),
-        b(Read(call, 3)) {
+        w(ReadDoubles(call, 1)),
+        r(ReadDoubles(call, 2)),
+        b(ReadDoubles(call, 3)) {
     if (b.empty()) b.assign(static_cast<size_t>(s.directions * 2 * s.gates() * s.hidden), 0);
   }
 
@@ -140,7 +132,7 @@ template <Cell kCell>
 void ForwardReference(const ir::ReferenceCall& call) {
   const Weights m(call, kCell);
   const RecurrentSizes& s = m.s;
-  const Doubles x = Read(call, 0), h0 = Read(call, 5), c0 = Read(call, 6);
+  const Doubles x = ReadDoubles(call, 0), h0 = ReadDoubles(call, 5), c0 = ReadDoubles(call, 6);
   const auto rows = static_cast<size_t>(s.steps * s.directions * s.batch * s.hidden);
   const auto states = static_cast<size_t>(s.directions * s.batch * s.hidden);
   Doubles y(rows), all_kept(rows * static_cast<size_t>(s.kept())), last_h(states), last_c(states);
@@ -259,9 +251,10 @@ void AddProducts(const Weights& m, int64_t d, const StepGradient& gradient, cons
 void BackwardReference(const ir::ReferenceCall& call) {
   const Weights m(call, CellNamed(call.node.GetString("cell")));
   const RecurrentSizes& s = m.s;
-  const Doubles x = Read(call, 0), h0 = Read(call, 4), c0 = Read(call, 5), y = Read(call, 6),
-                all_kept = Read(call, 7), dy = Read(call, 8), d_last_h = Read(call, 9),
-                d_last_c = Read(call, 10);
+  const Doubles x = ReadDoubles(call, 0), h0 = ReadDoubles(call, 4), c0 = ReadDoubles(call, 5),
+                y = ReadDoubles(call, 6), all_kept = ReadDoubles(call, 7),
+                dy = ReadDoubles(call, 8), d_last_h = ReadDoubles(call, 9),
+                d_last_c = ReadDoubles(call, 10);
   const auto states = static_cast<size_t>(s.directions * s.batch * s.hidden);
   Gradients g{Doubles(x.size(), 0),   Doubles(m.w.size(), 0), Doubles(m.r.size(), 0),
               Doubles(m.b.size(), 0), Doubles(states, 0),     Doubles(states, 0)};

@@ -5,6 +5,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/axis_split.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/resampling.h"
 #include "ingot/ops/shape_rule.h"
@@ -18,19 +19,9 @@ using ir::Dimensions;
 using ir::GradientContext;
 using ir::Type;
 
-std::vector<double> Doubles(const TensorView& view) {
-  std::vector<double> values(static_cast<size_t>(view.size()));
-  ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-  return values;
-}
-
-std::vector<double> Doubles(const ir::ReferenceCall& call, size_t input) {
-  return call.has_input(input) ? Doubles(call.input(input)) : std::vector<double>();
-}
-
 // The plan of a call whose inputs roi, scales and sizes begin at `first`.
 ResizePlan PlanOf(const ir::ReferenceCall& call, std::span<const int64_t> dims, size_t first) {
-  return PlanResize(call.node, dims, Doubles(call, first), Doubles(call, first + 1),
+  return PlanResize(call.node, dims, ReadDoubles(call, first), ReadDoubles(call, first + 1),
                     ReadInts(call, first + 2));
 }
 
@@ -66,7 +57,7 @@ std::vector<double> ApplyAxis(const std::vector<double>& x, const std::vector<in
 void ResizeReference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const ResizePlan plan = PlanOf(call, x.dims, 1);
-  std::vector<double> values = Doubles(x);
+  std::vector<double> values = ReadDoubles(x);
   std::vector<int64_t> dims(x.dims.begin(), x.dims.end());
   for (size_t i = 0; i < dims.size(); ++i) {
     const ResizeAxis axis = AxisOf(call.node, plan, dims[i], i);
@@ -75,13 +66,13 @@ void ResizeReference(const ir::ReferenceCall& call) {
                        call.node.GetFloat("extrapolation_value"), false);
     dims[i] = plan.outputs[i];
   }
-  ConvertElements(values.data(), DType::kF64, call.output().data, x.dtype, call.output().size());
+  WriteDoubles(values, call.output());
 }
 
 void ResizeGradientReference(const ir::ReferenceCall& call) {
   const TensorView& out = call.output();
   const ResizePlan plan = PlanOf(call, out.dims, 2);
-  std::vector<double> values = Doubles(call.input(0));
+  std::vector<double> values = ReadDoubles(call.input(0));
   std::vector<int64_t> dims = plan.outputs;
   for (size_t i = dims.size(); i-- > 0;) {
     const ResizeAxis axis = AxisOf(call.node, plan, out.dims[i], i);
@@ -89,7 +80,7 @@ void ResizeGradientReference(const ir::ReferenceCall& call) {
     values = ApplyAxis(values, dims, axis, i, out.dims[i], 0, true);
     dims[i] = out.dims[i];
   }
-  ConvertElements(values.data(), DType::kF64, out.data, out.dtype, out.size());
+  WriteDoubles(values, out);
 }
 
 std::vector<Type> ResizeRule(const RuleInputs& in) {

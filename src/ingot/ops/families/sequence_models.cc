@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/shape_rule.h"
 
@@ -17,18 +18,6 @@ using ir::Attributes;
 using ir::Dimension;
 using ir::InferContext;
 using ir::Type;
-
-std::vector<double> Doubles(const ir::ReferenceCall& call, size_t input) {
-  if (!call.has_input(input)) return {};
-  const TensorView& view = call.input(input);
-  std::vector<double> values(static_cast<size_t>(view.size()));
-  ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-  return values;
-}
-
-void Store(const std::vector<double>& values, const TensorView& out) {
-  ConvertElements(values.data(), DType::kF64, out.data, out.dtype, out.size());
-}
 
 void RequireSize(const char* name, const std::vector<double>& values, int64_t size) {
   if (values.empty() || static_cast<int64_t>(values.size()) == size) return;
@@ -58,9 +47,9 @@ void LinearAttentionReference(const ir::ReferenceCall& call) {
   const TensorView& q = call.input(0);
   const int64_t batch = q.dim(0), tokens = q.dim(1);
   const int64_t dk = call.output(1).dim(2), dv = call.output(1).dim(3);
-  const std::vector<double> query = Doubles(call, 0), key = Doubles(call, 1),
-                            value = Doubles(call, 2), past = Doubles(call, 3),
-                            decay = Doubles(call, 4), beta = Doubles(call, 5);
+  const std::vector<double> query = ReadDoubles(call, 0), key = ReadDoubles(call, 1),
+                            value = ReadDoubles(call, 2), past = ReadDoubles(call, 3),
+                            decay = ReadDoubles(call, 4), beta = ReadDoubles(call, 5);
   const std::string& rule = node.GetString("update_rule");
   const bool gated = rule == "gated" || rule == "gated_delta";
   const bool delta = rule == "delta" || rule == "gated_delta";
@@ -129,8 +118,8 @@ void LinearAttentionReference(const ir::ReferenceCall& call) {
       }
     }
   }
-  Store(out, call.output(0));
-  Store(state, call.output(1));
+  WriteDoubles(out, call.output(0));
+  WriteDoubles(state, call.output(1));
 }
 
 void InferLinearAttention(InferContext& context) {
@@ -207,8 +196,8 @@ void CausalConvReference(const ir::ReferenceCall& call) {
     throw Error(ErrorCode::kInvalidInput,
                 "attribute 'activation' is '" + activation + "', expected silu, swish or none");
   }
-  const std::vector<double> input = Doubles(call, 0), weights = Doubles(call, 1),
-                            bias = Doubles(call, 2), past = Doubles(call, 3);
+  const std::vector<double> input = ReadDoubles(call, 0), weights = ReadDoubles(call, 1),
+                            bias = ReadDoubles(call, 2), past = ReadDoubles(call, 3);
   const int64_t batch = x.dim(0), channels = x.dim(1), length = x.dim(2), kernel = w.dim(2);
   RequireSize("bias", bias, channels);
   RequireSize("past_state", past, batch * channels * (kernel - 1));
@@ -230,8 +219,8 @@ void CausalConvReference(const ir::ReferenceCall& call) {
     }
     state.insert(state.end(), all.end() - (kernel - 1), all.end());
   }
-  Store(out, call.output(0));
-  if (call.outputs.size() > 1) Store(state, call.output(1));
+  WriteDoubles(out, call.output(0));
+  if (call.outputs.size() > 1) WriteDoubles(state, call.output(1));
 }
 
 void RegisterCausalConv(ir::OpRegistry& registry) {
@@ -367,14 +356,14 @@ void RegisterDet(ir::OpRegistry& registry) {
   };
   op.reference = [](const ir::ReferenceCall& call) {
     const auto n = static_cast<size_t>(call.input(0).dim(-1));
-    const std::vector<double> x = Doubles(call, 0);
+    const std::vector<double> x = ReadDoubles(call, 0);
     std::vector<double> out;
     for (int64_t i = 0; i < call.output().size(); ++i) {
       const auto first = x.begin() + i * static_cast<int64_t>(n * n);
       std::vector<double> matrix(first, first + static_cast<int64_t>(n * n));
       out.push_back(Determinant(matrix, n));
     }
-    Store(out, call.output());
+    WriteDoubles(out, call.output());
   };
   op.cases = {ExpectedOnly("one", {Floats({2, 2}, {0, 2, 3, 4})}, {-6}),
               ExpectedOnly("stack", {Floats({2, 2, 2}, {1, 2, 2, 4, 2, 0, 0, 4})}, {0, 8})};

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/broadcast.h"
+#include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/shape_rule.h"
 
@@ -19,22 +21,6 @@ using ir::InferContext;
 using ir::Type;
 using Ints = std::vector<int64_t>;
 
-std::vector<double> Doubles(const TensorView& view) {
-  std::vector<double> values(static_cast<size_t>(view.size()));
-  ConvertElements(view.data, view.dtype, values.data(), DType::kF64, view.size());
-  return values;
-}
-
-void Store(const std::vector<double>& values, const TensorView& out) {
-  ConvertElements(values.data(), DType::kF64, out.data, out.dtype, out.size());
-}
-
-int64_t Product(std::span<const int64_t> dims) {
-  int64_t product = 1;
-  for (const int64_t dim : dims) product *= dim;
-  return product;
-}
-
 // ---- AffineGrid ----
 
 void RegisterAffineGrid(ir::OpRegistry& registry) {
@@ -47,7 +33,7 @@ void RegisterAffineGrid(ir::OpRegistry& registry) {
   op.attributes = {IntAttribute("align_corners", 0)};
   op.reference = [](const ir::ReferenceCall& call) {
     const bool align = call.node.GetInt("align_corners") != 0;
-    const std::vector<double> theta = Doubles(call.input(0));
+    const std::vector<double> theta = ReadDoubles(call.input(0));
     const TensorView& out = call.output();
     const auto axes = static_cast<size_t>(out.rank() - 2);
     if (theta.size() != static_cast<size_t>(out.dim(0)) * axes * (axes + 1)) {
@@ -75,7 +61,7 @@ void RegisterAffineGrid(ir::OpRegistry& registry) {
         }
       }
     }
-    Store(grid, out);
+    WriteDoubles(grid, out);
   };
   SetShapeRule(op, [](const RuleInputs& in) -> std::vector<Type> {
     const Type& theta = in.type(0);
@@ -231,7 +217,7 @@ void RegisterGridSample(ir::OpRegistry& registry) {
   op.reference = [](const ir::ReferenceCall& call) {
     const TensorView& x = call.input(0);
     const AxisSampler sampler(call.node);
-    const std::vector<double> values = Doubles(x), grid = Doubles(call.input(1));
+    const std::vector<double> values = ReadDoubles(x), grid = ReadDoubles(call.input(1));
     const std::span<const int64_t> spatial = x.dims.subspan(2);
     const size_t axes = spatial.size();
     const int64_t positions = Product(call.output().dims.subspan(2));
@@ -253,7 +239,7 @@ void RegisterGridSample(ir::OpRegistry& registry) {
         }
       }
     }
-    Store(out, call.output());
+    WriteDoubles(out, call.output());
   };
   const OpCase::Input x = Floats({1, 1, 2, 2}, {1, 2, 3, 4});
   const OpCase::Input grid = Floats({1, 1, 3, 2}, {-1, -1, 0, 0, 1, 0});
@@ -295,7 +281,7 @@ double Bilinear(const double* x, int64_t height, int64_t width, double row, doub
 void RoiAlignReference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const ir::Node& node = call.node;
-  const std::vector<double> values = Doubles(x), rois = Doubles(call.input(1));
+  const std::vector<double> values = ReadDoubles(x), rois = ReadDoubles(call.input(1));
   const Ints batch = ReadInts(call.input(2));
   if (call.input(1).dim(1) != 4) {
     throw Error(ErrorCode::kInvalidInput, "rois must have four numbers each");
@@ -345,7 +331,7 @@ void RoiAlignReference(const ir::ReferenceCall& call) {
       }
     }
   }
-  Store(out, call.output());
+  WriteDoubles(out, call.output());
 }
 
 void RegisterRois(ir::OpRegistry& registry) {
@@ -405,7 +391,7 @@ void RegisterRois(ir::OpRegistry& registry) {
   };
   pool.reference = [](const ir::ReferenceCall& call) {
     const TensorView& x = call.input(0);
-    const std::vector<double> values = Doubles(x), rois = Doubles(call.input(1));
+    const std::vector<double> values = ReadDoubles(x), rois = ReadDoubles(call.input(1));
     if (call.input(1).rank() != 2 || call.input(1).dim(1) != 5) {
       throw Error(ErrorCode::kInvalidInput, "rois must have five numbers each");
     }
@@ -443,7 +429,7 @@ void RegisterRois(ir::OpRegistry& registry) {
         }
       }
     }
-    Store(out, call.output());
+    WriteDoubles(out, call.output());
   };
   pool.cases = {ExpectedOnly("quarters",
                              {Floats({1, 1, 2, 2}, {1, 2, 3, 4}), Floats({1, 5}, {0, 0, 0, 1, 1})},
