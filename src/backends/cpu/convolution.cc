@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "backends/cpu/tile_product.h"
 
@@ -376,6 +377,16 @@ class GatherProduct {
 };
 
 }  // namespace
+
+ConvolutionShape InputGradientShape(const ConvolutionShape& shape) {
+  ConvolutionShape back = shape;
+  std::swap(back.channels, back.outputs);
+  for (ConvolutionAxis* axis : {&back.rows, &back.columns}) {
+    std::swap(axis->input, axis->output);
+    axis->pad = (axis->kernel - 1) * axis->dilation - axis->pad;
+  }
+  return back;
+}
 
 void ConvolutionForward(const ConvolutionShape& shape, const ConvolutionOperands& operands) {
   GatherProduct(ForwardGather(shape), operands).Run();

@@ -27,6 +27,10 @@ struct ConvolutionShape {
   ConvolutionAxis rows, columns;
 };
 
+// The gradient of the input of a convolution with stride 1 is a convolution of dy with the flipped
+// filters: its shape.
+ConvolutionShape InputGradientShape(const ConvolutionShape& shape);
+
 // Scratch is aligned to 64 bytes; operands need not be.
 struct ConvolutionOperands {
   const float* x = nullptr;     // or dy for the input gradient

@@ -2,6 +2,8 @@
 #include "backends/cpu/depthwise_training.h"
 
 #include <algorithm>
+#include <span>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backends/cpu/depthwise_training.cc"
@@ -19,6 +21,11 @@ using Vector = hn::Vec<Tag>;
 // Chains that hide the latency of a multiply-add.
 constexpr size_t kVectors = 4;
 
+HWY_INLINE std::span<const TapLists::Meeting> MeetingsOf(const TapLists& lists, int64_t position) {
+  const auto at = static_cast<size_t>(position);
+  return {lists.meetings.data() + lists.begin[at], lists.meetings.data() + lists.begin[at + 1]};
+}
+
 // Calls f(tag, vectors, channel) for blocks of channels: of kVectors vectors, of one, of one
 // element.
 template <typename F>
@@ -35,41 +42,40 @@ HWY_INLINE void ForEachBlock(size_t channels, F f) {
 }
 
 template <size_t kCount, typename D>
-HWY_INLINE void GatherPosition(D d, const DepthwiseGather& gather, const float* from,
-                               const float* w, const float* bias, size_t row, size_t column,
-                               size_t channel, float* to) {
+HWY_INLINE void GatherPosition(D d, const ConvolutionShape& shape,
+                               std::span<const TapLists::Meeting> rows,
+                               std::span<const TapLists::Meeting> columns, const float* dy,
+                               const float* w, float* dx) {
   const size_t lanes = hn::Lanes(d);
-  const TapLists& rows = *gather.rows;
-  const TapLists& columns = *gather.columns;
-  const auto channels = static_cast<int64_t>(gather.channels);
   hn::Vec<D> sum[kCount];
-  for (size_t v = 0; v < kCount; ++v) {
-    sum[v] = bias == nullptr ? hn::Zero(d) : hn::LoadU(d, bias + channel + v * lanes);
-  }
-  for (size_t r = rows.begin[row]; r < rows.begin[row + 1]; ++r) {
-    const TapLists::Meeting& up = rows.meetings[r];
-    const float* from_row = from + up.other * gather.from_columns * channels + channel;
-    const float* w_row = w + up.tap * gather.taps * channels + channel;
-    for (size_t k = columns.begin[column]; k < columns.begin[column + 1]; ++k) {
-      const TapLists::Meeting& along = columns.meetings[k];
-      const float* at = from_row + along.other * channels;
-      const float* weight = w_row + along.tap * channels;
+  for (size_t v = 0; v < kCount; ++v) sum[v] = hn::Zero(d);
+  for (const TapLists::Meeting& up : rows) {
+    const float* dy_row = dy + up.output * shape.columns.output * shape.channels;
+    const float* w_row = w + up.tap * shape.columns.kernel * shape.channels;
+    for (const TapLists::Meeting& along : columns) {
+      const float* at = dy_row + along.output * shape.channels;
+      const float* weight = w_row + along.tap * shape.channels;
       for (size_t v = 0; v < kCount; ++v) {
         sum[v] = hn::MulAdd(hn::LoadU(d, at + v * lanes), hn::LoadU(d, weight + v * lanes), sum[v]);
       }
     }
   }
-  for (size_t v = 0; v < kCount; ++v) hn::StoreU(sum[v], d, to + channel + v * lanes);
+  for (size_t v = 0; v < kCount; ++v) hn::StoreU(sum[v], d, dx + v * lanes);
 }
 
-void GatherDepthwiseImpl(const DepthwiseGather& gather, const float* from, const float* w,
-                         const float* bias, float* to) {
-  for (size_t row = 0; row + 1 < gather.rows->begin.size(); ++row) {
-    for (size_t column = 0; column + 1 < gather.columns->begin.size(); ++column) {
-      ForEachBlock(gather.channels, [&](auto d, auto count, size_t channel) HWY_ATTR {
-        GatherPosition<decltype(count)::value>(d, gather, from, w, bias, row, column, channel, to);
-      });
-      to += gather.channels;
+void DepthwiseInputGradientImpl(const ConvolutionShape& shape, const TapLists& rows,
+                                const TapLists& columns, const float* dy, const float* w,
+                                float* dx) {
+  const int64_t y_sample = shape.rows.output * shape.columns.output * shape.channels;
+  for (int64_t n = 0; n < shape.samples; ++n, dy += y_sample) {
+    for (int64_t row = 0; row < shape.rows.input; ++row) {
+      for (int64_t column = 0; column < shape.columns.input; ++column, dx += shape.channels) {
+        const auto up = MeetingsOf(rows, row), along = MeetingsOf(columns, column);
+        ForEachBlock(
+            static_cast<size_t>(shape.channels), [&](auto d, auto count, size_t c) HWY_ATTR {
+              GatherPosition<decltype(count)::value>(d, shape, up, along, dy + c, w + c, dx + c);
+            });
+      }
     }
   }
 }
@@ -135,21 +141,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace ingot::cpu {
 
-HWY_EXPORT(GatherDepthwiseImpl);
+HWY_EXPORT(DepthwiseInputGradientImpl);
 HWY_EXPORT(DepthwiseWeightGradientImpl);
-
-TapLists TapsOfOutputs(const ConvolutionAxis& axis) {
-  TapLists lists;
-  for (int64_t o = 0; o < axis.output; ++o) {
-    lists.begin.push_back(lists.meetings.size());
-    for (int64_t k = 0; k < axis.kernel; ++k) {
-      const int64_t i = o * axis.stride + k * axis.dilation - axis.pad;
-      if (i >= 0 && i < axis.input) lists.meetings.push_back({k, i});
-    }
-  }
-  lists.begin.push_back(lists.meetings.size());
-  return lists;
-}
 
 TapLists TapsOfInputs(const ConvolutionAxis& axis) {
   TapLists lists;
@@ -165,9 +158,9 @@ TapLists TapsOfInputs(const ConvolutionAxis& axis) {
   return lists;
 }
 
-void GatherDepthwise(const DepthwiseGather& gather, const float* from, const float* w,
-                     const float* bias, float* to) {
-  HWY_DYNAMIC_DISPATCH(GatherDepthwiseImpl)(gather, from, w, bias, to);
+void DepthwiseInputGradient(const ConvolutionShape& shape, const TapLists& rows,
+                            const TapLists& columns, const float* dy, const float* w, float* dx) {
+  HWY_DYNAMIC_DISPATCH(DepthwiseInputGradientImpl)(shape, rows, columns, dy, w, dx);
 }
 
 void DepthwiseWeightGradient(const ConvolutionShape& shape, const float* x, const float* dy,

@@ -98,12 +98,7 @@ TEST_P(WinogradTraining, TheProductIsTheDirectOne) {
 
 TEST_P(WinogradTraining, TheGradientOfTheInputIsTheDirectOne) {
   for (const ConvolutionShape& shape : kShapes) {
-    ConvolutionShape back = shape;
-    std::swap(back.channels, back.outputs);
-    for (ConvolutionAxis* axis : {&back.rows, &back.columns}) {
-      std::swap(axis->input, axis->output);
-      axis->pad = 2 - axis->pad;
-    }
+    const ConvolutionShape back = InputGradientShape(shape);
     if (!WinogradProduct::Pays(back)) continue;
     const auto dy = Numbers(static_cast<size_t>(shape.samples * shape.rows.output *
                                                 shape.columns.output * shape.outputs),

@@ -11,6 +11,7 @@
 #include "ingot/base/interrupt.h"
 #include "ingot/base/text.h"
 #include "ingot/train/rate_finder.h"
+#include "ingot/train/trial.h"
 
 namespace ingot::cli {
 namespace {
@@ -72,14 +73,7 @@ int RunOverfitCheck(train::TrainRequest request, int64_t steps, bool json, const
   train::Job& job = request.job;
   job.data.limit = job.data.batch;
   job.data.validation.reset();
-  job.epochs = 0;
-  job.steps = steps;
-  job.evaluate = false;
-  job.schedule = {};
-  job.validation.every_epochs = 0;
-  job.early_stopping.reset();
-  job.checkpoint.best = "none";
-  request.out.clear();
+  train::MakeTrial(request, steps);
   double first = std::nan("");
   double last = std::nan("");
   request.on_loss = [&](int64_t step, double loss) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 
 namespace ingot::serve {
 
@@ -11,6 +12,15 @@ class Executor {
   virtual ~Executor() = default;
   // Runs `work` on the executor's thread, after what is already ready there. From any thread.
   virtual void Post(std::function<void()> work) = 0;
+  // The same, but at once where this is the executor's thread.
+  template <typename Work>
+  void Dispatch(Work work) {
+    if (Current() == this) {
+      work();
+    } else {
+      Post(std::move(work));
+    }
+  }
   int index() const { return index_; }
 
   // The executor whose thread this is; null on other threads.

@@ -45,11 +45,7 @@ class GrpcJob : public InferJob, public std::enable_shared_from_this<GrpcJob> {
       : call(std::move(from)), inference_(inference) {}
 
   void Finish() override {
-    if (Executor::Current() == call->executor) {
-      Respond();
-    } else {
-      call->executor->Post([self = shared_from_this()] { self->Respond(); });
-    }
+    call->executor->Dispatch([self = shared_from_this()] { self->Respond(); });
   }
 
   std::shared_ptr<Call> call;

@@ -55,18 +55,12 @@ class InferStream::Job : public InferJob, public std::enable_shared_from_this<Jo
   Job(std::shared_ptr<InferStream> stream, std::string bytes)
       : message(std::move(bytes)), stream_(std::move(stream)) {}
   void Finish() override {
-    Executor* const executor = stream_->call_->executor;
-    const auto done = [self = shared_from_this()] {
+    stream_->call_->executor->Dispatch([self = shared_from_this()] {
       const std::shared_ptr<InferStream> stream = std::move(self->stream_);
       stream->inference_.Complete(*self);
       self->done = true;
       stream->SendFinished();
-    };
-    if (Executor::Current() == executor) {
-      done();
-    } else {
-      executor->Post(done);
-    }
+    });
   }
   const std::string message;
   bool done = false;

@@ -129,11 +129,7 @@ class RestJob : public InferJob, public std::enable_shared_from_this<RestJob> {
       : call(std::move(from)), inference_(inference) {}
 
   void Finish() override {
-    if (Executor::Current() == call->executor) {
-      Respond();
-    } else {
-      call->executor->Post([self = shared_from_this()] { self->Respond(); });
-    }
+    call->executor->Dispatch([self = shared_from_this()] { self->Respond(); });
   }
 
   std::shared_ptr<Call> call;

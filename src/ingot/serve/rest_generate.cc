@@ -19,11 +19,7 @@ class GenerateJob : public InferJob, public std::enable_shared_from_this<Generat
       : call_(std::move(from)), inference_(inference), stream_(stream) {}
 
   void Finish() override {
-    if (Executor::Current() == call_->executor) {
-      Respond();
-    } else {
-      call_->executor->Post([self = shared_from_this()] { self->Respond(); });
-    }
+    call_->executor->Dispatch([self = shared_from_this()] { self->Respond(); });
   }
 
  private:

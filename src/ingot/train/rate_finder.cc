@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ingot/base/error.h"
+#include "ingot/train/trial.h"
 
 namespace ingot::train {
 
@@ -33,15 +34,7 @@ FoundRate ChooseRate(std::vector<RateTrial> trials) {
 }
 
 FoundRate FindLearningRate(TrainRequest request, const RateFinderOptions& options) {
-  Job& job = request.job;
-  job.epochs = 0;
-  job.steps = options.steps;
-  job.evaluate = false;
-  job.schedule = {};
-  job.validation.every_epochs = 0;
-  job.early_stopping.reset();
-  job.checkpoint.best = "none";
-  request.out.clear();
+  MakeTrial(request, options.steps);
   request.profile.clear();
   const double growth = options.steps > 1 ? std::pow(options.highest / options.lowest,
                                                      1.0 / static_cast<double>(options.steps - 1))

@@ -1,5 +1,6 @@
 // Conv and the two products of its gradient, channels last, f32, over lines and planes.
 #include "backends/cpu/convolution.h"
+#include "backends/cpu/depthwise.h"
 #include "backends/cpu/depthwise_training.h"
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/winograd.h"
@@ -74,16 +75,6 @@ class WinogradKernel : public runtime::Kernel {
     work_bytes_ = std::max(AlignUp(product_.scratch_bytes()), AlignUp(panel * sizeof(float)));
   }
 
-  // What the gradient of the input is a product of.
-  static ConvolutionShape Backward(const ConvolutionShape& shape) {
-    ConvolutionShape back = shape;
-    std::swap(back.channels, back.outputs);
-    for (ConvolutionAxis* axis : {&back.rows, &back.columns}) {
-      std::swap(axis->input, axis->output);
-      axis->pad = 2 - axis->pad;
-    }
-    return back;
-  }
   // Filters are transformed in every call: they are worth it where enough tiles use them.
   static bool Pays(const ConvolutionShape& shape) {
     constexpr int64_t kFewestTiles = 32;
@@ -127,27 +118,27 @@ class DepthwiseKernel : public runtime::Kernel {
  public:
   DepthwiseKernel(Product product, const ConvolutionShape& shape, bool bias, size_t output)
       : product_(product), shape_(shape), bias_(bias), output_(output) {
-    const bool forward = product == Product::kForward;
-    rows_ = forward ? TapsOfOutputs(shape.rows) : TapsOfInputs(shape.rows);
-    columns_ = forward ? TapsOfOutputs(shape.columns) : TapsOfInputs(shape.columns);
+    if (product != Product::kInputGradient) return;
+    rows_ = TapsOfInputs(shape.rows);
+    columns_ = TapsOfInputs(shape.columns);
   }
 
   void Run(std::span<void* const> operands, std::byte* /*scratch*/) const override {
     const auto* from = static_cast<const float*>(operands[0]);
     const auto* w = static_cast<const float*>(operands[1]);
     auto* to = static_cast<float*>(operands[output_]);
-    if (product_ == Product::kWeightGradient) return DepthwiseWeightGradient(shape_, from, w, to);
-    const bool forward = product_ == Product::kForward;
-    const int64_t x_sample = shape_.rows.input * shape_.columns.input * shape_.channels;
-    const int64_t y_sample = shape_.rows.output * shape_.columns.output * shape_.channels;
-    const DepthwiseGather gather{&rows_, &columns_,
-                                 forward ? shape_.columns.input : shape_.columns.output,
-                                 shape_.columns.kernel, static_cast<size_t>(shape_.channels)};
-    const auto* bias = bias_ ? static_cast<const float*>(operands[2]) : nullptr;
-    for (int64_t n = 0; n < shape_.samples; ++n) {
-      GatherDepthwise(gather, from, w, bias, to);
-      from += forward ? x_sample : y_sample;
-      to += forward ? y_sample : x_sample;
+    switch (product_) {
+      case Product::kForward: {
+        PackedOperands call;
+        call.x = from;
+        if (bias_) call.bias = static_cast<const float*>(operands[2]);
+        call.y = to;
+        return DepthwiseRows(shape_, w, call, 0, shape_.samples * shape_.rows.output);
+      }
+      case Product::kInputGradient:
+        return DepthwiseInputGradient(shape_, rows_, columns_, from, w, to);
+      case Product::kWeightGradient:
+        return DepthwiseWeightGradient(shape_, from, w, to);
     }
   }
   std::string name() const override {
@@ -204,7 +195,7 @@ KernelPointer MakeConvolutionKernel(const ir::Node& node) {
   if (node.op_type() == "ConvInputGradient") product = Product::kInputGradient;
   if (node.op_type() == "ConvWeightGradient") product = Product::kWeightGradient;
   const bool bias = product == Product::kForward && node.input(2) != nullptr;
-  if (shape.groups > 1 && shape.groups == shape.channels && shape.groups == shape.outputs) {
+  if (shape.groups > 1 && IsDepthwise(shape)) {
     return std::make_shared<DepthwiseKernel>(product, shape, bias, node.inputs().size());
   }
   if (product == Product::kForward && convolution.windows.size() == 2 &&
@@ -212,7 +203,7 @@ KernelPointer MakeConvolutionKernel(const ir::Node& node) {
     return std::make_shared<WinogradKernel>(true, shape, bias, node.inputs().size());
   }
   if (product == Product::kInputGradient && convolution.windows.size() == 2) {
-    const ConvolutionShape back = WinogradKernel::Backward(shape);
+    const ConvolutionShape back = InputGradientShape(shape);
     if (WinogradKernel::Pays(back)) {
       return std::make_shared<WinogradKernel>(false, back, false, node.inputs().size());
     }
