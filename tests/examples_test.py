@@ -52,7 +52,7 @@ class JobsTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "run"
             run(BUILD / "ingot", "train", ROOT / "examples" / "char_gpt" / "char_gpt.yaml", "--out", out, "--set",
-                "steps=150")
+                "steps=300")
             summary = json.loads((out / "summary.json").read_text())
             # A model that knows nothing needs 8 bits, one that knows the letters' frequencies above 4.
             self.assertLess(summary["test_bits_per_byte"], 2.5)
@@ -60,10 +60,9 @@ class JobsTest(unittest.TestCase):
                        "0.5")
             self.assertTrue(text.startswith("The old fox "))
             self.assertEqual(len(text.encode()), len("The old fox ") + 120 + 1)
-            # Letters at random make none of the text's words; so short a training makes some.
             words = set((ROOT / "examples" / "char_gpt" / "text.txt").read_text().split())
             said = text.split()[3:-1]
-            self.assertGreater(sum(word in words for word in said), 0.25 * len(said), text)
+            self.assertGreater(sum(word in words for word in said), 0.5 * len(said), text)
 
     def test_tabular_beats_the_most_frequent_class(self):
         self.assertGreater(train("tabular/tabular.yaml")["test_accuracy"], 0.8)

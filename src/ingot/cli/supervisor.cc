@@ -214,6 +214,8 @@ void Supervisor::HandleEnd(Worker& worker, int status) {
     worker.status = WEXITSTATUS(status);
     ending_ = true;
     if (worker.status == 0 || worker.status == kInterrupted) return;
+    // One that ends because another has failed says nothing of its own, and that one is about to.
+    if (worker.complaints.empty()) return;
     // One that never came to join is waited for by the others in vain.
     for (const Worker& other : workers_) {
       if (other.pid > 0 && MonotonicSeconds() - other.started < 5) ::kill(other.pid, SIGTERM);

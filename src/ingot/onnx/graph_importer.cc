@@ -9,6 +9,7 @@
 #include "ingot/base/text.h"
 #include "ingot/onnx/order.h"
 #include "ingot/onnx/types.h"
+#include "ingot/ops/definition.h"
 #include "ingot/passes/autodiff.h"
 
 namespace ingot::onnx {
@@ -203,13 +204,15 @@ std::vector<ir::Value*> GraphImporter::BuildConstant(ImportedNode& node) {
     const auto texts = std::get<std::vector<std::string>>(node.attributes.at("value_strings"));
     attributes = {{"value", Tensor::OfStrings({static_cast<int64_t>(texts.size())}, texts)}};
   }
+  std::vector<ir::Value*> values = AddOp("Constant", "", node.name, {}, std::move(attributes), 1);
   // Passes look for the tensor of a Constant.
-  const auto scalar = [&](Tensor tensor) { attributes = {{"value", std::move(tensor)}}; };
-  if (node.Has("value_float")) {
-    scalar(Tensor::Scalar<float>(static_cast<float>(node.Float("value_float", 0))));
+  ir::Node& constant = *values[0]->producer();
+  if (!constant.HasAttribute("value")) {
+    Tensor tensor = ops::ConstantTensor(constant);
+    constant.RemoveAttribute(constant.attributes().begin()->first);
+    constant.SetAttribute("value", std::move(tensor));
   }
-  if (node.Has("value_int")) scalar(Tensor::Scalar<int64_t>(node.Int("value_int", 0)));
-  return AddOp("Constant", "", node.name, {}, std::move(attributes), 1);
+  return values;
 }
 
 // d(y) / d(x) for each x, at the values that y was made of.

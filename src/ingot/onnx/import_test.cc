@@ -6,6 +6,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/onnx/test_model.h"
+#include "ingot/ops/definition.h"
 
 namespace ingot::onnx {
 namespace {
@@ -246,6 +247,28 @@ TEST(ImportTest, LoopsCarryAndStack) {
   const Tensor all = model.Run({{"times", Tensor::Scalar<int64_t>(3)}, {"x", Floats({2})}});
   EXPECT_EQ(all.Describe(), "f32[3, 1]");
   EXPECT_THAT(all.ToDoubles(), ElementsAre(-2, -4, -8));
+}
+
+// Passes look for the tensor of a Constant, whichever attribute it was given by.
+TEST(ImportTest, ConstantsAreTensorsInEveryForm) {
+  TestModel model;
+  TestGraph graph = model.graph().Output("f").Output("i").Output("fs").Output("is");
+  SetFloat(graph.Node("Constant", {}, {"f"}), "value_float", 0.5F);
+  SetInt(graph.Node("Constant", {}, {"i"}), "value_int", -3);
+  auto* floats = graph.Node("Constant", {}, {"fs"}).add_attribute();
+  floats->set_name("value_floats");
+  floats->set_type(onnx_proto::AttributeProto::FLOATS);
+  floats->add_floats(1.5F);
+  floats->add_floats(2);
+  SetInts(graph.Node("Constant", {}, {"is"}), "value_ints", {7, 8, 9});
+  const ImportedModel imported = model.Import();
+  const std::vector<std::vector<double>> expected = {{0.5}, {-3}, {1.5, 2}, {7, 8, 9}};
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const Tensor* tensor = ops::ConstantValue(imported.graph->outputs()[i]);
+    ASSERT_NE(tensor, nullptr) << i;
+    EXPECT_EQ(tensor->ToDoubles(), expected[i]) << i;
+    EXPECT_EQ(tensor->dtype(), i % 2 == 0 ? DType::kF32 : DType::kI64) << i;
+  }
 }
 
 TEST(ImportTest, StringsAndSequencesPass) {

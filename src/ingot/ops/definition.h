@@ -36,6 +36,9 @@ GradientRule UnaryGradient(
 // Of a piecewise constant op (Sign, Floor): zero wherever it exists, so nothing is emitted.
 GradientRule ZeroGradient();
 
+// What a Constant node stands for, whichever of its attributes says it: floats are f32, integers
+// i64, as in ONNX. Throws Error(kInvalidInput) unless it has exactly one.
+Tensor ConstantTensor(const ir::Node& node);
 // The tensor of a Constant node with a tensor value; null for any other value.
 const Tensor* ConstantValue(const ir::Value* value);
 

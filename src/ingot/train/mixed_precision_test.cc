@@ -34,7 +34,8 @@ const StepTestNetwork& Mlp() {
 const StepTestNetwork& Cnn() {
   static const StepTestNetwork network = {
       "cnn",
-      "[{conv: {filters: 4, kernel: 3, bias: false}}, batch_norm, relu, {max_pool: 2}, flatten, {dense: 3}]",
+      "[{conv: {filters: 4, kernel: 3, bias: false}}, batch_norm, relu, {max_pool: 2}, "
+      "{conv: {filters: 3, kernel: 2}}, relu, flatten, {dense: 3}]",
       "softmax_cross_entropy", "[accuracy]", Shape{2, 8, 8}};
   return network;
 }

@@ -6,15 +6,8 @@
 #include "ingot/ops/shape_rule.h"
 
 namespace ingot::ops {
-namespace {
 
-using ir::Attribute;
-using ir::AttributeKind;
-using ir::Node;
-using ir::Type;
-
-// The tensor that a Constant's one attribute stands for. Floats are f32, integers i64, as in ONNX.
-Tensor ConstantTensor(const Node& node) {
+Tensor ConstantTensor(const ir::Node& node) {
   if (node.attributes().size() != 1) {
     throw Error(ErrorCode::kInvalidInput,
                 "it has " + std::to_string(node.attributes().size()) + " attributes, expected one",
@@ -36,6 +29,12 @@ Tensor ConstantTensor(const Node& node) {
   const std::vector<float> values = floats(node.GetFloats("value_floats"));
   return Tensor::Of<float>({static_cast<int64_t>(values.size())}, std::span<const float>(values));
 }
+
+namespace {
+
+using ir::Attribute;
+using ir::AttributeKind;
+using ir::Type;
 
 void RegisterConstantOp(ir::OpRegistry& registry) {
   ir::OpDefinition op;
@@ -68,7 +67,7 @@ void RegisterConstantOp(ir::OpRegistry& registry) {
 }
 
 // What ConstantOfShape fills with: one element, f32 0 unless given.
-Tensor Fill(const Node& node) {
+Tensor Fill(const ir::Node& node) {
   if (!node.HasAttribute("value")) return Tensor::Scalar<float>(0);
   const Tensor& value = node.GetTensor("value");
   if (value.size() != 1) {
