@@ -31,16 +31,6 @@ std::string MachineName() {
   return name;
 }
 
-std::string Text(const Json& message, const char* key) {
-  const auto found = message.find(key);
-  return found != message.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-int64_t Whole(const Json& message, const char* key, int64_t otherwise) {
-  const auto found = message.find(key);
-  return found != message.end() && found->is_number() ? found->get<int64_t>() : otherwise;
-}
-
 // Equal in time whatever differs.
 bool SameToken(const std::string& a, const std::string& b) {
   unsigned different = a.size() == b.size() ? 0 : 1;

@@ -20,11 +20,6 @@ constexpr double kConnectSeconds = 0.3;
 constexpr double kWelcomeSeconds = 0.4;
 constexpr double kTransportSeconds = 5;
 
-std::string Text(const Json& message, const char* key) {
-  const auto found = message.find(key);
-  return found != message.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 GroupView ViewOf(const Json& group) {
   GroupView view;
   view.epoch = group.at("epoch").get<int64_t>();
@@ -113,7 +108,7 @@ bool Member::FindCoordinator() {
   }
   LookAtLease();
   RestoreRecords();
-  if (newest == 0) return TakeOver(1);
+  if (newest == 0) return TakeOver(1, "");
   const auto text = store.Get("coordinator-" + std::to_string(newest));
   const Json record = Json::parse(text.value_or(""), nullptr, false);
   bool refused = false;
@@ -123,7 +118,18 @@ bool Member::FindCoordinator() {
   // Nobody listens where it did: its process is gone. Otherwise it may only be cut off from here:
   // it is replaced once it signs the lease no more.
   const bool gone = refused && Text(record, "machine") == options_.card.machine;
-  return (gone || LeaseIsStale()) && TakeOver(newest + 1);
+  if (!gone && !LeaseIsStale()) return false;
+  return TakeOver(newest + 1, WhyReplaced(record, gone));
+}
+
+std::string Member::WhyReplaced(const Json& record, bool gone) const {
+  const int64_t rank = Whole(record, "rank", -1);
+  const std::string who = fmt::format("the coordinator ({}{}, process {})",
+                                      rank < 0 ? "" : fmt::format("rank {}, ", rank),
+                                      Text(record, "machine"), Whole(record, "pid", 0));
+  if (gone) return who + " is gone";
+  return fmt::format("{} has given no sign of life for {:.1f} s (stopped or cut off)", who,
+                     MonotonicSeconds() - lease_changed_);
 }
 
 void Member::LookAtLease() {
@@ -188,7 +194,7 @@ bool Member::ConnectTo(const Json& record, bool* refused) {
   return true;
 }
 
-bool Member::TakeOver(int64_t generation) {
+bool Member::TakeOver(int64_t generation, const std::string& why) {
   CoordinatorOptions options;
   options.store = options_.store.get();
   options.token = options_.token;
@@ -201,12 +207,13 @@ bool Member::TakeOver(int64_t generation) {
   const Json record = {{"host", coordinator->endpoint().host},
                        {"port", coordinator->endpoint().port},
                        {"machine", options_.card.machine},
-                       {"pid", options_.card.pid}};
+                       {"pid", options_.card.pid},
+                       {"rank", slot_.load()}};
   if (!options_.store->Create("coordinator-" + std::to_string(generation), record.dump())) {
     return false;
   }
   if (generation > 1) {
-    Log(false, fmt::format("the coordinator is lost: rank {} takes over", slot_.load()));
+    Log(true, fmt::format("{}: rank {} takes over", why, slot_.load()));
   }
   coordinator_ = std::move(coordinator);
   coordinator_->Serve(generation);

@@ -93,7 +93,9 @@ class Member {
   bool LeaseIsStale() const;
   void RestoreRecords();
   bool ConnectTo(const Json& record, bool* refused);
-  bool TakeOver(int64_t generation);
+  // Why the coordinator of the record is replaced, for the log.
+  std::string WhyReplaced(const Json& record, bool gone) const;
+  bool TakeOver(int64_t generation, const std::string& why);
   void Attend();
   void Handle(const Json& message);
   void SendBeat();

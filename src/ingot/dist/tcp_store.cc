@@ -19,11 +19,6 @@ constexpr double kAnswerSeconds = 2;
 // How long a process looks for somebody who serves before it gives up.
 constexpr double kSearchSeconds = 10;
 
-std::string Text(const Json& message, const char* key) {
-  const auto found = message.find(key);
-  return found != message.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 }  // namespace
 
 TcpStoreServer::TcpStoreServer(const Endpoint& at, std::string token)

@@ -55,6 +55,16 @@ void Prepare(int fd) {
 
 }  // namespace
 
+std::string Text(const Json& message, const char* key) {
+  const auto found = message.find(key);
+  return found != message.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+int64_t Whole(const Json& message, const char* key, int64_t otherwise) {
+  const auto found = message.find(key);
+  return found != message.end() && found->is_number() ? found->get<int64_t>() : otherwise;
+}
+
 FileDescriptor::~FileDescriptor() {
   Close();
 }

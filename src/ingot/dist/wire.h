@@ -13,6 +13,10 @@ namespace ingot::dist {
 
 using Json = nlohmann::json;
 
+// A member of a message: "" (`otherwise`) where it is absent or of another type.
+std::string Text(const Json& message, const char* key);
+int64_t Whole(const Json& message, const char* key, int64_t otherwise);
+
 // Closes what it holds. Move-only.
 class FileDescriptor {
  public:
