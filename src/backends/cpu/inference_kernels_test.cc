@@ -138,5 +138,43 @@ TEST(PackedWeights, AreSharedAndFreed) {
   EXPECT_EQ(weights.bytes(), bytes);
 }
 
+TEST(PackedWeights, EqualOnesAreSharedBetweenThoseWhoLoadThem) {
+  const auto store = std::make_shared<WeightStore>();
+  PackedWeights one(store), other(store);
+  const Tensor a = Tensor::Of<float>({3}, {1, 2, 3}), same = a.Clone();
+  const Tensor different = Tensor::Of<float>({3}, {1, 2, 4});
+  int packed = 0;
+  const auto get = [&](PackedWeights& weights, const Tensor& source, const char* layout) {
+    return weights.Get(source, layout, 64, [&packed](std::byte*) { ++packed; });
+  };
+  auto first = get(one, a, "rows");
+  EXPECT_EQ(get(other, same, "rows"), first);
+  EXPECT_EQ(packed, 1);
+  const auto second = get(other, different, "rows"), third = get(other, same, "columns");
+  EXPECT_NE(second, first);
+  EXPECT_NE(third, first);
+  EXPECT_EQ(packed, 3);
+  EXPECT_EQ(store->entries(), 3U);
+  first = nullptr;
+  EXPECT_EQ(store->entries(), 2U);
+  EXPECT_EQ(one.bytes(), 0U);
+}
+
+TEST(PackedWeights, ArePackedByTheTeamWhereThatIsPutOff) {
+  PackedWeights weights;
+  runtime::ThreadTeam team(2);
+  std::vector<std::shared_ptr<const std::byte>> packed;
+  weights.Defer();
+  for (int i = 0; i < 20; ++i) {
+    packed.push_back(weights.Get(Tensor::Of<float>({1}, {static_cast<float>(i)}), "", 64,
+                                 [i](std::byte* to) { *to = static_cast<std::byte>(i + 1); }));
+    EXPECT_EQ(*packed.back(), std::byte{0});
+  }
+  weights.PackAll(team);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(*packed[static_cast<size_t>(i)], static_cast<std::byte>(i + 1));
+  }
+}
+
 }  // namespace
 }  // namespace ingot::cpu

@@ -138,6 +138,48 @@ void PackedProduct::Pack(const Weight& first, int64_t output_stride, float* pack
   }
 }
 
+void PackedProduct::PackFilters(const float* w, float* packed) const {
+  const int64_t taps = shape_.rows.kernel * shape_.columns.kernel;
+  const auto wide = static_cast<int64_t>(tiles_.width());
+  // Of one panel, tap by tap.
+  std::vector<float> reordered(taps == 1 ? 0 : static_cast<size_t>(wide * depth_));
+  for (int64_t panel = 0; panel < panels_; ++panel) {
+    const int64_t columns = ColumnsOf(panel), width = WidthOf(panel);
+    const int64_t output = panel / panels_in_group_ * out_group_ + panel % panels_in_group_ * wide;
+    const float* rows = w + output * depth_;
+    if (taps > 1) {
+      for (int64_t j = 0; j < columns; ++j) {
+        float* to = reordered.data() + j * depth_;
+        for (int64_t c = 0; c < in_group_; ++c) {
+          for (int64_t tap = 0; tap < taps; ++tap) {
+            std::memcpy(to + tap * in_group_ + c, rows + j * depth_ + c * taps + tap,
+                        sizeof(float));
+          }
+        }
+      }
+      rows = reordered.data();
+    }
+    float* to = packed + PanelBegin(panel);
+    for (const Block& block : blocks_) {
+      for (int64_t pair = block.pair_begin; pair < block.pair_begin + block.pairs; ++pair) {
+        tiles_.pack_transposed(rows + pair * pair_k_ + block.k_begin, static_cast<size_t>(depth_),
+                               static_cast<size_t>(block.k), static_cast<size_t>(columns),
+                               static_cast<size_t>(width), to);
+        to += block.k * width;
+      }
+    }
+  }
+}
+
+void PackedProduct::PackMatrix(const float* w, float* packed) const {
+  const int64_t outputs = shape_.outputs;
+  for (int64_t panel = 0; panel < panels_; ++panel) {
+    cpu::PackRows(w + panel * static_cast<int64_t>(tiles_.width()), static_cast<size_t>(outputs),
+                  static_cast<size_t>(depth_), static_cast<size_t>(ColumnsOf(panel)),
+                  static_cast<size_t>(WidthOf(panel)), packed + PanelBegin(panel));
+  }
+}
+
 size_t PackedProduct::scratch_bytes() const {
   if (!pads_ && pairs_ == 1) {  // what RunPacked packs
     int64_t deepest = 0;

@@ -41,6 +41,12 @@ class PackedProduct {
   // first(tap, channel)[o * output_stride].
   void Pack(const Weight& first, int64_t output_stride, float* packed) const;
 
+  // Weights that lie output by output, channel by channel and tap by tap, as ONNX stores those of
+  // convolutions; of a matrix product: [N, K]. They need not be aligned.
+  void PackFilters(const float* w, float* packed) const;
+  // Those of a matrix product as [K, N].
+  void PackMatrix(const float* w, float* packed) const;
+
   // Of each thread.
   size_t scratch_bytes() const;
   void Run(const float* packed, const PackedOperands& operands, std::byte* scratch,

@@ -2,6 +2,7 @@
 #include "backends/cpu/winograd.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "backends/cpu/tile_product.h"
@@ -210,27 +211,6 @@ int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-// G g G^T for one filter of 3x3.
-void TransformFilter(const float* g, double (&out)[36]) {
-  static constexpr double kG[6][3] = {{1.0 / 4, 0, 0},
-                                      {-1.0 / 6, -1.0 / 6, -1.0 / 6},
-                                      {-1.0 / 6, 1.0 / 6, -1.0 / 6},
-                                      {1.0 / 24, 1.0 / 12, 1.0 / 6},
-                                      {1.0 / 24, -1.0 / 12, 1.0 / 6},
-                                      {0, 0, 1}};
-  double half[6][3];
-  for (int i = 0; i < 6; ++i) {
-    for (int x = 0; x < 3; ++x) {
-      half[i][x] = kG[i][0] * g[x] + kG[i][1] * g[3 + x] + kG[i][2] * g[6 + x];
-    }
-  }
-  for (int i = 0; i < 6; ++i) {
-    for (int j = 0; j < 6; ++j) {
-      out[i * 6 + j] = half[i][0] * kG[j][0] + half[i][1] * kG[j][1] + half[i][2] * kG[j][2];
-    }
-  }
-}
-
 }  // namespace
 
 bool WinogradProduct::Pays(const ConvolutionShape& shape) {
@@ -268,34 +248,44 @@ size_t WinogradProduct::packed_floats() const {
 
 // [place][panel][channel][output of the panel].
 void WinogradProduct::Pack(const float* w, float* packed) const {
-  const int64_t channels = shape_.channels, outputs = shape_.outputs;
-  const auto panel = static_cast<int64_t>(Tiles().width());
-  std::fill_n(packed, packed_floats(), 0.0f);
-  for (int64_t o = 0; o < outputs; ++o) {
-    const int64_t first = o / panel * panel;
-    const int64_t row = std::min(panel, width_ - first);
-    float* to = packed + first * channels + o % panel;
-    for (int64_t c = 0; c < channels; ++c) {
-      double transformed[36];
-      TransformFilter(w + (o * channels + c) * 9, transformed);
-      for (int64_t place = 0; place < kPlaces; ++place) {
-        to[place * channels * width_ + c * row] = static_cast<float>(transformed[place]);
-      }
-    }
+  const TileSet& tiles = Tiles();
+  const auto panel = static_cast<int64_t>(tiles.width());
+  const auto depth = static_cast<size_t>(9 * shape_.channels);
+  std::vector<float> rows(depth * tiles.width() + 8);  // [channel][tap][output]
+  for (int64_t first = 0; first < shape_.outputs; first += panel) {
+    const int64_t here = std::min(panel, shape_.outputs - first);
+    const int64_t width = std::min(panel, width_ - first);
+    tiles.pack_transposed(w + first * static_cast<int64_t>(depth), depth, depth,
+                          static_cast<size_t>(here), static_cast<size_t>(width), rows.data());
+    const float* taps[9];
+    for (int64_t tap = 0; tap < 9; ++tap) taps[tap] = rows.data() + tap * width;
+    PackPanel(first, taps, 9 * width, packed);
   }
 }
 
 void WinogradProduct::PackPanel(int64_t first, const float* const (&taps)[9], int64_t stride,
                                 float* packed) const {
-  WinogradFilters call;
-  std::copy(std::begin(taps), std::end(taps), call.taps);
-  call.stride = static_cast<size_t>(stride);
-  call.channels = static_cast<size_t>(shape_.channels);
-  call.outputs =
-      static_cast<size_t>(std::min(static_cast<int64_t>(Tiles().width()), width_ - first));
-  call.to = packed + first * shape_.channels;
-  call.place_stride = static_cast<size_t>(shape_.channels * width_);
-  HWY_DYNAMIC_DISPATCH(TransformFiltersImpl)(call);
+  // The places lie far apart, often by a power of two: some channels at a time go through memory
+  // of our own, or the caches would hold few of the lines that are being written.
+  constexpr int64_t kTogether = 16;
+  float transformed[kPlaces * kTogether * kWidestTile];
+  const int64_t width = std::min(static_cast<int64_t>(Tiles().width()), width_ - first);
+  float* const to = packed + first * shape_.channels;
+  for (int64_t begin = 0; begin < shape_.channels; begin += kTogether) {
+    WinogradFilters call;
+    for (size_t tap = 0; tap < 9; ++tap) call.taps[tap] = taps[tap] + begin * stride;
+    call.stride = static_cast<size_t>(stride);
+    call.channels = static_cast<size_t>(std::min(kTogether, shape_.channels - begin));
+    call.outputs = static_cast<size_t>(width);
+    call.to = transformed;
+    call.place_stride = call.channels * call.outputs;
+    HWY_DYNAMIC_DISPATCH(TransformFiltersImpl)(call);
+    for (int64_t place = 0; place < kPlaces; ++place) {
+      std::memcpy(to + place * shape_.channels * width_ + begin * width,
+                  transformed + static_cast<size_t>(place) * call.place_stride,
+                  call.place_stride * sizeof(float));
+    }
+  }
 }
 
 void WinogradProduct::PackRows(const float* w, bool flipped, float* packed) const {

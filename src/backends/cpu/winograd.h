@@ -26,7 +26,7 @@ class WinogradProduct {
   explicit WinogradProduct(const ConvolutionShape& shape);
 
   size_t packed_floats() const;
-  // w [O, C, 3, 3].
+  // w [O, C, 3, 3], aligned or not, to memory that is zero.
   void Pack(const float* w, float* packed) const;
   // Filters that lie tap by tap: those of output o for channel c at w + tap * C * O + c * O + o for
   // the 9 taps, `flipped`: from the last to the first. O must be whole vectors. By vectors, for

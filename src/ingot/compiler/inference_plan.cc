@@ -11,6 +11,7 @@
 #include "ingot/base/error.h"
 #include "ingot/compiler/flops.h"
 #include "ingot/compiler/inference_passes.h"
+#include "ingot/passes/align_constants.h"
 #include "ingot/passes/plan_memory.h"
 #include "ingot/passes/rewrite.h"
 
@@ -89,7 +90,9 @@ class InferencePlan::Emitter {
     if (known != places_.end()) return known->second;
     const Tensor* constant = passes::ConstantOf(value);
     INGOT_ASSERT(constant != nullptr, "value '" + value->name() + "' has no place");
-    plan_.constants_.push_back(*constant);
+    // What was packed for this kernel is not read by it.
+    if (!passes::IsAligned(*constant) && weights_.WasAsked(*constant)) return {};
+    plan_.constants_.push_back(passes::IsAligned(*constant) ? *constant : constant->Clone());
     return places_[value] = {Space::kConstant, plan_.constants_.size() - 1};
   }
 
@@ -100,6 +103,7 @@ class InferencePlan::Emitter {
       if (from.space == to.space && from.at == to.at) return;
     }
     Instruction instruction;
+    weights_.ForgetAsked();
     instruction.kernel = cpu::MakeInferenceKernel(node, weights_);
     instruction.shared = dynamic_cast<const runtime::SharedKernel*>(instruction.kernel.get());
     instruction.first = static_cast<uint32_t>(plan_.operands_.size());

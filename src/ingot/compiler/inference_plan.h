@@ -36,7 +36,8 @@ class InferencePlan {
  public:
   // `graph` has static input types; it is optimised in place. Throws Error(kUnsupported) where some
   // value's extents depend on the values of inputs, or an op has no kernel: then only the dynamic
-  // executor can run it.
+  // executor can run it. Where `weights` defers the packing, PackAll must come before the first
+  // run.
   InferencePlan(std::unique_ptr<ir::Graph> graph, const ir::OpRegistry& registry,
                 passes::PassRunner& passes, cpu::PackedWeights& weights);
   ~InferencePlan();

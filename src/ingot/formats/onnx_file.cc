@@ -21,6 +21,8 @@ using onnx_proto::TensorProto;
 
 // A sparse tensor may become so large, whatever the file's size; beyond it 256 times the file.
 constexpr uint64_t kLargestDense = uint64_t{64} << 20;
+// Bytes from which a copy of weights is worth sparing.
+constexpr size_t kLargeWeights = size_t{16} << 10;
 
 [[noreturn]] void Corrupt(const std::string& what, const std::string& problem) {
   throw Error(ErrorCode::kCorrupt, what + " " + problem, "the file is damaged or was cut short");
@@ -172,7 +174,9 @@ OnnxFile::~OnnxFile() = default;
 OnnxFile::OnnxFile(OnnxFile&&) noexcept = default;
 
 OnnxFile OnnxFile::Open(const std::string& path) {
-  return Parse(MapBlob(path), path, ParentDirectory(path));
+  OnnxFile file = Parse(MapBlob(path), path, ParentDirectory(path));
+  file.is_mapped_ = true;
+  return file;
 }
 
 OnnxFile OnnxFile::Parse(Blob blob, std::string name, std::string folder) {
@@ -205,11 +209,14 @@ OnnxFile OnnxFile::Parse(Blob blob, std::string name, std::string folder) {
 }
 
 Tensor OnnxFile::FromPackedBytes(const Blob& blob, Range range, DType dtype, const Shape& shape,
-                                 const std::string& what) const {
+                                 const std::string& what, bool may_be_unaligned) const {
   const uint64_t expected = PackedBytes(dtype, shape.size());
   if (range.size != expected) {
     Corrupt(what, "has " + std::to_string(range.size) + " bytes, but " + std::string(Name(dtype)) +
                       shape.ToString() + " needs " + std::to_string(expected));
+  }
+  if (may_be_unaligned && dtype == DType::kF32 && range.size >= kLargeWeights) {
+    return Tensor(dtype, shape, blob.data, range.offset);
   }
   if (BitWidth(dtype) >= 8) return TensorAt(blob, range.offset, dtype, shape, what);
   Tensor tensor(dtype, shape);
@@ -218,22 +225,42 @@ Tensor OnnxFile::FromPackedBytes(const Blob& blob, Range range, DType dtype, con
 }
 
 Tensor OnnxFile::TensorOf(const TensorProto& proto) {
+  return ReadTensor(proto, false);
+}
+
+Tensor OnnxFile::UnalignedTensorOf(const TensorProto& proto) {
+  return ReadTensor(proto, true);
+}
+
+std::vector<Blob> OnnxFile::mapped_files() const {
+  std::vector<Blob> files;
+  if (is_mapped_) files.push_back(blob_);
+  for (const auto& entry : external_) files.push_back(entry.second);
+  return files;
+}
+
+Tensor OnnxFile::ReadTensor(const TensorProto& proto, bool may_be_unaligned) {
   const std::string what = Describe(name_, proto.name());
   const DType dtype = CheckedDType(proto, what);
   const Shape shape = CheckedShape(proto.dims(), dtype, what);
   if (proto.has_segment()) {
     throw Error(ErrorCode::kUnsupported, what + " is stored in segments, which nothing writes");
   }
-  if (proto.data_location() == TensorProto::EXTERNAL) return ExternalTensor(proto, dtype, shape);
+  if (proto.data_location() == TensorProto::EXTERNAL) {
+    return ExternalTensor(proto, dtype, shape, may_be_unaligned);
+  }
   if (dtype == DType::kString) return StringTensor(proto, shape, what);
   const auto range = raw_.find(&proto);
-  if (range != raw_.end()) return FromPackedBytes(blob_, range->second, dtype, shape, what);
+  if (range != raw_.end()) {
+    return FromPackedBytes(blob_, range->second, dtype, shape, what, may_be_unaligned);
+  }
   if (!proto.has_raw_data()) return FromLists(proto, dtype, shape, what);
   const Blob raw = CopyBlob(AsBytes(proto.raw_data()));
-  return FromPackedBytes(raw, {0, raw.size}, dtype, shape, what);
+  return FromPackedBytes(raw, {0, raw.size}, dtype, shape, what, false);
 }
 
-Tensor OnnxFile::ExternalTensor(const TensorProto& proto, DType dtype, const Shape& shape) {
+Tensor OnnxFile::ExternalTensor(const TensorProto& proto, DType dtype, const Shape& shape,
+                                bool may_be_unaligned) {
   const std::string what = Describe(name_, proto.name());
   if (dtype == DType::kString) Corrupt(what, "keeps strings in another file, which ONNX forbids");
   const std::string location = External(proto, "location");
@@ -246,7 +273,7 @@ Tensor OnnxFile::ExternalTensor(const TensorProto& proto, DType dtype, const Sha
                       std::to_string(offset + size) + " of '" + location + "', which has " +
                       std::to_string(blob.size));
   }
-  return FromPackedBytes(blob, {offset, size}, dtype, shape, what);
+  return FromPackedBytes(blob, {offset, size}, dtype, shape, what, may_be_unaligned);
 }
 
 Blob OnnxFile::ExternalFile(const std::string& location, const std::string& what) {

@@ -41,9 +41,16 @@ class OnnxFile {
   // for a missing external file, kInvalidInput for one outside of the model's folder, kUnsupported
   // for an element type that Ingot does not have.
   Tensor TensorOf(const onnx_proto::TensorProto& proto);
+  // The same, but large f32 weights are viewed even where they do not stand at multiples of four
+  // bytes: for readers that load them accordingly.
+  Tensor UnalignedTensorOf(const onnx_proto::TensorProto& proto);
   // A sparse tensor with its zeros; throws as TensorOf does, and kUnsupported where that would be
   // out of all proportion to the file.
   Tensor DenseTensorOf(const onnx_proto::SparseTensorProto& proto);
+
+  // The files that tensors view: the model where it was opened, and its external data as far as
+  // they were read.
+  std::vector<Blob> mapped_files() const;
 
  private:
   struct Range {
@@ -51,14 +58,17 @@ class OnnxFile {
     size_t size = 0;
   };
   OnnxFile() = default;
-  Tensor ExternalTensor(const onnx_proto::TensorProto& proto, DType dtype, const Shape& shape);
+  Tensor ReadTensor(const onnx_proto::TensorProto& proto, bool may_be_unaligned);
+  Tensor ExternalTensor(const onnx_proto::TensorProto& proto, DType dtype, const Shape& shape,
+                        bool may_be_unaligned);
   Blob ExternalFile(const std::string& location, const std::string& what);
   Tensor FromPackedBytes(const Blob& blob, Range range, DType dtype, const Shape& shape,
-                         const std::string& what) const;
+                         const std::string& what, bool may_be_unaligned) const;
 
   std::string name_;
   std::string folder_;
   Blob blob_;
+  bool is_mapped_ = false;  // blob_
   std::unique_ptr<onnx_proto::ModelProto> model_;
   // Where the bytes of initializers stand in the file; they were left out when it was parsed.
   std::map<const onnx_proto::TensorProto*, Range> raw_;

@@ -10,6 +10,8 @@
 #include "ingot/base/machine.h"
 #include "ingot/compiler/inference_passes.h"
 #include "ingot/ops/interpreter.h"
+#include "ingot/passes/align_constants.h"
+#include "ingot/passes/rewrite.h"
 #include "ingot/runtime/thread_team.h"
 
 namespace ingot::infer {
@@ -43,6 +45,16 @@ bool Matches(std::span<const Tensor> inputs, const ShapeKey& key) {
   return at == key.size();
 }
 
+size_t ConstantBytes(const ir::Graph& graph) {
+  size_t bytes = 0;
+  for (const ir::Node* node : graph.nodes()) {
+    const Tensor* constant =
+        node->outputs().empty() ? nullptr : passes::ConstantOf(node->outputs()[0]);
+    if (constant != nullptr) bytes += constant->bytes();
+  }
+  return bytes;
+}
+
 constexpr size_t kMostOnStack = 16;
 
 }  // namespace
@@ -60,6 +72,7 @@ struct Executor::State {
   runtime::ThreadTeam team;
   std::mutex mutex;  // of entries; held while a plan is made, so that it is made once
   std::list<std::shared_ptr<Entry>> entries;  // last used first
+  std::unique_ptr<ir::Graph> dynamic;         // what runs without a plan; null until it is needed
 };
 
 class Executor::Lease {
@@ -121,7 +134,11 @@ Executor::Executor(std::unique_ptr<ir::Graph> graph, const ir::OpRegistry& regis
     : graph_(std::move(graph)),
       registry_(registry),
       options_(options),
-      weights_(std::make_shared<cpu::PackedWeights>()) {
+      weights_(options.store == nullptr ? std::make_shared<cpu::PackedWeights>()
+                                        : std::make_shared<cpu::PackedWeights>(options.store)) {
+  for (const auto& file : options.mapped_files) weights_->AddMapped(file);
+  passes::AlignConstants(*graph_, passes::AlignFor::kPacking);
+  weights_->Expect(ConstantBytes(*graph_));
   const int threads = options.threads > 0 ? options.threads : AvailableCpus();
   state_ = std::make_unique<State>(static_cast<size_t>(threads));
   passes::PassRunner passes(options_.passes);
@@ -180,6 +197,7 @@ std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inp
     graph->inputs()[i]->set_type(ir::Type::Tensor(inputs[i].dtype(), inputs[i].shape()));
   }
   passes::PassRunner passes(options_.passes);
+  weights_->Defer();
   try {
     entry->plan =
         std::make_unique<compiler::InferencePlan>(std::move(graph), registry_, passes, *weights_);
@@ -187,7 +205,16 @@ std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inp
     // What cannot be planned may still run; where it cannot, that says why better.
     if (error.code() == ErrorCode::kOutOfMemory) throw;
     entry->problem = error.message();
+    if (state_->dynamic == nullptr) {
+      state_->dynamic = graph_->Clone();
+      passes::AlignConstants(*state_->dynamic, passes::AlignFor::kEverything);
+    }
+    return entry;
   }
+  const bool has_team = state_->team.TryAcquire();
+  runtime::NoTeam alone;
+  weights_->PackAll(has_team ? static_cast<runtime::Team&>(state_->team) : alone);
+  if (has_team) state_->team.Release();
   return entry;
 }
 
@@ -211,7 +238,7 @@ std::shared_ptr<Executor::Entry> Executor::Find(std::span<const Tensor> inputs) 
 
 std::vector<Tensor> Executor::Run(std::span<const Tensor> inputs) const {
   const std::shared_ptr<Entry> entry = Find(inputs);
-  if (entry->plan == nullptr) return ops::InterpretInOrder(*graph_, inputs);
+  if (entry->plan == nullptr) return ops::InterpretInOrder(*state_->dynamic, inputs);
   std::vector<Tensor> outputs;
   outputs.reserve(entry->plan->outputs().size());
   for (const auto& output : entry->plan->outputs())
@@ -228,7 +255,7 @@ void Executor::Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) co
                                               std::to_string(graph_->outputs().size()));
   }
   if (entry->plan == nullptr) {
-    std::vector<Tensor> results = ops::InterpretInOrder(*graph_, inputs);
+    std::vector<Tensor> results = ops::InterpretInOrder(*state_->dynamic, inputs);
     std::copy(results.begin(), results.end(), outputs.begin());
     return;
   }

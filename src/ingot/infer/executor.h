@@ -27,6 +27,11 @@ struct ExecutorOptions {
   int threads = 0;        // 0: the CPUs that this process may use
   size_t most_plans = 8;  // kept for different input shapes
   passes::PassOptions passes = {};
+  // Holds packed weights that may be used by other executors too; null: one of its own.
+  std::shared_ptr<cpu::WeightStore> store = {};
+  // Mapped files that Constants of the graph view, which need not be aligned there
+  // (passes/align_constants.h).
+  std::vector<std::span<const std::byte>> mapped_files = {};
 };
 
 // Time spent in each kernel of a plan.

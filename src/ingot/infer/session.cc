@@ -13,6 +13,7 @@
 #include "ingot/onnx/import.h"
 #include "ingot/ops/interpreter.h"
 #include "ingot/ops/standard_ops.h"
+#include "ingot/passes/align_constants.h"
 
 namespace ingot::infer {
 namespace {
@@ -42,6 +43,13 @@ const ir::OpRegistry& Registry() {
   return registry;
 }
 
+// Packed weights of all sessions: those of the same model share them. It holds nothing that no
+// session uses.
+const std::shared_ptr<cpu::WeightStore>& Store() {
+  static const auto store = std::make_shared<cpu::WeightStore>();
+  return store;
+}
+
 }  // namespace
 
 Precision ParsePrecision(std::string_view name) {
@@ -65,7 +73,8 @@ std::string PortInfo::Describe() const {
 }
 
 struct Session::State {
-  onnx::ImportedModel model;  // its graph is the executor's
+  std::vector<formats::Blob> files;  // outlive what views them
+  onnx::ImportedModel model;         // its graph is the executor's
   std::unique_ptr<Executor> executor;
   bool tensors_alone = true;  // no sequences, optionals or strings come in or out
   std::vector<PortInfo> inputs;
@@ -79,7 +88,7 @@ struct Session::State {
 std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
                                                      const SessionOptions& options) {
   auto state = std::make_unique<State>();
-  state->model = onnx::ImportModel(file, Registry(), {options.initializers});
+  state->model = onnx::ImportModel(file, Registry(), {options.initializers, true});
   if (options.precision == Precision::kBf16) {
     RoundProductsToBf16(*state->model.graph, Registry());
   }
@@ -99,8 +108,14 @@ std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
       state->tensors_alone = state->tensors_alone && plain;
     }
   }
+  if (!state->tensors_alone) {  // never planned
+    passes::AlignConstants(*state->model.graph, passes::AlignFor::kEverything);
+  }
   ExecutorOptions executor;
   executor.threads = options.threads;
+  executor.store = Store();
+  state->files = file.mapped_files();
+  for (const formats::Blob& blob : state->files) executor.mapped_files.push_back(blob.bytes());
   state->executor = std::make_unique<Executor>(std::move(state->model.graph), Registry(), executor);
   return state;
 }

@@ -46,7 +46,7 @@ struct SessionOptions {
   int threads = 0;  // 0: the CPUs this process may use
   Precision precision = Precision::kF32;
   // Replace initializers that the model lists among its inputs too (their defaults).
-  std::map<std::string, Tensor> initializers;
+  std::map<std::string, Tensor> initializers = {};
 };
 
 // Immutable once loaded; Run is safe from many threads at once.

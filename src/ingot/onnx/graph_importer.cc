@@ -32,7 +32,9 @@ ir::Value* GraphImporter::Find(const std::string& name) {
   const auto sparse = sparse_initializers_.find(name);
   ir::Value* value = nullptr;
   if (initializer != initializers_.end()) {
-    value = builder.Constant(context_.file.TensorOf(*initializer->second));
+    value = builder.Constant(context_.unaligned_weights
+                                 ? context_.file.UnalignedTensorOf(*initializer->second)
+                                 : context_.file.TensorOf(*initializer->second));
   } else if (sparse != sparse_initializers_.end()) {
     value = builder.Constant(context_.file.DenseTensorOf(*sparse->second));
   } else if (outer_ != nullptr) {

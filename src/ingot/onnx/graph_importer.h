@@ -26,6 +26,7 @@ struct ImportContext {
   formats::OnnxFile& file;
   const ir::OpRegistry& registry;
   Functions functions;
+  bool unaligned_weights = false;
   std::vector<const onnx_proto::FunctionProto*> calls = {};  // those being inlined
   int64_t nodes = 0;                                         // made so far
 };

@@ -83,7 +83,7 @@ ImportedModel Import(formats::OnnxFile& file, const ir::OpRegistry& registry,
                      const ImportOptions& options) {
   const ModelProto& proto = file.model();
   const Opsets opsets = OpsetsOf(proto);
-  ImportContext context{file, registry, FunctionsOf(proto)};
+  ImportContext context{file, registry, FunctionsOf(proto), options.unaligned_weights};
   CheckSupported(proto, context.functions, registry, "it");
   ImportedModel model;
   model.graph = std::make_unique<ir::Graph>(proto.graph().name());

@@ -32,6 +32,9 @@ struct ImportedModel {
 struct ImportOptions {
   // Instead of the model's initializers; each must be replaceable and of the same type and shape.
   std::map<std::string, Tensor> initializers;
+  // Large f32 initializers are viewed in the file wherever they stand: see
+  // passes/align_constants.h, which must follow.
+  bool unaligned_weights = false;
 };
 
 // The newest version of ONNX's ops that is read.

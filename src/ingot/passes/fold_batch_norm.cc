@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -76,10 +77,10 @@ std::optional<Affine> OfArithmetic(const Node* node, const Value* x, int64_t cha
 Tensor ScaledRows(const Tensor& w, const std::vector<double>& scale) {
   Tensor result(DType::kF32, w.shape());
   const int64_t row = w.size() / std::max<int64_t>(static_cast<int64_t>(scale.size()), 1);
-  const float* from = w.data<float>().data();
+  std::memcpy(result.raw(), w.raw(), w.bytes());  // which need not be aligned
   float* to = result.data<float>().data();
   for (const double factor : scale) {
-    for (int64_t i = 0; i < row; ++i) *to++ = static_cast<float>(*from++ * factor);
+    for (int64_t i = 0; i < row; ++i, ++to) *to = static_cast<float>(*to * factor);
   }
   return result;
 }

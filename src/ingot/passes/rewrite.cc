@@ -36,6 +36,10 @@ bool IsFilledWith(const ir::Value* value, double number) {
   const Tensor* tensor = ConstantOf(value);
   if (tensor == nullptr || tensor->size() == 0 || !IsArithmetic(tensor->dtype())) return false;
   if (tensor->dtype() == DType::kComplex64 || tensor->dtype() == DType::kComplex128) return false;
+  // Most are not: one look spares converting all of a large tensor.
+  double first = 0;
+  ConvertElements(tensor->raw(), tensor->dtype(), &first, DType::kF64, 1);
+  if (first != number) return false;
   const std::vector<double> elements = tensor->ToDoubles();
   return std::all_of(elements.begin(), elements.end(),
                      [number](double element) { return element == number; });

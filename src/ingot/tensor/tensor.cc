@@ -6,6 +6,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "ingot/base/text.h"
@@ -23,11 +24,31 @@ bool IsMoreThanThereIs(size_t bytes) {
   return bytes / static_cast<size_t>(::sysconf(_SC_PAGE_SIZE)) >= pages;
 }
 
+// From this size on memory comes from the system, which gives it zeroed: clearing it again would
+// cost as much as filling it, and pages of 2 MiB cost a fraction of those of 4 KiB. The sanitizers
+// watch what malloc gives.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t kFromSystem = SIZE_MAX;
+#else
+constexpr size_t kFromSystem = size_t{1} << 20;
+#endif
+
+// Null where the system has none.
+std::shared_ptr<std::byte> FromSystem(size_t bytes) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  ::madvise(memory, bytes, MADV_HUGEPAGE);  // where it is refused, small pages do
+  return {static_cast<std::byte*>(memory), [bytes](std::byte* p) { ::munmap(p, bytes); }};
+}
+
 }  // namespace
 
 std::shared_ptr<std::byte> AllocateBytes(size_t bytes) {
   const size_t rounded = std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
   const bool refused = rounded < bytes || IsMoreThanThereIs(rounded);
+  if (!refused && rounded >= kFromSystem) {
+    if (std::shared_ptr<std::byte> memory = FromSystem(rounded)) return memory;
+  }
   void* memory = refused ? nullptr : std::aligned_alloc(kAlignment, rounded);
   if (memory == nullptr) {
     throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + HumanBytes(bytes),

@@ -108,10 +108,12 @@ PackedKernelPointer MakeMatMulNBitsKernel(const ir::Node& node, PackedWeights& w
     return nullptr;
   }
   const Tensor& source = zeros == nullptr ? *scales : *zeros;
-  std::shared_ptr<const std::byte> unpacked =
-      weights.Get(source, "zeros of " + std::to_string(matrix.bits) + " bits",
-                  matrix.n * matrix.blocks * sizeof(float),
-                  [&](std::byte* to) { UnpackZeros(matrix, zeros, reinterpret_cast<float*>(to)); });
+  std::shared_ptr<const std::byte> unpacked = weights.Get(
+      source, "zeros of " + std::to_string(matrix.bits) + " bits",
+      matrix.n * matrix.blocks * sizeof(float),
+      [matrix, given = zeros == nullptr ? Tensor() : *zeros](std::byte* to) {
+        UnpackZeros(matrix, given.empty() ? nullptr : &given, reinterpret_cast<float*>(to));
+      });
   return std::make_shared<NarrowKernel>(matrix, std::move(unpacked), static_cast<size_t>(rows),
                                         node.input(5) != nullptr, node.inputs().size());
 }

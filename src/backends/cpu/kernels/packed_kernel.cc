@@ -1,5 +1,6 @@
 // Products and convolutions of f32 whose weights are constants: packed once (packed_product.h).
 #include <algorithm>
+#include <cstring>
 
 #include "backends/cpu/depthwise.h"
 #include "backends/cpu/epilogue_names.h"
@@ -114,11 +115,16 @@ std::string LayoutOf(const PackedProduct& product, const char* order) {
   return layout;
 }
 
-Packed Pack(const PackedProduct& product, const Tensor& weights, const char* order,
-            PackedWeights& cache, const PackedProduct::Weight& first, int64_t output_stride) {
+// Weights in ONNX's order of convolutions, or of [N, K]; else as [K, N].
+Packed Pack(const PackedProduct& product, const Tensor& weights, bool by_outputs,
+            PackedWeights& cache) {
+  const auto* from = reinterpret_cast<const float*>(weights.raw());
   return cache.Get(
-      weights, LayoutOf(product, order), product.packed_floats() * sizeof(float),
-      [&](std::byte* to) { product.Pack(first, output_stride, reinterpret_cast<float*>(to)); });
+      weights, LayoutOf(product, by_outputs ? "OIHW" : "KN"),
+      product.packed_floats() * sizeof(float), [product, from, by_outputs](std::byte* to) {
+        auto* floats = reinterpret_cast<float*>(to);
+        by_outputs ? product.PackFilters(from, floats) : product.PackMatrix(from, floats);
+      });
 }
 
 ConvolutionAxis AxisOf(const ops::WindowAxis& axis) {
@@ -160,7 +166,7 @@ PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeig
   if (node.input(2) != nullptr) at.bias = 2;
   if (node.input(3) != nullptr) at.residual = 3;
   at.y = static_cast<int>(node.inputs().size());
-  const float* from = w->data<float>().data();
+  const auto* from = reinterpret_cast<const float*>(w->raw());  // aligned or not
   if (IsDepthwise(shape)) {
     const int64_t channels = shape.channels;
     Packed packed =
@@ -168,8 +174,9 @@ PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeig
                     [=](std::byte* bytes) {
                       auto* to = reinterpret_cast<float*>(bytes);
                       for (int64_t c = 0; c < channels; ++c) {
-                        for (int64_t t = 0; t < taps; ++t)
-                          to[t * channels + c] = from[c * taps + t];
+                        for (int64_t t = 0; t < taps; ++t) {
+                          std::memcpy(to + t * channels + c, from + c * taps + t, sizeof(float));
+                        }
                       }
                     });
     return std::make_shared<DepthwiseKernel>(shape, std::move(packed), epilogue, at);
@@ -178,7 +185,7 @@ PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeig
     WinogradProduct product(shape);
     Packed packed = weights.Get(
         *w, "winograd " + std::to_string(Tiles().width()), product.packed_floats() * sizeof(float),
-        [&](std::byte* to) { product.Pack(from, reinterpret_cast<float*>(to)); });
+        [product, from](std::byte* to) { product.Pack(from, reinterpret_cast<float*>(to)); });
     return std::make_shared<PackedKernel<WinogradProduct>>(std::move(product), std::move(packed),
                                                            epilogue, at, "winograd_f32");
   }
@@ -190,10 +197,7 @@ PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeig
                                           shape.samples * shape.rows.output * shape.columns.output,
                                           shape.channels, shape.outputs)
                                     : PackedProduct(shape);
-  const int64_t in_group = shape.channels / shape.groups;
-  Packed packed = Pack(
-      product, *w, "OIHW", weights,
-      [=](int64_t tap, int64_t channel) { return from + channel * taps + tap; }, in_group * taps);
+  Packed packed = Pack(product, *w, true, weights);
   return std::make_shared<PackedKernel<PackedProduct>>(
       std::move(product), std::move(packed), epilogue, at,
       is_matrix ? "pointwise_f32" : "convolution_f32");
@@ -228,11 +232,7 @@ PackedKernelPointer MakePackedMatMulKernel(const ir::Node& node, PackedWeights& 
     at.bias = 2;
   }
   PackedProduct product = PackedProduct::OfMatrices(m, k, n);
-  const float* from = w->data<float>().data();
-  Packed packed = Pack(
-      product, *w, transposed ? "NK" : "KN", weights,
-      [=](int64_t, int64_t channel) { return from + channel * (transposed ? 1 : n); },
-      transposed ? k : 1);
+  Packed packed = Pack(product, *w, transposed, weights);
   return std::make_shared<PackedKernel<PackedProduct>>(std::move(product), std::move(packed),
                                                        epilogue, at, "packed_matmul_f32");
 }

@@ -284,7 +284,6 @@ void PackPairs(const PackedProduct& product, const Tensor& w, int64_t zero, int6
       }
     }
   }
-  std::memset(to, 0, product.packed_floats() * sizeof(float));
   product.Pack(
       [&](int64_t tap, int64_t channel) { return rows.data() + (tap * pairs + channel) * outputs; },
       1, reinterpret_cast<float*>(to));
@@ -338,14 +337,14 @@ PackedKernelPointer MakeDepthwise(const ConvolutionShape& shape, const Tensor& w
                                   const Quantization& q, PackedWeights& weights) {
   const int64_t taps = shape.rows.kernel * shape.columns.kernel, channels = shape.channels;
   if (taps > 256) return nullptr;  // sums beyond what f32 holds
-  Packed packed = weights.Get(w, Layout("i8 depthwise", w_zero, shape),
-                              static_cast<size_t>(taps * channels) * 4, [&](std::byte* bytes) {
-                                auto* to = reinterpret_cast<float*>(bytes);
-                                for (int64_t i = 0; i < channels * taps; ++i) {
-                                  to[i % taps * channels + i / taps] =
-                                      static_cast<float>(WeightAt(w, i, w_zero));
-                                }
-                              });
+  Packed packed = weights.Get(
+      w, Layout("i8 depthwise", w_zero, shape), static_cast<size_t>(taps * channels) * 4,
+      [taps, channels, w, w_zero](std::byte* bytes) {
+        auto* to = reinterpret_cast<float*>(bytes);
+        for (int64_t i = 0; i < channels * taps; ++i) {
+          to[i % taps * channels + i / taps] = static_cast<float>(WeightAt(w, i, w_zero));
+        }
+      });
   return std::make_shared<QuantizedDepthwiseKernel>(shape, std::move(packed), q);
 }
 
@@ -371,9 +370,9 @@ PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedW
   const PackedProduct& product = works[0].product;
   Packed packed = weights.Get(
       *w, Layout("i8 OIHW", w_zero, shape), product.packed_floats() * sizeof(float),
-      [&](std::byte* to) {
+      [product, w = *w, w_zero, in_group, taps](std::byte* to) {
         PackPairs(
-            product, *w, w_zero, in_group, taps,
+            product, w, w_zero, in_group, taps,
             [=](int64_t o, int64_t c, int64_t tap) { return (o * in_group + c) * taps + tap; }, to);
       });
   return std::make_shared<QuantizedKernel>(std::move(works), shape.channels, shape.outputs,
@@ -397,7 +396,8 @@ PackedKernelPointer MakeMatMul(const Tensor& w, int64_t w_zero, bool transposed,
   const PackedProduct& product = works[0].product;
   Packed packed = weights.Get(
       w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()),
-      product.packed_floats() * sizeof(float), [&](std::byte* to) {
+      product.packed_floats() * sizeof(float),
+      [product, w, w_zero, transposed, n, k](std::byte* to) {
         PackPairs(
             product, w, w_zero, k, 1,
             [=](int64_t o, int64_t c, int64_t) { return transposed ? o * k + c : c * n + o; }, to);
