@@ -25,6 +25,8 @@ std::shared_ptr<const runtime::Kernel> MakeReferenceKernel(const ir::Node& node)
 struct ReduceRequest {
   DType dtype = DType::kF32;
   bool product = false;
+  bool bytes = false;  // the left factor is bytes that stand for `byte_scale` times themselves
+  float byte_scale = 1;
   int64_t rows = 1;
   int64_t row_elements = 1;
   int64_t shards = 1;

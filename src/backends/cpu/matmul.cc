@@ -4,6 +4,7 @@
 #include "backends/cpu/matmul.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -169,6 +170,90 @@ void RunListed(const MatMulArguments& arguments) {
   if (row < arguments.m) RunListedBlock<1, 0>(product, row);
 }
 
+// A product whose left side is zero in most places of its own in every row: each row takes its
+// other places one by one, in blocks of k whose part of the right side stays in the first-level
+// cache. The sums wait in c from block to block; their order is that of the tiles.
+constexpr size_t kPlaces = 64;  // of a block: a word of bits
+
+// Bit i is set where a[i] is not zero, i < count <= kPlaces.
+HWY_INLINE uint64_t NonZeroPlaces(const float* HWY_RESTRICT a, size_t count) {
+  const hn::CappedTag<uint32_t, 8> d;
+  const size_t lanes = hn::Lanes(d);
+  uint64_t places = 0;
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    uint8_t bits[8] = {};
+    const auto value = hn::LoadU(d, reinterpret_cast<const uint32_t*>(a + i));
+    hn::StoreMaskBits(d, hn::Ne(value, hn::Zero(d)), bits);
+    places |= static_cast<uint64_t>(bits[0]) << i;
+  }
+  for (; i < count; ++i) places |= static_cast<uint64_t>(IsZeroBits(a + i) ? 0 : 1) << i;
+  return places;
+}
+
+template <int NV>
+HWY_NOINLINE void RunPlaces(const MatMulArguments& arguments, size_t column) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t k = 0; k < arguments.k; k += kPlaces) {
+    const size_t count = std::min(kPlaces, arguments.k - k);
+    const float* HWY_RESTRICT right = arguments.b + k * arguments.b_stride + column;
+    const bool last = k + count == arguments.k;
+    const float* later = right + count * arguments.b_stride;
+    const size_t rows_later = last ? 0 : std::min(kPlaces, arguments.k - k - count);
+    const size_t each = (rows_later + arguments.m - 1) / arguments.m;
+    for (size_t row = 0; row < arguments.m; ++row) {
+      // The next block may come from memory, if another core has just written it.
+      for (size_t r = row * each; r < std::min((row + 1) * each, rows_later); ++r) {
+        for (size_t line = 0; line < NV * lanes; line += 16) {
+          hwy::Prefetch(later + r * arguments.b_stride + line);
+        }
+      }
+      const float* HWY_RESTRICT a = arguments.a + row * arguments.a_row_stride + k;
+      float* HWY_RESTRICT c = arguments.c + row * arguments.c_stride + column;
+      TileSum<1, NV> sum;
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) {
+        sum.v[0][j] = k == 0 ? hn::Zero(d) : hn::LoadU(d, c + static_cast<size_t>(j) * lanes);
+      }
+      for (uint64_t places = NonZeroPlaces(a, count); places != 0; places &= places - 1) {
+        const auto place = static_cast<size_t>(std::countr_zero(places));
+        const FloatVector left = hn::Set(d, a[place]);
+        const float* from = right + place * arguments.b_stride;
+#pragma GCC unroll 8
+        for (int j = 0; j < NV; ++j) {
+          sum.v[0][j] =
+              hn::MulAdd(left, hn::LoadU(d, from + static_cast<size_t>(j) * lanes), sum.v[0][j]);
+        }
+      }
+      if (last) {
+        StoreTile<1, NV>(arguments, sum, row, column, NV * lanes);
+        continue;
+      }
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) {
+        hn::StoreU(sum.v[0][j], d, c + static_cast<size_t>(j) * lanes);
+      }
+    }
+  }
+}
+
+// Whether whole panels of eight sums, few rows' worth of blocks and sparse rows make that best.
+bool SuitsPlaces(const MatMulArguments& arguments) {
+  const size_t width = 8 * hn::Lanes(FloatTag());
+  if (kTileVectors > 2 || arguments.n % width != 0 || arguments.m < 8) return false;
+  size_t set = 0;
+  size_t looked_at = 0;
+  for (size_t row = 0; row < arguments.m; row += (arguments.m + 3) / 4) {
+    for (size_t k = 0; k + kPlaces <= arguments.k; k += kPlaces) {
+      const float* a = arguments.a + row * arguments.a_row_stride + k;
+      set += static_cast<size_t>(std::popcount(NonZeroPlaces(a, kPlaces)));
+      looked_at += kPlaces;
+    }
+  }
+  return 3 * set < looked_at;
+}
+
 bool HasManyZeroColumnsImpl(const MatMulArguments& arguments) {
   return arguments.a_column_stride == 1 &&
          HasZeroColumns(arguments.a, arguments.a_row_stride,
@@ -178,7 +263,13 @@ bool HasManyZeroColumnsImpl(const MatMulArguments& arguments) {
 void MatMulImpl(const MatMulArguments& arguments) {
   const size_t lanes = hn::Lanes(FloatTag());
   if (!arguments.b_transposed && arguments.n > 0 && HasManyZeroColumnsImpl(arguments)) {
-    RunListed(arguments);
+    if (SuitsPlaces(arguments)) {
+      const size_t width = 8 * lanes;
+      for (size_t column = 0; column < arguments.n; column += width)
+        RunPlaces<8>(arguments, column);
+    } else {
+      RunListed(arguments);
+    }
     return;
   }
   float* packed = arguments.scratch;

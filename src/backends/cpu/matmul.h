@@ -58,14 +58,26 @@ struct ShardProduct {
   const float* d = nullptr;
   size_t d_stride = 0;
   size_t rows = 0;
+  const uint8_t* bytes = nullptr;  // x as bytes with x's stride, in its place
 };
+
+// Bytes are looked at so many columns at a time, and 32 rows of a shard.
+inline constexpr size_t kByteColumns = 16;
+constexpr size_t ByteWords(size_t rows) {
+  return (rows + 31) / 32;
+}
 
 // out[i - begin, j] = sum over shards (by the fixed tree) of sum over rows of x[row, i] * d[row,
 // j], for i in [begin, end) and j in [0, n): the rows [begin, end) of a weight gradient [m, n],
-// dense. `scratch`: ShardMatMulScratchFloats(...) floats, aligned to 64 bytes.
+// dense. Where x are bytes, in all shards, each stands for `byte_scale` times itself in f32.
+// `scratch`: ShardMatMulScratchFloats(...) floats, aligned to 64 bytes.
 void ShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n,
-                     float* out, float* scratch);
-size_t ShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t n);
+                     float* out, float* scratch, float byte_scale = 1);
+size_t ShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t n, bool bytes = false);
+
+// out[r, c] = x[r * stride + c] * scale in f32, r < rows and c < columns; out is dense.
+void WidenBytes(const uint8_t* x, size_t stride, size_t rows, size_t columns, float scale,
+                float* out);
 
 // out[i] = the tree sum over s of parts[s][i], i < count.
 void TreeSum(std::span<const float* const> parts, size_t count, float* out);

@@ -402,12 +402,26 @@ struct Shards {
   size_t m, n;
   std::vector<size_t> rows;
   std::vector<std::vector<float>> x, d;
+  std::vector<std::vector<uint8_t>> bytes;  // in place of x, where there are any
+  static constexpr float kByteScale = 0.125f;
 
   Shards(size_t m_, size_t n_, size_t batch, size_t shards)
       : m(m_), n(n_), rows(ShardRows(batch, shards)) {
     for (size_t s = 0; s < shards; ++s) {
       x.push_back(Random(rows[s] * m, "x " + std::to_string(s)));
       d.push_back(Random(rows[s] * n, "d " + std::to_string(s)));
+    }
+  }
+
+  // The x become bytes / 8, of which one in `keep` is not zero.
+  void UseBytes(size_t keep) {
+    for (size_t s = 0; s < x.size(); ++s) {
+      bytes.emplace_back(x[s].size());
+      for (size_t i = 0; i < x[s].size(); ++i) {
+        const size_t mixed = i * 2654435761u >> 7;
+        bytes[s][i] = static_cast<uint8_t>(mixed % keep == 0 ? 1 + mixed % 255 : 0);
+        x[s][i] = static_cast<float>(bytes[s][i]) * kByteScale;
+      }
     }
   }
 
@@ -420,11 +434,14 @@ struct Shards {
       const float* left = copies.back()->floats();
       copies.push_back(std::make_unique<ExactCopy>(d[s]));
       products.push_back({left, m, copies.back()->floats(), n, rows[s]});
+      if (!bytes.empty())
+        products.back() = {nullptr, m, products.back().d, n, rows[s], bytes[s].data()};
       largest = std::max(largest, rows[s]);
     }
     GuardedBuffer out((end - begin) * n * sizeof(float), 4);
-    GuardedBuffer scratch(ShardMatMulScratchFloats(rows.size(), largest, n) * sizeof(float));
-    ShardMatMulTile(products, begin, end, n, out.floats(), scratch.floats());
+    GuardedBuffer scratch(ShardMatMulScratchFloats(rows.size(), largest, n, !bytes.empty()) *
+                          sizeof(float));
+    ShardMatMulTile(products, begin, end, n, out.floats(), scratch.floats(), kByteScale);
     EXPECT_TRUE(out.Intact()) << Describe() << " writes beyond out";
     EXPECT_TRUE(scratch.Intact()) << Describe() << " writes beyond its scratch";
     return {out.values().begin(), out.values().end()};
@@ -515,6 +532,26 @@ TEST_P(MatMulTest, ShardMatMulWithZerosOnTheLeft) {
           ASSERT_EQ(std::memcmp(part.data(), whole.data() + begin * n, part.size() * sizeof(float)),
                     0)
               << s.Describe() << ", rows from " << begin;
+        }
+      }
+    }
+  }
+}
+
+// Bytes give the bits of the numbers that they stand for, whether most are zero or none.
+TEST_P(MatMulTest, ShardMatMulOfBytes) {
+  for (const size_t shards : {1, 4, 7}) {
+    for (const size_t n : {1, 10, 16, 24, 64, 160}) {
+      for (const size_t keep : {1, 2, 5, 1000}) {
+        Shards s(53, n, 240, shards);
+        s.UseBytes(keep);
+        const std::vector<float> whole = s.Tile(0, s.m);
+        EXPECT_EQ(whole, s.Composed()) << s.Describe() << ", one in " << keep;
+        for (size_t begin = 0; begin < s.m; begin += 7) {
+          const std::vector<float> part = s.Tile(begin, std::min(begin + 21, s.m));
+          ASSERT_EQ(std::memcmp(part.data(), whole.data() + begin * n, part.size() * sizeof(float)),
+                    0)
+              << s.Describe() << ", rows from " << begin << ", one in " << keep;
         }
       }
     }

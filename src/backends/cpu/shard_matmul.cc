@@ -5,9 +5,35 @@
 // line of x is at hand its blocks are listed together, since x is read down its columns, a line a
 // sample.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "backends/cpu/matmul.h"
+
+#ifndef INGOT_BACKENDS_CPU_SHARD_MATMUL_SCRATCH_
+#define INGOT_BACKENDS_CPU_SHARD_MATMUL_SCRATCH_
+namespace ingot::cpu {
+namespace {
+
+constexpr size_t kByteValues = 256;
+constexpr size_t kMostByteVectors = 8;
+
+// Floats that a table of the shards takes.
+constexpr size_t ProductFloats(size_t shards) {
+  return (shards * sizeof(ShardProduct) + 63) / 64 * 16;
+}
+
+constexpr size_t FloatTileScratch(size_t shards, size_t largest_rows, size_t n) {
+  const size_t most_blocks_of_a_line = 4;
+  const size_t levels = 32 * 4 * kWidestPanel;
+  const size_t lists = most_blocks_of_a_line * shards * ListWords(largest_rows);
+  const size_t packed = n % kWidestPanel == 0 ? 0 : shards * largest_rows * kWidestPanel;
+  return (levels + lists + packed + 15) / 16 * 16;
+}
+
+}  // namespace
+}  // namespace ingot::cpu
+#endif
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backends/cpu/shard_matmul.cc"
@@ -15,6 +41,8 @@
 // foreach_target.h must come first.
 #include "hwy/highway.h"
 
+#include "backends/cpu/shard_bytes-inl.h"
+#include "backends/cpu/shard_tree-inl.h"
 #include "backends/cpu/tile-inl.h"
 #include "backends/cpu/zero_lists-inl.h"
 
@@ -34,20 +62,17 @@ struct Gradient {
   size_t packed_column;
 };
 
-// One tile of a weight gradient: partial sums of the shards meet in a binary counter, which is the
-// fixed tree: slot l holds the sum of 2^l neighbouring shards until its sibling is there.
+// One tile of a weight gradient, of all shards.
 template <int MR, int NV>
 HWY_NOINLINE void ShardTile(const Gradient& gradient, const uint32_t* lists, size_t row,
                             size_t column, float* out, size_t columns) {
   const std::span<const ShardProduct> shards = gradient.shards;
-  float* HWY_RESTRICT levels = gradient.levels;
   const bool packed = column == gradient.packed_column;
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
-  const size_t tile = MR * NV * lanes;
   TileSum<MR, NV> sum;
   for (auto& row_sums : sum.v) std::fill(row_sums, row_sums + NV, hn::Zero(d));
-  size_t occupied = 0;  // bit l: levels + l * tile holds a sum
+  size_t occupied = 0;
   for (size_t s = 0; s < shards.size(); ++s) {
     const ShardProduct& shard = shards[s];
     const uint32_t* list = lists + s * gradient.list_stride;
@@ -60,28 +85,7 @@ HWY_NOINLINE void ShardTile(const Gradient& gradient, const uint32_t* lists, siz
       AccumulateListed<MR, NV>(shard.x + row, 1, shard.x_stride, right, right_stride, list, count,
                                sum);
     }
-    size_t level = 0;
-    const bool last = s + 1 == shards.size();
-    // In the last round every slot is taken, lowest first: what TreeReduce does with a ragged end.
-    for (; last ? (occupied >> level) != 0 : (occupied >> level & 1) != 0; ++level) {
-      if ((occupied >> level & 1) == 0) continue;
-      const float* left = levels + level * tile;
-      for (int i = 0; i < MR; ++i) {
-        for (int j = 0; j < NV; ++j) {
-          sum.v[i][j] = hn::Add(hn::Load(d, left), sum.v[i][j]);
-          left += lanes;
-        }
-      }
-    }
-    if (last) break;
-    occupied = (occupied >> level | 1) << level;
-    float* keep = levels + level * tile;
-    for (int i = 0; i < MR; ++i) {
-      for (int j = 0; j < NV; ++j) {
-        hn::Store(sum.v[i][j], d, keep);
-        keep += lanes;
-      }
-    }
+    MeetSiblings<MR, NV>(s + 1 == shards.size(), gradient.levels, occupied, sum);
   }
   HWY_ALIGN float edge[HWY_MAX_BYTES / sizeof(float)];
   for (int i = 0; i < MR; ++i) {
@@ -167,11 +171,8 @@ void ShardRows(const Gradient& gradient, size_t begin, size_t end, uint32_t* lis
   }
 }
 
-constexpr size_t kMostLevels = 32;
-
-void ShardMatMulTileImpl(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n,
-                         float* out, float* scratch) {
-  if (n == 0) return;
+void FloatTile(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n, float* out,
+               float* scratch) {
   const size_t lanes = hn::Lanes(FloatTag());
   const size_t width = kTileVectors * lanes;
   size_t most_rows = 0;
@@ -192,6 +193,68 @@ void ShardMatMulTileImpl(std::span<const ShardProduct> shards, size_t begin, siz
     }
   }
   ShardRows(gradient, begin, end, lists, out);
+}
+
+// Of bytes: line by line, those that are mostly zero as they are, others as the numbers they stand
+// for. The scratch: what FloatTile wants, values, products, widened columns, bits.
+void ByteTile(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n, float* out,
+              float* scratch, float scale) {
+  size_t most_rows = 0;
+  size_t rows = 0;
+  for (const ShardProduct& shard : shards) {
+    most_rows = std::max(most_rows, shard.rows);
+    rows += shard.rows;
+  }
+  float* values = scratch + FloatTileScratch(shards.size(), most_rows, n);
+  for (size_t b = 0; b < kByteValues; ++b) values[b] = static_cast<float>(b) * scale;
+  auto* products = reinterpret_cast<ShardProduct*>(values + kByteValues);
+  float* widened = values + kByteValues + ProductFloats(shards.size());
+  float* levels = widened + shards.size() * most_rows * kByteColumns;
+  auto* bits = reinterpret_cast<uint8_t*>(levels + kByteColumns / kByteRows *
+                                                       ByteLevelFloats(shards.size()));
+  const ByteLine line{shards, 0, bits, 4 * ByteWords(most_rows) * kByteColumns, values, levels};
+  const bool whole_vectors = n % hn::Lanes(FloatTag()) == 0;
+  for (size_t row = begin; row < end; row += kByteColumns) {
+    const size_t columns = std::min(kByteColumns, end - row);
+    float* to = out + (row - begin) * n;
+    size_t count = 0;
+    if (whole_vectors && columns == kByteColumns) {
+      for (size_t s = 0; s < shards.size(); ++s) {
+        count += NonZeroBits(shards[s].bytes + row, shards[s].x_stride, shards[s].rows,
+                             bits + s * line.bits_stride);
+      }
+      if (2 * count <= rows * kByteColumns) {
+        ByteLine here = line;
+        here.column = row;
+        ByteLineRows(here, n, to);
+        continue;
+      }
+    }
+    float* next = widened;
+    for (size_t s = 0; s < shards.size(); ++s) {
+      WidenRows(shards[s].bytes + row, shards[s].x_stride, shards[s].rows, columns, scale, next);
+      products[s] = shards[s];
+      products[s].x = next;
+      products[s].x_stride = columns;
+      next += shards[s].rows * columns;
+    }
+    FloatTile({products, shards.size()}, 0, columns, n, to, scratch);
+  }
+}
+
+void ShardMatMulTileImpl(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n,
+                         float* out, float* scratch, float byte_scale) {
+  if (n == 0) return;
+  if (!shards.empty() && shards[0].bytes != nullptr) {
+    ByteTile(shards, begin, end, n, out, scratch, byte_scale);
+  } else {
+    FloatTile(shards, begin, end, n, out, scratch);
+  }
+}
+
+void WidenBytesImpl(const uint8_t* x, size_t stride, size_t rows, size_t columns, float scale,
+                    float* out) {
+  WidenRows(x, stride, rows, columns, scale, out);
 }
 
 // The sum over a block of elements, block by block, with the same counter.
@@ -238,18 +301,24 @@ namespace ingot::cpu {
 
 HWY_EXPORT(ShardMatMulTileImpl);
 HWY_EXPORT(TreeSumImpl);
+HWY_EXPORT(WidenBytesImpl);
 
 void ShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n,
-                     float* out, float* scratch) {
-  HWY_DYNAMIC_DISPATCH(ShardMatMulTileImpl)(shards, begin, end, n, out, scratch);
+                     float* out, float* scratch, float byte_scale) {
+  HWY_DYNAMIC_DISPATCH(ShardMatMulTileImpl)(shards, begin, end, n, out, scratch, byte_scale);
 }
 
-size_t ShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t n) {
-  const size_t most_blocks_of_a_line = 4;
-  const size_t levels = 32 * 4 * kWidestPanel;
-  const size_t lists = most_blocks_of_a_line * shards * ListWords(largest_rows);
-  const size_t packed = n % kWidestPanel == 0 ? 0 : shards * largest_rows * kWidestPanel;
-  return levels + lists + packed;
+size_t ShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t n, bool bytes) {
+  const size_t floats = FloatTileScratch(shards, largest_rows, n);
+  if (!bytes) return floats;
+  return floats + kByteValues + ProductFloats(shards) +
+         shards * (largest_rows + ByteWords(largest_rows)) * kByteColumns +
+         kByteColumns * static_cast<size_t>(std::bit_width(shards)) * kMostByteVectors * kMostLanes;
+}
+
+void WidenBytes(const uint8_t* x, size_t stride, size_t rows, size_t columns, float scale,
+                float* out) {
+  HWY_DYNAMIC_DISPATCH(WidenBytesImpl)(x, stride, rows, columns, scale, out);
 }
 
 void TreeSum(std::span<const float* const> parts, size_t count, float* out) {

@@ -92,6 +92,8 @@ class TileTasks {
       const Shape shape = result->type().shape();
       request.rows = shape[0];
       request.row_elements = shape[1];
+      request.bytes = producer->input(0)->type().dtype() == DType::kU8;
+      request.byte_scale = static_cast<float>(producer->GetFloat("x_scale"));
       unit.slot_values = {Slot(producer->input(0)), Slot(producer->input(1))};
       program_.plan.flops += 2.0 * static_cast<double>(shards_.batch() * shape.size());
     } else {

@@ -237,6 +237,11 @@ void Conversion::Plan() {
   }
 }
 
+std::optional<float> Conversion::ScaleOfBytes() const {
+  const bool scaled = kernel_ == UniformU8 && shift_[0] == 0;
+  return scaled ? std::optional(scale_[0]) : std::nullopt;
+}
+
 double Conversion::Evaluate(double value, size_t element) const {
   for (const Stage& stage : stages_) {
     if (stage.truncate != DType::kUndefined) {

@@ -114,14 +114,20 @@ DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
   return sets;
 }
 
-std::shared_ptr<const Batches> DataSets::TrainingBatches(uint64_t seed) const {
+std::shared_ptr<const Batches> DataSets::TrainingBatches(uint64_t seed, bool x_as_bytes) const {
   BatchOptions batch;
   batch.batch = options.batch;
   batch.shuffle = options.shuffle;
   batch.drop_last = options.drop_last;
   batch.wrap = options.wrap;
   batch.seed = seed;
-  return std::make_shared<Batches>(train, train_selection, conversions, batch);
+  std::vector<Conversion> applied = conversions;
+  if (x_as_bytes) {
+    INGOT_ASSERT(ScaleOfBytes(), "x is made of bytes by a multiplication alone");
+    applied[0] = Conversion(applied[0].input());
+    if (conversions[0].output().shape != applied[0].output().shape) applied[0].Flatten();
+  }
+  return std::make_shared<Batches>(train, train_selection, applied, batch);
 }
 
 std::shared_ptr<const Batches> DataSets::ValidationBatches(int64_t batch) const {

@@ -66,9 +66,12 @@ struct DataSets {
   const Field& x() const { return conversions[0].output(); }
   const Field& y() const { return conversions[1].output(); }
 
-  // The training batches in the job's order. Throws Error(kInvalidInput) for a batch larger than
-  // the data.
-  std::shared_ptr<const Batches> TrainingBatches(uint64_t seed) const;
+  // Where x is bytes times a number: that number. Then training may take the bytes as they are.
+  std::optional<float> ScaleOfBytes() const { return conversions[0].ScaleOfBytes(); }
+
+  // The training batches in the job's order; `x_as_bytes`: before they are scaled (ScaleOfBytes).
+  // Throws Error(kInvalidInput) for a batch larger than the data.
+  std::shared_ptr<const Batches> TrainingBatches(uint64_t seed, bool x_as_bytes = false) const;
   // In the order of the file, the last batch short, `batch` clamped to the number of samples. Null
   // where there is no such half.
   std::shared_ptr<const Batches> ValidationBatches(int64_t batch) const;

@@ -50,6 +50,23 @@ TEST(DataOptionsTest, OpensMnist) {
   EXPECT_EQ(WithPrefetch(batches, sets.options), batches);
 }
 
+TEST(DataOptionsTest, BytesThatAreOnlyScaledMayStayBytes) {
+  const std::string folder = std::string("folder: ") + kMnist;
+  const DataSets sets = OpenData(Read(folder), 1);
+  ASSERT_TRUE(sets.ScaleOfBytes());
+  std::vector<float> x(784);
+  std::vector<uint8_t> bytes(784);
+  int64_t y = 0;
+  sets.TrainingBatches(1)->Fill(3, 1, 1, std::vector<void*>{x.data(), &y});
+  sets.TrainingBatches(1, true)->Fill(3, 1, 1, std::vector<void*>{bytes.data(), &y});
+  for (size_t i = 0; i < x.size(); ++i) {
+    EXPECT_EQ(x[i], static_cast<float>(bytes[i]) * *sets.ScaleOfBytes());
+  }
+  EXPECT_FALSE(OpenData(Read(folder), 1, DType::kF64).ScaleOfBytes());
+  const std::string shifted = "\ntransforms: [{normalise: {divide: 255, mean: 0.1}}]";
+  EXPECT_FALSE(OpenData(Read(folder + shifted), 1).ScaleOfBytes());
+}
+
 TEST(DataOptionsTest, AsksForMnistOnlyWhereTheJobDoesNotSay) {
   int asked = 0;
   const DataSets sets = OpenData(Read("source: mnist"), 1, DType::kF64, [&] {

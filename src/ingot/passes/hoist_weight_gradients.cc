@@ -61,6 +61,26 @@ bool IsRowsMatrix(const Value* value, const std::string& batch) {
   return type.is_tensor() && type.has_rank() && type.rank() == 2 && type.dim(0).symbol() == batch;
 }
 
+// Bytes of a sharded input that a factor is made from, and what they are multiplied by.
+struct ScaledBytes {
+  Value* bytes = nullptr;  // null: it is made otherwise
+  double scale = 1;
+};
+
+ScaledBytes BytesBehind(Value* factor) {
+  while (Is(factor->producer(), "Reshape") || Is(factor->producer(), "Flatten")) {
+    factor = factor->producer()->input(0);
+  }
+  const Node* node = factor->producer();
+  if (!Is(node, "DequantizeLinear") || node->input(2) != nullptr) return {};
+  Value* bytes = node->input(0);
+  const Tensor* scale = ConstantOf(node->input(1));
+  const bool fits = bytes->type().dtype() == DType::kU8 && bytes->producer() == nullptr &&
+                    scale != nullptr && scale->size() == 1 && scale->dtype() == DType::kF32 &&
+                    factor->type().dtype() == DType::kF32;
+  return fits ? ScaledBytes{bytes, double{scale->data<float>()[0]}} : ScaledBytes{};
+}
+
 class Hoister {
  public:
   Hoister(Node* map, const ir::OpRegistry& registry)
@@ -80,7 +100,7 @@ class Hoister {
     }
     kept_ = kinds_.size();
     for (Product& product : products_) {
-      product.x_rows = RowsOf(product.x);
+      product.x_rows = RowsOf(AsBytes(product));
       product.d_rows = RowsOf(product.d);
     }
     EliminateDeadCode(*body_);
@@ -98,6 +118,7 @@ class Hoister {
     Value* x;
     Value* d;
     std::string layer;
+    double x_scale = 1;
     Rows x_rows = {};
     Rows d_rows = {};
   };
@@ -117,6 +138,17 @@ class Hoister {
       if (!IsRowsMatrix(x, batch) || !IsRowsMatrix(d, batch)) continue;
       products_.push_back({i, x, d, output->producer()->layer()});
     }
+  }
+
+  // What crosses from the shards to the tiles as bytes is a quarter of what it is as f32.
+  Value* AsBytes(Product& product) {
+    const ScaledBytes from = BytesBehind(product.x);
+    const ir::Dimension columns = product.x->type().dim(1);
+    if (from.bytes == nullptr || !columns.is_static()) return product.x;
+    product.x_scale = from.scale;
+    if (from.bytes->type().rank() == 2) return from.bytes;
+    ir::Builder builder = BuilderBefore(body_->nodes().front(), registry_);
+    return builder.Op("Reshape", {from.bytes, builder.Ints({0, columns.value()})});
   }
 
   Rows RowsOf(Value* value) {
@@ -153,7 +185,7 @@ class Hoister {
       builder.set_layer(product.layer);
       replacements[product.output] =
           builder.Op("ingot.ShardMatMul", {rows(product.x_rows), rows(product.d_rows)},
-                     {{"shards", map_->GetInt("shards")}});
+                     {{"shards", map_->GetInt("shards")}, {"x_scale", product.x_scale}});
     }
     size_t next = 0;
     for (size_t i = 0; i < replacements.size(); ++i) {

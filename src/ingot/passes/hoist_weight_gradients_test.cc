@@ -111,6 +111,25 @@ TEST_F(HoistTest, EveryFormOfTheProduct) {
   EXPECT_EQ(Map()->outputs().size(), 1u) << "e, once";
 }
 
+TEST_F(HoistTest, BytesAreHandedOverAsTheyAre) {
+  arguments_.push_back(
+      graph_.AddInput("x", Type::Tensor(DType::kU8, ir::Dimensions{kBatch, 2, 3})));
+  Value* x = body_->AddInput("x", Type::Tensor(DType::kU8, ir::Dimensions{"batch", 2, 3}));
+  arguments_.push_back(graph_.AddInput("d", Type::Tensor(DType::kF32, ir::Dimensions{kBatch, 5})));
+  Value* d = body_->AddInput("d", Type::Tensor(DType::kF32, ir::Dimensions{"batch", 5}));
+  Value* scale = inside_.Constant(Tensor::Scalar(0.25f));
+  Value* scaled = inside_.Op("Flatten", {inside_.Op("DequantizeLinear", {x, scale})});
+  Output(WeightGradient(scaled, d), "dw", 0);
+  Output(WeightGradient(inside_.Neg(scaled), d), "of_a_function", 0);
+  Wrap(2);
+  Hoist();
+  EXPECT_EQ(CountNodes(graph_, "ingot.ShardMatMul"), 2) << ir::Print(graph_);
+  const ir::Node* dw = graph_.outputs()[0]->producer();
+  EXPECT_EQ(dw->input(0)->type().dtype(), DType::kU8);
+  EXPECT_EQ(dw->GetFloat("x_scale"), 0.25);
+  EXPECT_EQ(graph_.outputs()[1]->producer()->input(0)->type().dtype(), DType::kF32);
+}
+
 TEST_F(HoistTest, ABodyWithNothingLeftGoes) {
   Value* x = Input("x", true, 6);
   Value* d = Input("d", true, 5);

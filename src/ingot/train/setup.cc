@@ -129,7 +129,8 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   const auto seed = static_cast<uint64_t>(job.seed);
   setup.data = options.data ? *options.data
                             : data::OpenData(job.data, seed, PrecisionOf(job), options.find_mnist);
-  setup.batches = setup.data.TrainingBatches(seed);
+  const std::optional<float> x_scale = setup.data.ScaleOfBytes();
+  setup.batches = setup.data.TrainingBatches(seed, x_scale.has_value());
   setup.total_steps = TotalSteps(job, setup.steps_per_epoch());
   setup.network =
       nn::BuildNetwork(NetworkOptionsOf(job, setup.data, true), *setup.registry, *setup.layers);
@@ -150,7 +151,7 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   setup.mixed = MixedPrecisionOf(job);
   const auto build = [&](int64_t size) {
     return BuildStepGraph(setup.network, job.optimizer, size, setup.logical_shards, *setup.registry,
-                          PrecisionOf(job), setup.mixed, job.accumulate);
+                          PrecisionOf(job), setup.mixed, job.accumulate, x_scale);
   };
   for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps)) {
     setup.steps.push_back(build(size));

@@ -157,6 +157,19 @@ void Mix(const nn::Network& network, const ir::OpRegistry& registry, const Mixed
   });
 }
 
+// Input "x" becomes bytes, which the body scales.
+void TakeBytes(float scale, const ir::OpRegistry& registry, ir::Graph& body) {
+  ir::Value* x = body.FindInput("x");
+  INGOT_ASSERT(x != nullptr && x->type().dtype() == DType::kF32, "x is f32");
+  const std::vector<ir::Value::Use> uses = x->uses();
+  x->set_type(x->type().WithDType(DType::kU8));
+  ir::Builder builder(body, registry, body.nodes().front());
+  builder.set_layer("data");
+  ir::Value* scaled =
+      builder.Op("DequantizeLinear", {x, builder.Constant(Tensor::Scalar<float>(scale))});
+  for (const ir::Value::Use& use : uses) use.node->SetInput(static_cast<size_t>(use.input), scaled);
+}
+
 // The step around a finished body.
 class Step {
  public:
@@ -391,7 +404,8 @@ class Step {
 
 StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions& optimizer,
                          int64_t batch, int64_t shards, const ir::OpRegistry& registry,
-                         DType precision, const MixedPrecision& mixed, int64_t accumulate) {
+                         DType precision, const MixedPrecision& mixed, int64_t accumulate,
+                         std::optional<float> x_scale) {
   Check(network, batch, shards, precision, true);
   INGOT_ASSERT(accumulate >= 1, "a step is part of at least one update");
   INGOT_ASSERT(!mixed.is_active() || precision == DType::kF32, "mixed precision is of f32");
@@ -401,6 +415,7 @@ StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions&
   const std::vector<std::string> sums = AddSums(network, builder, body);
   AddStatisticSums(network, body);
   passes::EliminateDeadCode(*body.graph);
+  if (x_scale) TakeBytes(*x_scale, registry, *body.graph);
   if (mixed.is_active()) Mix(network, registry, mixed, body);
   Step step(network, std::move(body), batch, shards, mixed, accumulate, registry);
   step.AddUpdates(optimizer);

@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,13 +69,15 @@ struct StepGraph {
 };
 
 // One training step. With `accumulate` above 1 gradients are those of the mean over so many steps.
+// With `x_scale` its input "x" is u8, and what the network sees is that times the scale, in f32: a
+// quarter of the bytes then goes from the shards to the weight gradient of the first layer.
 // `precision` must be the network's. The registry must outlive the graph.
 // Throws Error(kInvalidInput) for a network without a loss, batch or shards below 1, or another
 // precision; and what passes::Gradients throws.
 StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions& optimizer,
                          int64_t batch, int64_t shards, const ir::OpRegistry& registry,
                          DType precision = DType::kF32, const MixedPrecision& mixed = {},
-                         int64_t accumulate = 1);
+                         int64_t accumulate = 1, std::optional<float> x_scale = std::nullopt);
 
 enum class EvaluationOutputs {
   kSums,         // loss and metrics

@@ -273,7 +273,8 @@ OpDefinition ShardSum() {
 // ---- ShardMatMul ----
 
 void InferShardMatMul(InferContext& context) {
-  RequireType(context, 0, Types::kFloat);
+  RequireType(context, 1, Types::kFloat);
+  if (context.input(0).dtype() != DType::kU8) RequireType(context, 0, Types::kFloat);
   const int64_t shards = PositiveAttribute(context.node(), "shards");
   const Type& x = context.input(0);
   const Type& d = context.input(1);
@@ -284,7 +285,7 @@ void InferShardMatMul(InferContext& context) {
     Fail("inputs are " + x.ToString() + " and " + d.ToString() +
          ", expected [B, M] and [B, N] with the same B");
   }
-  context.SetOutput(0, x.WithDims({Dimension(shards), x.has_rank() ? x.dim(1) : Dimension(),
+  context.SetOutput(0, d.WithDims({Dimension(shards), x.has_rank() ? x.dim(1) : Dimension(),
                                    d.has_rank() ? d.dim(1) : Dimension()}));
 }
 
@@ -293,15 +294,21 @@ void ShardMatMulReference(const ir::ReferenceCall& call) {
   const TensorView& d = call.input(1);
   const int64_t shards = call.node.GetInt("shards");
   const int64_t m = x.dim(1), n = d.dim(1);
-  DispatchFloat("ingot.ShardMatMul", x.dtype, [&](auto tag) {
+  DispatchFloat("ingot.ShardMatMul", d.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
+    const auto scale = static_cast<T>(call.node.GetFloat("x_scale"));
+    const auto left_at = [&](int64_t at) {
+      if (x.dtype != DType::kU8) return double{x.as<T>()[at]};
+      // Rounded as the numbers that the shard itself multiplies are.
+      return double{static_cast<T>(static_cast<T>(x.as<uint8_t>()[at]) * scale)};
+    };
     std::vector<double> sums(static_cast<size_t>(m * n));
     for (int64_t s = 0; s < shards; ++s) {
       std::fill(sums.begin(), sums.end(), 0.0);
       const int64_t end = ShardBegin(s + 1, shards, x.dim(0));
       for (int64_t row = ShardBegin(s, shards, x.dim(0)); row < end; ++row) {
         for (int64_t i = 0; i < m; ++i) {
-          const double left = x.as<T>()[row * m + i];
+          const double left = left_at(row * m + i);
           double* sum = sums.data() + i * n;
           for (int64_t j = 0; j < n; ++j) sum[j] += left * double{d.as<T>()[row * n + j]};
         }
@@ -317,10 +324,11 @@ OpDefinition ShardMatMul() {
   op.name = "ShardMatMul";
   op.domain = "ingot";
   op.summary =
-      "X^T D of each shard of the rows: a weight gradient before it is summed over shards.";
-  op.inputs = {Required("X"), Required("D")};
+      "X^T D of each shard of the rows: a weight gradient before it is summed over shards. Bytes X "
+      "stand for x_scale times themselves.";
+  op.inputs = {Required("X", "T1"), Required("D")};
   op.outputs = {Required("Y")};
-  op.attributes = {RequiredAttribute("shards", AttributeKind::kInt)};
+  op.attributes = {RequiredAttribute("shards", AttributeKind::kInt), FloatAttribute("x_scale", 1)};
   op.infer = InferShardMatMul;
   op.reference = ShardMatMulReference;
   const auto shards = [](int64_t count) { return ir::Attributes{{"shards", count}}; };
@@ -342,6 +350,11 @@ OpDefinition ShardMatMul() {
       OpCase{.name = "dense_layer",
              .inputs = {Uniform({128, 196}, 0, 1), Uniform({128, 64})},
              .attributes = shards(8),
+             .gradient = false},
+      OpCase{.name = "bytes",
+             .inputs = {Bytes({3, 2}, {0, 2, 255, 4, 5, 6}), Floats({3, 1}, {1, 10, 100})},
+             .attributes = {{"shards", int64_t{2}}, {"x_scale", 0.5}},
+             .expected = {{0, 1, 1525, 320}},
              .gradient = false},
   };
   return op;
