@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "backends/cpu/tile_product.h"
+#include "backends/cpu/matrix_tile.h"
 
 namespace ingot::cpu {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kRowBlock = 1024;    // rows whose left side is packed at once
 constexpr size_t kCachedRows = 96;    // of those, what stays in the second-level cache
 constexpr size_t kGroupColumns = 64;  // packed at once: runs of 256 bytes of a right row
-constexpr size_t kMostDepth = 320;
+constexpr size_t kMostDepth = 384;
 
 size_t CeilDiv(size_t a, size_t b) {
   return (a + b - 1) / b;
@@ -29,6 +29,7 @@ class Blocked {
   explicit Blocked(const MatMulArguments& arguments)
       : x_(arguments),
         tiles_(Tiles()),
+        matrix_tiles_(MatrixTiles()),
         group_(std::max(kGroupColumns, tiles_.width())),
         left_(arguments.scratch),
         right_(arguments.scratch + LeftFloats(arguments.m, arguments.k)) {}
@@ -77,7 +78,9 @@ class Blocked {
   void RunGroup(size_t column) {
     const size_t width = tiles_.width();
     const size_t end = std::min(x_.n, column + group_);
-    for (size_t at = column; at < end; at += width) {
+    // A right side in rows of whole vectors is packed by the first tile of each panel.
+    const bool packs = !x_.b_transposed && x_.n % tiles_.lanes == 0;
+    for (size_t at = column; !packs && at < end; at += width) {
       const size_t columns = std::min(width, end - at);
       float* panel = right_ + (at - column) * k_;
       const size_t wide = CeilDiv(columns, tiles_.lanes) * tiles_.lanes;
@@ -92,48 +95,53 @@ class Blocked {
     for (size_t tile = 0; tile < row_tiles_; tile += cached_tiles) {
       const size_t tiles_end = std::min(row_tiles_, tile + cached_tiles);
       for (size_t at = column; at < end; at += width) {
-        RunPanel(at, std::min(width, end - at), right_ + (at - column) * k_, tile, tiles_end);
+        RunPanel(at, std::min(width, end - at), right_ + (at - column) * k_, tile, tiles_end,
+                 packs && tile == 0);
       }
     }
   }
 
-  void RunPanel(size_t column, size_t columns, const float* panel, size_t tile, size_t tiles_end) {
+  void RunPanel(size_t column, size_t columns, float* panel, size_t tile, size_t tiles_end,
+                bool packs) {
     const size_t vectors = CeilDiv(columns, tiles_.lanes);
-    const TilePair pair;
-    const float* a[kMostTileRows];
-    float* c[kMostTileRows];
-    const float* y[kMostTileRows];
-    TileCall call;
-    call.a = a;
+    MatrixTile call;
     call.b = panel;
     call.b_row = vectors * tiles_.lanes;
-    call.pairs = &pair;
-    call.pair_count = 1;
     call.k = k_;
-    call.c = c;
+    call.c_row = x_.c_stride;
     call.columns = columns;
     call.continues = !first_;
     if (last_) {
       if (x_.bias != nullptr) call.bias = x_.bias + column;
       if (x_.epilogue.kind != Epilogue::Kind::kNone) call.epilogue = &x_.epilogue;
-      call.gradient_of = y;
     }
+    const size_t first_tile = tile;
     for (; tile < tiles_end; ++tile) {
       const size_t row = TileBegin(tile);
       const size_t rows = TileBegin(tile + 1) - row;
-      for (size_t i = 0; i < rows; ++i) {
-        const size_t at = (row_begin_ + row + i) * x_.c_stride + column;
-        a[i] = left_ + row * k_ + i;
-        c[i] = x_.c + at;
-        if (x_.gradient_of != nullptr) y[i] = x_.gradient_of + at;
+      const size_t at = (row_begin_ + row) * x_.c_stride + column;
+      call.a = left_ + row * k_;
+      call.c = x_.c + at;
+      if (x_.gradient_of != nullptr) call.gradient_of = x_.gradient_of + at;
+      // Behind the last tile comes the next panel.
+      const size_t next = tile + 1 < tiles_end ? tile + 1 : first_tile;
+      call.next_c = x_.c + (row_begin_ + TileBegin(next)) * x_.c_stride + column +
+                    (next == first_tile ? columns : 0);
+      if (packs && tile == first_tile) {
+        MatrixTile packing = call;
+        packing.b = x_.b + k_begin_ * x_.b_stride + column;
+        packing.b_row = x_.b_stride;
+        packing.packs = panel;
+        matrix_tiles_.packed[rows - 1][vectors - 1](packing);
+      } else {
+        matrix_tiles_.packed[rows - 1][vectors - 1](call);
       }
-      call.a_column = rows;
-      tiles_.run[rows - 1][vectors - 1](call);
     }
   }
 
   const MatMulArguments& x_;
   const TileSet& tiles_;
+  const MatrixTileSet& matrix_tiles_;
   const size_t group_;
   float* const left_;
   float* const right_;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "backends/cpu/tile_product.h"
+#include "backends/cpu/matrix_tile.h"
 
 namespace ingot::cpu {
 namespace {
@@ -24,7 +24,13 @@ class ShardTiles {
  public:
   ShardTiles(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n, float* out,
              float* scratch)
-      : shards_(shards), begin_(begin), rows_(end - begin), n_(n), out_(out), tiles_(Tiles()) {
+      : shards_(shards),
+        begin_(begin),
+        rows_(end - begin),
+        n_(n),
+        out_(out),
+        tiles_(Tiles()),
+        matrix_tiles_(MatrixTiles()) {
     for (const ShardProduct& shard : shards) total_ += shard.rows;
     levels_ = scratch;
     left_ = levels_ + (kLevels + 1) * kTileFloats;
@@ -41,6 +47,7 @@ class ShardTiles {
       width_ = CeilDiv(columns_, tiles_.lanes) * tiles_.lanes;
       float* panel = right_;
       for (const ShardProduct& shard : shards_) {
+        if (Packs()) break;
         PackRows(shard.d + column, shard.d_stride, shard.rows, columns_, width_, panel);
         panel += shard.rows * width_;
       }
@@ -60,34 +67,38 @@ class ShardTiles {
     }
   }
 
+  // A right side in rows of whole vectors is packed by the first tile of each panel.
+  bool Packs() const { return n_ % tiles_.lanes == 0; }
+
   void RunTile(size_t row, size_t end, size_t column) {
     const size_t rows = end - row;
     const bool alone = shards_.size() == 1;
-    const float* a[kMostTileRows];
-    float* c[kMostTileRows];
-    const TilePair pair;
-    TileCall call;
-    call.a = a;
-    call.a_column = rows;
-    call.b = right_;
+    const MatrixTileSet::Run run = matrix_tiles_.packed[rows - 1][width_ / tiles_.lanes - 1];
+    MatrixTile call;
     call.b_row = width_;
-    call.pairs = &pair;
-    call.pair_count = 1;
-    call.c = c;
+    call.c_row = alone ? n_ : width_;
     call.columns = alone ? columns_ : width_;
-    const float* left = left_ + row * total_;
+    call.a = left_ + row * total_;
     float* sum = levels_ + kLevels * kTileFloats;
+    call.c = alone ? out_ + row * n_ + column : sum;
+    if (alone) call.next_c = out_ + end * n_ + column;
+    float* panel = right_;
     size_t occupied = 0;  // bit l: level l holds a sum
     for (size_t s = 0; s < shards_.size(); ++s) {
-      for (size_t i = 0; i < rows; ++i) {
-        a[i] = left + i;
-        c[i] = alone ? out_ + (row + i) * n_ + column : sum + i * width_;
-      }
       call.k = shards_[s].rows;
-      tiles_.run[rows - 1][width_ / tiles_.lanes - 1](call);
+      call.b = panel;
+      if (row == 0 && Packs()) {
+        MatrixTile packing = call;
+        packing.packs = panel;
+        packing.b = shards_[s].d + column;
+        packing.b_row = shards_[s].d_stride;
+        run(packing);
+      } else {
+        run(call);
+      }
       if (alone) return;
-      left += shards_[s].rows * rows;
-      call.b += shards_[s].rows * width_;
+      call.a += shards_[s].rows * rows;
+      panel += shards_[s].rows * width_;
       const bool last = s + 1 == shards_.size();
       size_t level = 0;
       // At the end every slot is taken, lowest first: what TreeReduce does with a ragged end.
@@ -107,6 +118,7 @@ class ShardTiles {
   const size_t begin_, rows_, n_;
   float* const out_;
   const TileSet& tiles_;
+  const MatrixTileSet& matrix_tiles_;
   size_t total_ = 0;  // rows of all shards
   size_t columns_ = 0, width_ = 0;
   float* levels_ = nullptr;

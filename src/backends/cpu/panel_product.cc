@@ -3,36 +3,33 @@
 
 #include <algorithm>
 
-#include "backends/cpu/tile_product.h"
+#include "backends/cpu/matrix_tile.h"
 
 namespace ingot::cpu {
 
 void Multiply(const PanelProduct& x) {
   const TileSet& tiles = Tiles();
-  const TilePair pair;
-  const float* a[kMostTileRows];
-  float* c[kMostTileRows];
-  TileCall call;
-  call.a = a;
-  call.a_column = x.a_column;
-  call.b_row = x.b_row;
-  call.pairs = &pair;
-  call.pair_count = 1;
-  call.k = x.k;
-  call.c = c;
-  call.continues = x.continues;
+  const MatrixTileSet& matrix_tiles = MatrixTiles();
+  MatrixTile tile;
+  tile.a_row = x.a_row;
+  tile.a_column = x.a_column;
+  tile.b_row = x.b_row;
+  tile.k = x.k;
+  tile.c_row = x.c_row;
+  tile.continues = x.continues;
   for (size_t column = 0; column < x.n; column += tiles.width()) {
-    call.columns = std::min(tiles.width(), x.n - column);
-    const size_t vectors = (call.columns + tiles.lanes - 1) / tiles.lanes;
-    call.b = x.b + (x.packed ? column * x.k : column);
-    if (x.packed) call.b_row = vectors * tiles.lanes;
-    for (size_t row = 0; row < x.m; row += kMostTileRows) {
-      const size_t rows = std::min(kMostTileRows, x.m - row);
-      for (size_t i = 0; i < rows; ++i) {
-        a[i] = x.a + (row + i) * x.a_row;
-        c[i] = x.c + (row + i) * x.c_row + column;
-      }
-      tiles.run[rows - 1][vectors - 1](call);
+    tile.columns = std::min(tiles.width(), x.n - column);
+    const size_t vectors = (tile.columns + tiles.lanes - 1) / tiles.lanes;
+    tile.b = x.b + (x.packed ? column * x.k : column);
+    if (x.packed) tile.b_row = vectors * tiles.lanes;
+    // Rows cut evenly: a few tiles of five are better than one of six and one of two.
+    const size_t pieces = (x.m + kMostTileRows - 1) / kMostTileRows;
+    for (size_t piece = 0; piece < pieces; ++piece) {
+      const size_t row = x.m * piece / pieces;
+      const size_t rows = x.m * (piece + 1) / pieces - row;
+      tile.a = x.a + row * x.a_row;
+      tile.c = x.c + row * x.c_row + column;
+      matrix_tiles.strided[rows - 1][vectors - 1](tile);
     }
   }
 }

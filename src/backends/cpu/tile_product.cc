@@ -23,7 +23,7 @@ constexpr int kVectors = 4;
 constexpr size_t kDepth = 192;
 #else
 constexpr int kVectors = 2;
-constexpr size_t kDepth = 320;
+constexpr size_t kDepth = 384;
 #endif
 
 // The first `count` lanes of memory, 0 beyond.
