@@ -1,6 +1,7 @@
 """Servers that each test starts for itself: one file, API keys, TLS, systemd's sockets, wrong usage."""
 
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -61,6 +62,10 @@ class ProcessTest(unittest.TestCase):
             client.stop_stream()
             client.close()
             self.assertIn("may not use model", str(answers[0]))
+            for key, status in (("alpha", 0), ("wrong", 2)):
+                done = subprocess.run([str(BUILD / "ingot"), "client", "infer", "double", "--url", server.http,
+                                       "--key", key], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(done.returncode, status, done.stderr)
             statuses = [server.get(path, headers={"X-API-Key": "gamma"})[0] for _ in range(3)]
             self.assertIn(429, statuses)
             self.assertEqual(server.get("/v2/logging", "POST", b"{}", {"X-API-Key": "beta"})[0], 403)
@@ -84,6 +89,21 @@ class ProcessTest(unittest.TestCase):
             context.load_cert_chain(f"{folder}/client.crt", f"{folder}/client.key")
             with urllib.request.urlopen(f"https://{server.http}/v2", context=context, timeout=30) as answer:
                 self.assertEqual(answer.status, 200)
+            def call(*options):
+                return subprocess.run([str(BUILD / "ingot"), "client", "infer", "double", "--url",
+                                       f"https://{server.http}", "--json", *options], timeout=60,
+                                      capture_output=True, text=True, check=False)
+            ours = ["--cert", f"{folder}/client.crt", "--cert-key", f"{folder}/client.key"]
+            done = call("--ca", f"{folder}/ca.crt", *ours)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(json.loads(done.stdout)["outputs"][0]["data"], [0] * 16)
+            self.assertEqual(call("--insecure", *ours).returncode, 0)
+            done = call(*ours)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("the certificate of 127.0.0.1 is refused", done.stderr)
+            self.assertEqual(call("--ca", f"{folder}/ca.crt").returncode, 1, "no certificate of its own")
+            done = call("--ca", f"{folder}/missing.crt", *ours)
+            self.assertIn("missing.crt' cannot be used", done.stderr)
             client = tgrpc.InferenceServerClient(
                 server.grpc, ssl=True, root_certificates=f"{folder}/ca.crt", private_key=f"{folder}/client.key",
                 certificate_chain=f"{folder}/client.crt")

@@ -22,12 +22,10 @@ std::string HttpAnswer::Header(const std::string& name) const {
   return "";
 }
 
-HttpClient::HttpClient(const std::string& url) {
+HttpClient::HttpClient(const std::string& url, TlsClientOptions tls)
+    : secure_(url.starts_with("https://")), tls_options_(std::move(tls)) {
   std::string rest = url;
-  if (rest.starts_with("https://")) {
-    throw Error(ErrorCode::kUnsupported, "'" + url + "': this client speaks HTTP without TLS");
-  }
-  if (rest.starts_with("http://")) rest = rest.substr(7);
+  if (rest.starts_with("http://") || secure_) rest = rest.substr(secure_ ? 8 : 7);
   rest = rest.substr(0, rest.find('/'));
   const size_t colon = rest.rfind(':');
   host_ = rest.substr(0, colon);
@@ -36,7 +34,13 @@ HttpClient::HttpClient(const std::string& url) {
 }
 
 HttpClient::~HttpClient() {
+  Close();
+}
+
+void HttpClient::Close() {
+  tls_.reset();
   if (socket_ >= 0) ::close(socket_);
+  socket_ = -1;
 }
 
 void HttpClient::Connect() {
@@ -65,14 +69,23 @@ void HttpClient::Connect() {
   const int on = 1;
   ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   in_.clear();
+  if (!secure_) return;
+  try {
+    tls_ = std::make_unique<TlsClient>(socket_, host_, tls_options_);
+  } catch (...) {
+    Close();
+    throw;
+  }
 }
 
 void HttpClient::WriteAll(const std::string& bytes) {
   size_t at = 0;
   while (at < bytes.size()) {
-    const ssize_t n = ::send(socket_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+    const char* from = bytes.data() + at;
+    const size_t left = bytes.size() - at;
+    const ssize_t n = tls_ ? tls_->Write(from, left) : ::send(socket_, from, left, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0)
+    if (n <= 0)
       throw Error(ErrorCode::kIo, std::string("the server hung up: ") + std::strerror(errno));
     at += static_cast<size_t>(n);
   }
@@ -81,7 +94,8 @@ void HttpClient::WriteAll(const std::string& bytes) {
 bool HttpClient::ReadMore() {
   char buffer[64 << 10];
   for (;;) {
-    const ssize_t n = ::recv(socket_, buffer, sizeof buffer, 0);
+    const ssize_t n =
+        tls_ ? tls_->Read(buffer, sizeof buffer) : ::recv(socket_, buffer, sizeof buffer, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return false;
     in_.append(buffer, static_cast<size_t>(n));
@@ -130,10 +144,7 @@ HttpAnswer HttpClient::ReadAnswer() {
   }
   answer.body = in_.substr(0, length);
   in_.erase(0, length);
-  if (answer.Header("connection") == "close") {
-    ::close(socket_);
-    socket_ = -1;
-  }
+  if (answer.Header("connection") == "close") Close();
   return answer;
 }
 
@@ -149,8 +160,7 @@ HttpAnswer HttpClient::Send(const std::string& method, const std::string& path,
     WriteAll(request);
     return ReadAnswer();
   } catch (...) {
-    if (socket_ >= 0) ::close(socket_);
-    socket_ = -1;
+    Close();
     throw;
   }
 }

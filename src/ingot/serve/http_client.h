@@ -1,11 +1,12 @@
-// HttpClient: a plain HTTP/1.1 client on one kept-alive connection, for the verbs that call
-// servers.
+// HttpClient: an HTTP/1.1 client on one kept-alive connection, for the verbs that call servers.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "ingot/serve/tls_client.h"
 
 namespace ingot::serve {
 
@@ -20,8 +21,9 @@ struct HttpAnswer {
 // hangs up.
 class HttpClient {
  public:
-  // "http://127.0.0.1:8000", or without "http://".
-  explicit HttpClient(const std::string& url);
+  // "http://127.0.0.1:8000", "https://host:8000"; without either, http. Port 8000 where none is
+  // named.
+  explicit HttpClient(const std::string& url, TlsClientOptions tls = {});
   ~HttpClient();
   HttpAnswer Send(const std::string& method, const std::string& path,
                   const std::vector<std::pair<std::string, std::string>>& headers,
@@ -29,12 +31,16 @@ class HttpClient {
 
  private:
   void Connect();
+  void Close();
   void WriteAll(const std::string& bytes);
   bool ReadMore();
   HttpAnswer ReadAnswer();
 
   std::string host_, port_;
+  bool secure_ = false;
+  TlsClientOptions tls_options_;
   int socket_ = -1;
+  std::unique_ptr<TlsClient> tls_;  // where it is secure
   std::string in_;
 };
 

@@ -29,13 +29,15 @@ using Clock = std::chrono::steady_clock;
 using serve::HttpAnswer;
 using serve::HttpClient;
 
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
 struct Request {
-  std::vector<std::pair<std::string, std::string>> headers;
+  Headers headers;
   std::string body;
 };
 
-Json GetJson(HttpClient& client, const std::string& path) {
-  const HttpAnswer answer = client.Send("GET", path, {}, "");
+Json GetJson(HttpClient& client, const std::string& path, const Headers& headers) {
+  const HttpAnswer answer = client.Send("GET", path, headers, "");
   Json json = Json::parse(answer.body, nullptr, false);
   if (answer.status != 200 || json.is_discarded()) {
     throw Error(ErrorCode::kInvalidInput,
@@ -149,16 +151,23 @@ class Client : public cli::Verb {
     options.Number("--rate", &rate_, "N", "load: requests a second (default: 100)", 1);
     options.Real("--seconds", &seconds_, "S", "how long (default: 5)", 0.1, 86400);
     options.Text("--key", &key_, "KEY", "the API key");
+    options.Text("--ca", &tls_.ca, "FILE",
+                 "https: PEM of who signed the server's certificate (default: the system's)");
+    options.Text("--cert", &tls_.certificate, "FILE", "https: PEM of the client's certificate");
+    options.Text("--cert-key", &tls_.key, "FILE", "https: PEM of its key (default: in --cert)");
+    options.Flag("--insecure", &tls_.insecure, "https: takes any certificate");
     options.Text("--csv", &csv_, "FILE", "every request: start and latency in seconds");
     options.Text("--plot", &plot_, "FILE.svg", "the latencies as a curve");
     options.Flag("--json", &json_, "prints JSON");
   }
 
   int Run(const Streams& streams) override {
-    HttpClient client(url_);
+    HttpClient client(url_, tls_);
     const std::string path = "/v2/models/" + model_;
-    Request request = MakeRequest(GetJson(client, path), inputs_, batch_.value_or(1));
-    if (!key_.empty()) request.headers.emplace_back("Authorization", "Bearer " + key_);
+    Headers key;
+    if (!key_.empty()) key.emplace_back("Authorization", "Bearer " + key_);
+    Request request = MakeRequest(GetJson(client, path, key), inputs_, batch_.value_or(1));
+    request.headers.insert(request.headers.end(), key.begin(), key.end());
     if (action_ == "infer") return Infer(client, path, request, streams);
     Measured measured;
     const Clock::time_point begin = Clock::now();
@@ -232,7 +241,7 @@ class Client : public cli::Verb {
     std::atomic<int64_t> next = 0;
     const double interval = 1 / static_cast<double>(rate_.value_or(100));
     const auto work = [&] {
-      HttpClient client(url_);
+      HttpClient client(url_, tls_);
       std::vector<std::pair<double, double>> samples;
       while (Clock::now() < end) {
         Clock::time_point due = Clock::now();
@@ -325,6 +334,7 @@ class Client : public cli::Verb {
   }
 
   std::string action_, model_, url_ = "http://127.0.0.1:8000", key_, csv_, plot_;
+  serve::TlsClientOptions tls_;
   std::vector<std::string> inputs_;
   std::optional<int64_t> batch_, concurrency_, rate_;
   std::optional<double> seconds_;
@@ -340,6 +350,7 @@ void AddClient(cli::Program& program) {
        .details = "Prints the answer's tensors, or throughput and percentiles of the latency.",
        .example = "ingot client infer mnist --input x=digit.npy\n"
                   "ingot client perf mnist --concurrency 16 --seconds 10\n"
+                  "ingot client infer mnist --url https://serving:8000 --ca ca.crt --key KEY\n"
                   "ingot client load mnist --rate 2000 --csv latencies.csv --plot "
                   "latencies.svg"});
 }
