@@ -190,11 +190,16 @@ void RespondShadow(Call& call, ServerState& state, const std::string& name,
   });
 }
 
-bool IsMethod(Call& call, std::string_view method) {
+// Refuses other methods; `allowed` is what the resource takes besides.
+bool IsMethod(Call& call, std::string_view method, const std::string& allowed = "") {
   if (call.method == method || (method == "GET" && call.method == "HEAD")) return true;
-  RespondError(call, {StatusCode::kMethodNotAllowed,
-                      "method " + call.method + " is not allowed for " + std::string(call.path()) +
-                          ": expected " + std::string(method)});
+  Response response =
+      ErrorResponse({StatusCode::kMethodNotAllowed,
+                     "method " + call.method + " is not allowed for " + std::string(call.path()) +
+                         ": expected " + std::string(method)});
+  const std::string own = method == "GET" ? "GET, HEAD" : std::string(method);
+  response.headers.emplace_back("Allow", allowed.empty() ? own : own + ", " + allowed);
+  call.Respond(std::move(response));
   return false;
 }
 
@@ -522,7 +527,7 @@ void Rest::RouteSharedMemory(const std::shared_ptr<Call>& call, std::span<const 
 // The trace settings of a model ("" for the server's), or the log settings.
 void Rest::RouteSettings(const std::shared_ptr<Call>& call, const std::string& model, bool trace) {
   const bool writes = call->method == "POST";
-  if (!writes && !IsMethod(*call, "GET")) return;
+  if (!writes && !IsMethod(*call, "GET", "POST")) return;
   Answer(*call, [&](std::string& body) {
     const Json json = writes ? ParseBody(*call) : Json::object();
     Json out = Json::object();
