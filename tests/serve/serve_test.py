@@ -466,6 +466,13 @@ class ServeTest(unittest.TestCase):
                 one.set_shared_memory(f"r{tag}", 64, offset=100)
                 with self.assertRaisesRegex(InferenceServerException, "beyond"):
                     client.infer("double", [one], outputs=[out])
+                one = module.InferInput("x", [1, 16], "FP32")
+                one.set_shared_memory(f"r{tag}", 64)
+                os.truncate(f"/dev/shm/ingot{tag}", 32)
+                with self.assertRaisesRegex(InferenceServerException, "has become shorter"):
+                    client.infer("double", [one], outputs=[out])
+                self.assertTrue(client.is_server_live())
+                os.truncate(f"/dev/shm/ingot{tag}", 128)
                 client.unregister_system_shared_memory(f"r{tag}")
                 self.assertFalse(client.get_cuda_shared_memory_status() == "x")
             finally:

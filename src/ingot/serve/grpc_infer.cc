@@ -256,7 +256,7 @@ void ReadGrpcInfer(std::string_view message, bool allow_shared_memory, const Inf
     InferInput& input = job.inputs[i];
     const std::string where = "input '" + input.name + "': ";
     if (!places[i].region.empty()) {
-      const Status status = inference.UseSharedMemory(places[i], input);
+      const Status status = inference.ReadSharedMemory(places[i], job, input);
       if (!status.ok()) ThrowInvalid(status.message);
     } else if (contents[i].data() != nullptr) {
       if (!raw.empty()) {

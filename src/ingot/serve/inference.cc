@@ -67,17 +67,18 @@ void HoldMemory(InferJob& job, MemoryBudget& budget, size_t bytes) {
   }));
 }
 
-Status Inference::UseSharedMemory(const SharedMemoryPlace& place, InferInput& input) const {
-  Status status;
-  const SharedMemory::Window window =
-      state_.shared_memory.Find(place.region, place.offset, place.size, status);
-  if (!status.ok()) {
-    status.message = "input '" + input.name + "': " + status.message;
-    return status;
+Status Inference::ReadSharedMemory(const SharedMemoryPlace& place, InferJob& job,
+                                   InferInput& input) const {
+  Status status = state_.shared_memory.Check(place.region, place.offset, place.size);
+  if (status.ok()) {
+    if (state_.memory != nullptr) HoldMemory(job, *state_.memory, place.size);
+    const auto bytes = std::make_shared<std::vector<std::byte>>(place.size);
+    status = state_.shared_memory.Read(place.region, place.offset, *bytes);
+    input.bytes = *bytes;
+    input.owner = bytes;
   }
-  input.bytes = window.bytes;
-  input.owner = window.owner;
-  return {};
+  if (!status.ok()) status.message = "input '" + input.name + "': " + status.message;
+  return status;
 }
 
 void Inference::Start(const JobPtr& job, const std::string& model, const std::string& version) {
@@ -138,20 +139,18 @@ Status Inference::WriteOutputs(InferJob& job) const {
     }
     const SharedMemoryPlace& place = output.wanted->place;
     if (place.region.empty()) continue;
-    Status status;
-    const SharedMemory::Window window =
-        state_.shared_memory.Find(place.region, place.offset, place.size, status);
-    if (status.ok() && output.bytes.size() > place.size) {
-      status = Invalid("shared memory size specified with the request (" +
-                       std::to_string(place.size) + " bytes) should be at least " +
-                       std::to_string(output.bytes.size()) + " bytes to hold the results");
+    Status status =
+        output.bytes.size() <= place.size
+            ? state_.shared_memory.Check(place.region, place.offset, place.size)
+            : Invalid("shared memory size specified with the request (" +
+                      std::to_string(place.size) + " bytes) should be at least " +
+                      std::to_string(output.bytes.size()) + " bytes to hold the results");
+    if (status.ok()) {
+      status = state_.shared_memory.Write(place.region, place.offset, output.bytes);
     }
     if (!status.ok()) {
       status.message = "output '" + output.name + "': " + status.message;
       return status;
-    }
-    if (!output.bytes.empty()) {
-      std::memcpy(window.bytes.data(), output.bytes.data(), output.bytes.size());
     }
   }
   return {};

@@ -25,8 +25,8 @@ class Inference {
   // For Finish to call first: the cache, outputs in shared memory, classes in place of values.
   void Complete(InferJob& job);
 
-  // Points an input at registered shared memory.
-  Status UseSharedMemory(const SharedMemoryPlace& place, InferInput& input) const;
+  // Gives an input a copy of what lies in registered shared memory.
+  Status ReadSharedMemory(const SharedMemoryPlace& place, InferJob& job, InferInput& input) const;
 
  private:
   void StartFound(const JobPtr& job);

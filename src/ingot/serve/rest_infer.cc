@@ -191,7 +191,7 @@ class RequestReader {
       binary_at_ += size;
     } else if (!parameters.place.region.empty()) {
       if (has_data) ThrowInvalid(where + "has both 'data' and 'shared_memory_region'");
-      const Status status = inference_.UseSharedMemory(parameters.place, input);
+      const Status status = inference_.ReadSharedMemory(parameters.place, job_, input);
       if (!status.ok()) ThrowInvalid(status.message);
     } else if (has_data) {
       input.bytes = std::as_bytes(std::span<const char>(values->data(), values->size()));

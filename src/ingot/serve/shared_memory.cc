@@ -1,4 +1,4 @@
-// Mapping what clients share.
+// Opening, reading and writing what clients share.
 #include "ingot/serve/shared_memory.h"
 
 #include <cerrno>
@@ -11,15 +11,21 @@
 
 namespace ingot::serve {
 
-struct SharedMemory::Mapped {
+struct SharedMemory::Opened {
   SharedRegion region;
-  void* base = nullptr;  // page-aligned
-  size_t length = 0;
-  std::byte* bytes = nullptr;
-  ~Mapped() {
-    if (base != nullptr) ::munmap(base, length);
+  int file = -1;
+  ~Opened() {
+    if (file >= 0) ::close(file);
   }
 };
+
+namespace {
+
+Status Shorter(const std::string& name) {
+  return Invalid("shared memory region '" + name + "' has become shorter since it was registered");
+}
+
+}  // namespace
 
 Status SharedMemory::Register(const std::string& name, const std::string& key, uint64_t offset,
                               uint64_t size) {
@@ -33,33 +39,24 @@ Status SharedMemory::Register(const std::string& name, const std::string& key, u
     const std::scoped_lock lock(mutex_);
     if (regions_.contains(name)) return Invalid(what + "is registered already");
   }
-  const int file = ::shm_open(key.c_str(), O_RDWR, 0);
-  if (file < 0) {
+  auto opened = std::make_shared<Opened>();
+  opened->region = {name, key, offset, size};
+  opened->file = ::shm_open(key.c_str(), O_RDWR, 0);
+  if (opened->file < 0) {
     return Invalid(what + "cannot open shared memory '" + key + "': " + std::strerror(errno));
   }
   struct stat info {};
   uint64_t end = 0;
-  const bool fits = ::fstat(file, &info) == 0 && !__builtin_add_overflow(offset, size, &end) &&
+  const bool fits = ::fstat(opened->file, &info) == 0 &&
+                    !__builtin_add_overflow(offset, size, &end) &&
                     end <= static_cast<uint64_t>(info.st_size);
   if (!fits) {
-    ::close(file);
     return Invalid(what + "offset " + std::to_string(offset) + " and byte_size " +
                    std::to_string(size) + " go beyond '" + key + "', which has " +
                    std::to_string(info.st_size) + " bytes");
   }
-  const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  const uint64_t begin = offset / page * page;
-  auto mapped = std::make_shared<Mapped>();
-  mapped->length = end - begin;
-  void* base = ::mmap(nullptr, mapped->length, PROT_READ | PROT_WRITE, MAP_SHARED, file,
-                      static_cast<off_t>(begin));
-  ::close(file);
-  if (base == MAP_FAILED) return Invalid(what + "cannot be mapped: " + std::strerror(errno));
-  mapped->base = base;
-  mapped->bytes = static_cast<std::byte*>(base) + (offset - begin);
-  mapped->region = {name, key, offset, size};
   const std::scoped_lock lock(mutex_);
-  if (!regions_.emplace(name, std::move(mapped)).second) {
+  if (!regions_.emplace(name, std::move(opened)).second) {
     return Invalid(what + "is registered already");
   }
   return {};
@@ -77,8 +74,8 @@ void SharedMemory::Unregister(const std::string& name) {
 std::vector<SharedRegion> SharedMemory::List(const std::string& name, Status& status) const {
   std::vector<SharedRegion> list;
   const std::scoped_lock lock(mutex_);
-  for (const auto& [of, mapped] : regions_) {
-    if (name.empty() || name == of) list.push_back(mapped->region);
+  for (const auto& [of, opened] : regions_) {
+    if (name.empty() || name == of) list.push_back(opened->region);
   }
   if (!name.empty() && list.empty()) {
     status = NotFound("Unable to find system shared memory region: '" + name + "'");
@@ -86,23 +83,64 @@ std::vector<SharedRegion> SharedMemory::List(const std::string& name, Status& st
   return list;
 }
 
-SharedMemory::Window SharedMemory::Find(const std::string& name, uint64_t offset, uint64_t size,
-                                        Status& status) const {
+std::shared_ptr<const SharedMemory::Opened> SharedMemory::Find(const std::string& name,
+                                                               uint64_t offset, uint64_t size,
+                                                               Status& status) const {
   const std::scoped_lock lock(mutex_);
   const auto found = regions_.find(name);
   if (found == regions_.end()) {
     status = Invalid("Unable to find shared memory region: '" + name + "'");
-    return {};
+    return nullptr;
   }
-  const Mapped& mapped = *found->second;
-  if (offset > mapped.region.size || size > mapped.region.size - offset) {
-    status =
-        Invalid("shared memory region '" + name + "' has " + std::to_string(mapped.region.size) +
-                " bytes: offset " + std::to_string(offset) + " and byte size " +
-                std::to_string(size) + " go beyond it");
-    return {};
+  const SharedRegion& region = found->second->region;
+  if (offset > region.size || size > region.size - offset) {
+    status = Invalid("shared memory region '" + name + "' has " + std::to_string(region.size) +
+                     " bytes: offset " + std::to_string(offset) + " and byte size " +
+                     std::to_string(size) + " go beyond it");
+    return nullptr;
   }
-  return {{mapped.bytes + offset, size}, found->second};
+  return found->second;
+}
+
+Status SharedMemory::Check(const std::string& name, uint64_t offset, uint64_t size) const {
+  Status status;
+  Find(name, offset, size, status);
+  return status;
+}
+
+Status SharedMemory::Read(const std::string& name, uint64_t offset, std::span<std::byte> to) const {
+  Status status;
+  const std::shared_ptr<const Opened> opened = Find(name, offset, to.size(), status);
+  uint64_t at = opened == nullptr ? 0 : opened->region.offset + offset;
+  while (status.ok() && !to.empty()) {
+    const ssize_t n = ::pread(opened->file, to.data(), to.size(), static_cast<off_t>(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return Shorter(name);
+    to = to.subspan(static_cast<size_t>(n));
+    at += static_cast<uint64_t>(n);
+  }
+  return status;
+}
+
+Status SharedMemory::Write(const std::string& name, uint64_t offset,
+                           std::span<const std::byte> from) const {
+  Status status;
+  const std::shared_ptr<const Opened> opened = Find(name, offset, from.size(), status);
+  if (!status.ok()) return status;
+  // Writing beyond its end would make it longer again.
+  struct stat info {};
+  uint64_t at = opened->region.offset + offset;
+  if (::fstat(opened->file, &info) != 0 || at + from.size() > static_cast<uint64_t>(info.st_size)) {
+    return Shorter(name);
+  }
+  while (!from.empty()) {
+    const ssize_t n = ::pwrite(opened->file, from.data(), from.size(), static_cast<off_t>(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return Invalid("shared memory region '" + name + "' cannot be written");
+    from = from.subspan(static_cast<size_t>(n));
+    at += static_cast<uint64_t>(n);
+  }
+  return {};
 }
 
 }  // namespace ingot::serve
