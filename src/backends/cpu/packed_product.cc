@@ -196,12 +196,13 @@ PackedProduct::Cut PackedProduct::CutFor(size_t threads) const {
   Cut cut;
   cut.samples = CeilDiv(shape_.samples, samples_);
   cut.rows = CeilDiv(shape_.rows.output, rows_);
+  if (threads <= 1) return cut;
   const double positions =
       static_cast<double>(shape_.samples * shape_.rows.output * shape_.columns.output);
   const double macs = positions * static_cast<double>(depth_ * shape_.outputs);
   const double bytes = 4 * static_cast<double>(depth_ * shape_.outputs);
   const double seconds = std::max(2 * macs / kFlopsPerSecond, bytes / kBytesPerSecond);
-  if (threads <= 1 || seconds < kWorthSharing) return cut;
+  if (seconds < kWorthSharing) return cut;
   const int64_t tasks = cut.samples * cut.rows;
   const int64_t wanted = std::min(static_cast<int64_t>(threads) * kTasksPerThread,
                                   static_cast<int64_t>(seconds / (kWorthSharing / 4)));

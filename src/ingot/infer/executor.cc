@@ -152,6 +152,7 @@ int Executor::threads() const {
 }
 
 void Executor::CheckInputs(std::span<const Tensor> inputs) const {
+  if (options_.check) options_.check(inputs);
   const auto wanted = [this] {
     std::string text = "the model takes";
     for (const ir::Value* input : graph_->inputs()) {
@@ -284,18 +285,6 @@ std::vector<KernelTime> Executor::Profile(std::span<const Tensor> inputs, int co
     times.push_back({entry->plan->kernels()[i], nanoseconds[i]});
   }
   return times;
-}
-
-bool Executor::Knows(std::span<const Tensor> inputs) const {
-  const std::lock_guard<std::mutex> lock(state_->mutex);
-  for (const std::shared_ptr<Entry>& entry : state_->entries) {
-    if (!Matches(inputs, entry->key)) continue;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i].dtype() != graph_->inputs()[i]->type().dtype()) return false;
-    }
-    return true;
-  }
-  return false;
 }
 
 bool Executor::IsPlanned(std::span<const Tensor> inputs, std::string* problem) const {

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -32,6 +33,9 @@ struct ExecutorOptions {
   // Mapped files that Constants of the graph view, which need not be aligned there
   // (passes/align_constants.h).
   std::vector<std::span<const std::byte>> mapped_files = {};
+  // Called with inputs whose types or shapes did not come before, or not of late; throws what the
+  // caller of Run is to see.
+  std::function<void(std::span<const Tensor>)> check = {};
 };
 
 // Time spent in each kernel of a plan.
@@ -58,8 +62,6 @@ class Executor {
   // Runs `count` times with a clock around every kernel. Empty where the graph runs dynamically.
   std::vector<KernelTime> Profile(std::span<const Tensor> inputs, int count) const;
 
-  // Whether inputs of these types and shapes came before.
-  bool Knows(std::span<const Tensor> inputs) const;
   // Whether these inputs have a plan; false: they run node by node, and `problem` says why.
   bool IsPlanned(std::span<const Tensor> inputs, std::string* problem = nullptr) const;
 

@@ -81,8 +81,8 @@ struct Session::State {
   std::vector<PortInfo> outputs;
 
   static std::unique_ptr<State> Make(formats::OnnxFile file, const SessionOptions& options);
-  void CheckInputs(const Session& session, std::span<const Datum> given) const;
-  void CheckNewShapes(const Session& session, std::span<const Tensor> given) const;
+  void CheckInputs(std::span<const Datum> given) const;
+  std::string DescribeInputs() const;
 };
 
 std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
@@ -114,6 +114,9 @@ std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
   ExecutorOptions executor;
   executor.threads = options.threads;
   executor.store = Store();
+  executor.check = [self = state.get()](std::span<const Tensor> given) {
+    self->CheckInputs(std::vector<Datum>(given.begin(), given.end()));
+  };
   state->files = file.mapped_files();
   for (const formats::Blob& blob : state->files) executor.mapped_files.push_back(blob.bytes());
   state->executor = std::make_unique<Executor>(std::move(state->model.graph), Registry(), executor);
@@ -150,14 +153,18 @@ bool Session::IsReplaceable(const std::string& initializer) const {
 }
 
 std::string Session::DescribeInputs() const {
+  return state_->DescribeInputs();
+}
+
+std::string Session::State::DescribeInputs() const {
   std::vector<std::string> texts;
-  for (const PortInfo& port : state_->inputs) texts.push_back(port.Describe());
+  for (const PortInfo& port : inputs) texts.push_back(port.Describe());
   return texts.empty() ? "the model takes no inputs" : Join(texts, "; ");
 }
 
-void Session::State::CheckInputs(const Session& session, std::span<const Datum> given) const {
+void Session::State::CheckInputs(std::span<const Datum> given) const {
   const auto fail = [&](const std::string& problem) {
-    throw Error(ErrorCode::kInvalidInput, problem, "the model wants: " + session.DescribeInputs());
+    throw Error(ErrorCode::kInvalidInput, problem, "the model wants: " + DescribeInputs());
   };
   if (given.size() != inputs.size()) {
     fail(std::to_string(given.size()) + " inputs were given, expected " +
@@ -190,7 +197,7 @@ void Session::State::CheckInputs(const Session& session, std::span<const Datum> 
 }
 
 std::vector<Datum> Session::RunValues(std::span<const Datum> inputs) const {
-  state_->CheckInputs(*this, inputs);
+  state_->CheckInputs(inputs);
   if (!state_->tensors_alone) return ops::InterpretValues(state_->executor->graph(), inputs);
   std::vector<Tensor> tensors;
   for (const Datum& input : inputs) tensors.push_back(input.tensor());
@@ -203,17 +210,8 @@ const Executor& Session::executor() const {
   return *state_->executor;
 }
 
-// Shapes that came before have been looked at.
-void Session::State::CheckNewShapes(const Session& session, std::span<const Tensor> given) const {
-  if (executor->Knows(given)) return;
-  CheckInputs(session, std::vector<Datum>(given.begin(), given.end()));
-}
-
 void Session::RunInto(std::span<const Tensor> inputs, std::span<Tensor> outputs) const {
-  if (state_->tensors_alone) {
-    state_->CheckNewShapes(*this, inputs);
-    return state_->executor->Run(inputs, outputs);
-  }
+  if (state_->tensors_alone) return state_->executor->Run(inputs, outputs);
   std::vector<Tensor> results = Run(inputs);
   if (results.size() != outputs.size()) {
     throw Error(ErrorCode::kInvalidInput, std::to_string(outputs.size()) +
@@ -224,10 +222,7 @@ void Session::RunInto(std::span<const Tensor> inputs, std::span<Tensor> outputs)
 }
 
 std::vector<Tensor> Session::Run(std::span<const Tensor> inputs) const {
-  if (state_->tensors_alone) {
-    state_->CheckNewShapes(*this, inputs);
-    return state_->executor->Run(inputs);
-  }
+  if (state_->tensors_alone) return state_->executor->Run(inputs);
   std::vector<Tensor> outputs;
   for (const Datum& output : RunValues(std::vector<Datum>(inputs.begin(), inputs.end()))) {
     outputs.push_back(output.tensor());

@@ -1,6 +1,7 @@
 // The protocol of ThreadTeam.
 #include "ingot/runtime/thread_team.h"
 
+#include <algorithm>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,7 +20,7 @@ constexpr int kLooks = 1000;
 
 }  // namespace
 
-ThreadTeam::ThreadTeam(size_t threads) {
+ThreadTeam::ThreadTeam(size_t threads) : next_(std::max<size_t>(threads, 1)) {
   try {
     for (size_t t = 1; t < threads; ++t) helpers_.emplace_back([this, t] { Help(t); });
   } catch (const std::system_error& error) {
@@ -51,7 +52,9 @@ void ThreadTeam::Run(size_t count, Body body, const void* context) {
   body_ = body;
   context_ = context;
   count_ = count;
-  next_.store(0, std::memory_order_relaxed);
+  for (size_t t = 0; t < next_.size(); ++t) {
+    next_[t].index.store(RangeBegin(t), std::memory_order_relaxed);
+  }
   door_.fetch_or(kOpen, std::memory_order_release);
   loops_.fetch_add(1);
   if (sleepers_.load() > 0) FutexWakeAll(loops_);
@@ -62,12 +65,20 @@ void ThreadTeam::Run(size_t count, Body body, const void* context) {
 
 // Whoever fails lets the others find nothing more to do.
 void ThreadTeam::Work(size_t thread) {
+  const size_t threads = next_.size();
   try {
-    for (size_t i = 0; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) {
-      body_(context_, i, thread);
+    for (size_t i = 0; i < threads; ++i) {
+      const size_t owner = (thread + i) % threads;
+      const size_t end = RangeBegin(owner + 1);
+      std::atomic<size_t>& next = next_[owner].index;
+      // A look first: who is done does not take the line away from who still claims.
+      while (next.load(std::memory_order_relaxed) < end) {
+        const size_t index = next.fetch_add(1, std::memory_order_relaxed);
+        if (index < end) body_(context_, index, thread);
+      }
     }
   } catch (...) {
-    next_.store(count_, std::memory_order_relaxed);
+    for (Next& next : next_) next.index.store(count_, std::memory_order_relaxed);
     const std::lock_guard<std::mutex> lock(error_mutex_);
     if (!error_) error_ = std::current_exception();
   }

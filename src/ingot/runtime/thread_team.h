@@ -3,6 +3,9 @@
 // A loop is opened by a store and closed by a store; helpers look for one for some microseconds and
 // then sleep on a futex, so that an idle team uses no CPU. Indices are claimed one by one: a helper
 // that the system has stopped holds up no more than the one index it works at.
+//
+// Each thread begins with a range of its own, the same part of every loop, and then takes from the
+// others': kernels that follow each other find in the cache what the same thread wrote.
 #pragma once
 
 #include <atomic>
@@ -40,6 +43,7 @@ class ThreadTeam final : public Team {
  private:
   void Help(size_t thread);
   void Work(size_t thread);
+  size_t RangeBegin(size_t thread) const { return count_ * thread / next_.size(); }
   void WaitForHelpers();
   void Stop();
 
@@ -54,7 +58,11 @@ class ThreadTeam final : public Team {
   std::exception_ptr error_;
   std::mutex error_mutex_;
 
-  alignas(64) std::atomic<size_t> next_{0};
+  // Of each thread's range, the next index that nobody has claimed.
+  struct alignas(64) Next {
+    std::atomic<size_t> index{0};
+  };
+  std::vector<Next> next_;
   alignas(64) std::atomic<uint32_t> door_{0};
   alignas(64) std::atomic<uint32_t> loops_{0};  // opened so far; what helpers wait for
   std::atomic<uint32_t> sleepers_{0};

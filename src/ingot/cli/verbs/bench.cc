@@ -36,10 +36,13 @@ class Bench : public Verb {
                  "also onnxruntime, openvino or both (a,b), in turns, from Python");
     options.Text("--venv", &venv_, "DIR",
                  "Python environment of --compare (default: in the cache folder)");
+    options.Number("--cycles", &cycles_, "N",
+                   "instead: load, run and unload N times; prints how resident memory grew", 1);
     options.Flag("--json", &json_, "prints JSON");
   }
 
   int Run(const Streams& streams) override {
+    if (cycles_) return RunCycles(streams);
     const auto begin = std::chrono::steady_clock::now();
     const std::unique_ptr<infer::Session> session = Load(threads_);
     const double loaded = SecondsSince(begin);
@@ -85,6 +88,36 @@ class Bench : public Verb {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
 
+  // What is there after the first tenth (a hundred at most) has been there once for good.
+  int RunCycles(const Streams& streams) const {
+    const int64_t warm = std::clamp<int64_t>(*cycles_ / 10, 1, 100);
+    uint64_t before = 0;
+    const auto begin = std::chrono::steady_clock::now();
+    for (int64_t i = 0; i < *cycles_; ++i) {
+      if (i == warm) before = ResidentBytes();
+      const std::unique_ptr<infer::Session> session = Load(threads_);
+      session->Run(InputsFor(*session, batch_.value_or(1)));
+    }
+    const double milliseconds = SecondsSince(begin) * 1e3 / static_cast<double>(*cycles_);
+    const uint64_t after = ResidentBytes();
+    const auto growth =
+        *cycles_ > warm ? static_cast<int64_t>(after) - static_cast<int64_t>(before) : 0;
+    if (json_) {
+      Json json;
+      json["cycles"] = *cycles_;
+      json["milliseconds_per_cycle"] = milliseconds;
+      json["resident_bytes"] = after;
+      json["growth_bytes"] = growth;
+      streams.Out(json.dump(2) + "\n");
+      return kOk;
+    }
+    streams.Out(
+        fmt::format("{}: {} times loaded, run and unloaded, {:.3f} ms each; {} resident, {} "
+                    "bytes more than after {}\n",
+                    model_, *cycles_, milliseconds, HumanBytes(after), growth, warm));
+    return kOk;
+  }
+
   std::unique_ptr<infer::Session> Load(std::optional<int64_t> threads) const {
     infer::SessionOptions options;
     options.threads = static_cast<int>(threads.value_or(0));
@@ -110,7 +143,8 @@ class Bench : public Verb {
 
   static void Time(const infer::Session& session, const std::vector<Tensor>& inputs, double seconds,
                    std::vector<double>& times) {
-    infer::Measure([&] { session.Run(inputs); }, seconds, times);
+    std::vector<Tensor> outputs = session.Run(inputs);
+    infer::Measure([&] { session.RunInto(inputs, outputs); }, seconds, times);
   }
 
   // Ours and the peers' in turns, so that a busy machine is busy for all.
@@ -261,7 +295,7 @@ class Bench : public Verb {
   }
 
   std::string model_, compare_, venv_, precision_;
-  std::optional<int64_t> batch_, threads_;
+  std::optional<int64_t> batch_, threads_, cycles_;
   std::optional<double> seconds_;
   std::vector<std::string> dims_;
   bool json_ = false;
@@ -278,7 +312,8 @@ void AddBench(Program& program) {
                   "--dim names them.",
        .example = "ingot bench model.onnx --batch 64 --threads 2\n"
                   "ingot bench model.onnx --compare onnxruntime,openvino\n"
-                  "ingot bench decoder.onnx --dim past=32 --json"});
+                  "ingot bench decoder.onnx --dim past=32 --json\n"
+                  "ingot bench model.onnx --cycles 10000"});
 }
 
 }  // namespace ingot::cli
