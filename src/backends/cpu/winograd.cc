@@ -327,9 +327,14 @@ size_t WinogradProduct::scratch_bytes() const {
 
 void WinogradProduct::Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
                           size_t scratch_stride, runtime::Team& team) const {
-  const int64_t blocks = CeilDiv(tiles_, together_);
+  int64_t blocks = CeilDiv(tiles_, together_);
   const auto threads = static_cast<int64_t>(team.threads());
-  if (threads > 1 && blocks < 2 * threads && tiles_ <= 4 * together_) {
+  // Each thread takes as many tiles as the others and reads all of the filters; or, where those are
+  // large and the tiles few, some of the 36 products, for which the transformed tiles change hands.
+  if (threads > 1 && blocks < 4 * threads) blocks = CeilDiv(blocks, threads) * threads;
+  const bool large =
+      shape_.channels * shape_.outputs > 2 * (shape_.channels + shape_.outputs) * tiles_;
+  if (threads > 1 && large && tiles_ <= 4 * together_) {
     // All tiles at once, a loop of the team for each of the three steps.
     auto* v = reinterpret_cast<float*>(scratch);
     float* m = v + kPlaces * tiles_ * shape_.channels;
