@@ -63,7 +63,7 @@ TEST(DataOptionsTest, BytesThatAreOnlyScaledMayStayBytes) {
     EXPECT_EQ(x[i], static_cast<float>(bytes[i]) * *sets.ScaleOfBytes());
   }
   EXPECT_FALSE(OpenData(Read(folder), 1, DType::kF64).ScaleOfBytes());
-  const std::string shifted = "\ntransforms: [{normalise: {divide: 255, mean: 0.1}}]";
+  const std::string shifted = "\ntransforms: [{normalise: {divide: 255, mean: [0.1]}}]";
   EXPECT_FALSE(OpenData(Read(folder + shifted), 1).ScaleOfBytes());
 }
 
