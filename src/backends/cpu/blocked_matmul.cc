@@ -134,9 +134,21 @@ class Blocked {
         packing.packs = panel;
         matrix_tiles_.packed[rows - 1][vectors - 1](packing);
       } else {
+        if (packs)
+          AskAhead(column + columns, tile - first_tile - 1, tiles_end - first_tile - 1, call);
         matrix_tiles_.packed[rows - 1][vectors - 1](call);
       }
     }
+  }
+
+  // The tiles behind the one that packs ask for the next panel, each for its part.
+  void AskAhead(size_t column, size_t asker, size_t askers, MatrixTile& call) const {
+    const size_t parts = askers >= 4 ? 4 : askers >= 2 ? 2 : 1;
+    call.ahead = nullptr;
+    if (asker >= parts || column + tiles_.width() > x_.n) return;
+    call.ahead = x_.b + (k_begin_ + k_ * asker / parts) * x_.b_stride + column;
+    call.ahead_row = x_.b_stride;
+    call.ahead_mask = parts - 1;
   }
 
   const MatMulArguments& x_;
@@ -155,7 +167,7 @@ class Blocked {
 bool IsBlockedProduct(size_t m, size_t n, size_t k, bool b_transposed) {
   if (n < 16 || k < 16 || m < 8) return false;
   if (b_transposed) return true;
-  return m >= 24 && n * k >= size_t{1} << 16;
+  return n * k >= size_t{1} << 16;
 }
 
 size_t BlockedMatMulScratchFloats(size_t m, size_t /*n*/, size_t k) {

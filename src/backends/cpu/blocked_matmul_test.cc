@@ -1,5 +1,5 @@
-// The blocked product against the register-tiled one, bit for bit, at ragged sizes, on every
-// instruction set; both against double loops in one place.
+// The blocked and the swapped product against the register-tiled one, bit for bit, at ragged sizes,
+// on every instruction set; both against double loops in one place.
 #include "backends/cpu/blocked_matmul.h"
 
 #include <cmath>
@@ -10,6 +10,7 @@
 
 #include "backends/cpu/buffer_test_util.h"
 #include "backends/cpu/kernel_table.h"
+#include "backends/cpu/swapped_matmul.h"
 #include "ingot/tensor/philox.h"
 
 namespace ingot::cpu {
@@ -29,6 +30,21 @@ struct Case {
 
 class BlockedMatMulTest : public testing::TestWithParam<std::string> {
  protected:
+  // The same product swapped has the same bits.
+  static void CheckSwapped(MatMulArguments arguments, const GuardedBuffer& expected,
+                           const std::string& what) {
+    const size_t count = arguments.m * arguments.n;
+    GuardedBuffer out(count * sizeof(float), 4);
+    GuardedBuffer scratch(SwappedMatMulScratchFloats(arguments.m, arguments.k) * sizeof(float));
+    arguments.c = out.floats();
+    arguments.scratch = scratch.floats();
+    SwappedMatMul(arguments);
+    EXPECT_TRUE(out.Intact() && scratch.Intact()) << what << ", swapped";
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(out.values()[i], expected.values()[i]) << what << ", swapped, element " << i;
+    }
+  }
+
   void Check(const Case& c, Epilogue::Kind kind) {
     const std::string what = std::to_string(c.m) + "x" + std::to_string(c.n) + "x" +
                              std::to_string(c.k) + (c.a_transposed ? " a^T" : "") +
@@ -63,6 +79,7 @@ class BlockedMatMulTest : public testing::TestWithParam<std::string> {
     for (size_t i = 0; i < c.m * c.n; ++i) {
       ASSERT_EQ(out.values()[i], expected.values()[i]) << what << ", element " << i;
     }
+    if (c.b_transposed && !c.a_transposed) CheckSwapped(arguments, expected, what);
     if (kind != Epilogue::Kind::kNone) return;
     for (size_t i = 0; i < c.m; i += 7) {
       for (size_t j = 0; j < c.n; j += 5) {
@@ -88,6 +105,8 @@ TEST_P(BlockedMatMulTest, HasTheBitsOfTheUnblockedProduct) {
                                                            {100, 70, 130},
                                                            {33, 130, 700},
                                                            {64, 64, 64},
+                                                           {30, 144, 400},
+                                                           {16, 50, 1100},
                                                            {1030, 20, 40}}) {
         Check({m, n, k, a_transposed, b_transposed}, Epilogue::Kind::kNone);
         Check({m, n, k, a_transposed, b_transposed}, Epilogue::Kind::kRelu);

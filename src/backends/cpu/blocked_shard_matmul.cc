@@ -3,6 +3,7 @@
 #include "backends/cpu/blocked_shard_matmul.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "backends/cpu/matrix_tile.h"
 
@@ -70,45 +71,56 @@ class ShardTiles {
   // A right side in rows of whole vectors is packed by the first tile of each panel.
   bool Packs() const { return n_ % tiles_.lanes == 0; }
 
+  float* Level(size_t level) const { return levels_ + level * kTileFloats; }
+
   void RunTile(size_t row, size_t end, size_t column) {
     const size_t rows = end - row;
-    const bool alone = shards_.size() == 1;
     const MatrixTileSet::Run run = matrix_tiles_.packed[rows - 1][width_ / tiles_.lanes - 1];
-    MatrixTile call;
-    call.b_row = width_;
-    call.c_row = alone ? n_ : width_;
-    call.columns = alone ? columns_ : width_;
-    call.a = left_ + row * total_;
-    float* sum = levels_ + kLevels * kTileFloats;
-    call.c = alone ? out_ + row * n_ + column : sum;
-    if (alone) call.next_c = out_ + end * n_ + column;
+    MatrixTile tile;
+    tile.a = left_ + row * total_;
     float* panel = right_;
     size_t occupied = 0;  // bit l: level l holds a sum
     for (size_t s = 0; s < shards_.size(); ++s) {
-      call.k = shards_[s].rows;
-      call.b = panel;
-      if (row == 0 && Packs()) {
-        MatrixTile packing = call;
-        packing.packs = panel;
-        packing.b = shards_[s].d + column;
-        packing.b_row = shards_[s].d_stride;
-        run(packing);
-      } else {
-        run(call);
-      }
-      if (alone) return;
-      call.a += shards_[s].rows * rows;
-      panel += shards_[s].rows * width_;
       const bool last = s + 1 == shards_.size();
-      size_t level = 0;
-      // At the end every slot is taken, lowest first: what TreeReduce does with a ragged end.
-      for (; last ? (occupied >> level) != 0 : (occupied >> level & 1) != 0; ++level) {
-        if ((occupied >> level & 1) != 0) AddTo(levels_ + level * kTileFloats, sum, rows * width_);
+      // Sums that wait for this one, lowest first; at the end that is all of them, which is what
+      // TreeReduce does with a ragged end. The tile itself adds the first.
+      const auto merges =
+          static_cast<size_t>(last ? std::popcount(occupied) : std::countr_one(occupied));
+      const auto lowest = static_cast<size_t>(std::countr_zero(occupied));
+      tile.added = merges > 0 ? Level(lowest) : nullptr;
+      SetResult(last, merges, row, column, tile);
+      tile.k = shards_[s].rows;
+      tile.b = panel;
+      tile.b_row = width_;
+      tile.packs = nullptr;
+      if (row == 0 && Packs()) {
+        tile.packs = panel;
+        tile.b = shards_[s].d + column;
+        tile.b_row = shards_[s].d_stride;
       }
-      if (last) break;
-      occupied = (occupied >> level | 1) << level;
-      std::copy(sum, sum + rows * width_, levels_ + level * kTileFloats);
+      run(tile);
+      tile.a += shards_[s].rows * rows;
+      panel += shards_[s].rows * width_;
+      float* sum = Level(kLevels);
+      for (size_t level = lowest + 1; merges > 1 && occupied >> level != 0; ++level) {
+        if (!last && level == merges) break;
+        if ((occupied >> level & 1) != 0) AddTo(Level(level), sum, rows * width_);
+      }
+      if (last && merges > 1) Store(sum, row, rows, column);
+      if (!last && merges > 1) std::copy(sum, sum + rows * width_, Level(merges));
+      occupied = (occupied >> merges | 1) << merges;
     }
+  }
+
+  // Where a tile with so many merges goes: to its place where it does at most one of them.
+  void SetResult(bool last, size_t merges, size_t row, size_t column, MatrixTile& tile) const {
+    const bool is_result = last && merges <= 1;
+    tile.c = is_result ? out_ + row * n_ + column : Level(merges <= 1 ? merges : kLevels);
+    tile.c_row = is_result ? n_ : width_;
+    tile.columns = is_result ? columns_ : width_;
+  }
+
+  void Store(const float* sum, size_t row, size_t rows, size_t column) const {
     for (size_t i = 0; i < rows; ++i) {
       std::copy(sum + i * width_, sum + i * width_ + columns_, out_ + (row + i) * n_ + column);
     }
@@ -129,7 +141,7 @@ class ShardTiles {
 }  // namespace
 
 bool IsBlockedShardProduct(size_t n, size_t largest_rows) {
-  return n >= 128 && largest_rows >= 32;
+  return (n >= 128 && largest_rows >= 32) || (n >= 1024 && largest_rows >= 8);
 }
 
 void BlockedShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, size_t end,

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "backends/cpu/matmul.h"
+#include "backends/cpu/blocked_matmul.h"
 #include "ingot/base/clock.h"
 #include "ingot/tensor/tensor.h"
 
@@ -19,11 +19,11 @@ struct ProductShape {
 };
 
 // Products of network layers that stay in the second cache; which is fastest depends on the CPU.
-constexpr ProductShape kShapes[] = {{96, 256, 256}, {192, 256, 512}, {128, 512, 512}};
+constexpr ProductShape kShapes[] = {{96, 256, 384}, {192, 256, 384}, {384, 512, 384}};
 constexpr int kRepetitions = 5;
 constexpr double kFlopsOfARepetition = 1e8;  // of each thread: a millisecond or two
 
-// One thread's matrices for the largest of the shapes, without zeros, which would be skipped.
+// One thread's matrices for the largest of the shapes.
 class Product {
  public:
   Product() {
@@ -32,7 +32,7 @@ class Product {
       a = std::max(a, shape.m * shape.k);
       b = std::max(b, shape.k * shape.n);
       c = std::max(c, shape.m * shape.n);
-      scratch = std::max(scratch, MatMulScratchFloats(shape.n, shape.k, false));
+      scratch = std::max(scratch, BlockedMatMulScratchFloats(shape.m, shape.n, shape.k));
     }
     const auto floats = [](size_t count) {
       Tensor tensor(DType::kF32, Shape{static_cast<int64_t>(count)});
@@ -57,7 +57,7 @@ class Product {
     arguments.n = shape.n;
     arguments.k = shape.k;
     arguments.scratch = scratch_.data<float>().data();
-    for (int i = 0; i < times; ++i) MatMul(arguments);
+    for (int i = 0; i < times; ++i) BlockedMatMul(arguments);
   }
 
  private:

@@ -23,13 +23,14 @@ constexpr size_t kAhead = 24;
 
 // Bias and epilogue on a tile that was stored plainly, from there or from the edge's buffer: it is
 // in the first-level cache still, and the registers stay with the sums.
-HWY_NOINLINE void FinishRows(const MatrixTile& tile, int rows, const float* from, size_t from_row) {
+HWY_NOINLINE void FinishRows(const MatrixTile& tile, size_t rows, const float* from,
+                             size_t from_row) {
   const FloatTag d;
   const hn::CappedTag<float, 1> one;
   const size_t lanes = hn::Lanes(d);
-  const auto finish = [&](auto tag, int i, size_t j) HWY_ATTR {
-    const size_t at = static_cast<size_t>(i) * tile.c_row + j;
-    auto value = hn::LoadU(tag, from + static_cast<size_t>(i) * from_row + j);
+  const auto finish = [&](auto tag, size_t i, size_t j) HWY_ATTR {
+    const size_t at = i * tile.c_row + j;
+    auto value = hn::LoadU(tag, from + i * from_row + j);
     if (tile.bias != nullptr) value = hn::Add(value, hn::LoadU(tag, tile.bias + j));
     if (tile.epilogue != nullptr) {
       const auto y = tile.epilogue->kind == Epilogue::Kind::kReluGradient
@@ -39,14 +40,14 @@ HWY_NOINLINE void FinishRows(const MatrixTile& tile, int rows, const float* from
     }
     hn::StoreU(value, tag, tile.c + at);
   };
-  for (int i = 0; i < rows; ++i) {
+  for (size_t i = 0; i < rows; ++i) {
     size_t j = 0;
     for (; j + lanes <= tile.columns; j += lanes) finish(d, i, j);
     for (; j < tile.columns; ++j) finish(one, i, j);
   }
 }
 
-template <int MR, int NV, bool kPacked, bool kPacks>
+template <int MR, int NV, bool kPacked, bool kPacks, bool kAsks>
 HWY_INLINE void MultiplyTile(const MatrixTile& tile, FloatVector (&sum)[MR][NV]) {
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
@@ -58,6 +59,7 @@ HWY_INLINE void MultiplyTile(const MatrixTile& tile, FloatVector (&sum)[MR][NV])
   const float* HWY_RESTRICT a = tile.a;
   const float* HWY_RESTRICT a_high = tile.a + kHalf * a_row;
   const float* HWY_RESTRICT b = tile.b;
+  const float* ahead = tile.ahead;
   float* HWY_RESTRICT panel = tile.packs;
 #pragma GCC unroll 4
   for (size_t p = 0; p < tile.k; ++p) {
@@ -71,6 +73,11 @@ HWY_INLINE void MultiplyTile(const MatrixTile& tile, FloatVector (&sum)[MR][NV])
       }
       panel += NV * lanes;
       for (size_t j = 0; j < NV * lanes; j += 16) hwy::Prefetch(b + kAhead * b_row + j);
+    } else if constexpr (kAsks) {
+      if ((p & tile.ahead_mask) == 0) {
+        for (size_t j = 0; j < NV * lanes; j += 16) hwy::Prefetch(ahead + j);
+        ahead += tile.ahead_row;
+      }
     }
 #pragma GCC unroll 32
     for (int i = 0; i < MR; ++i) {
@@ -125,9 +132,24 @@ void RunMatrixTile(const MatrixTile& tile) {
     }
   }
   if (kPacked && tile.packs != nullptr) {
-    MultiplyTile<MR, NV, kPacked, true>(tile, sum);
+    MultiplyTile<MR, NV, kPacked, true, false>(tile, sum);
+  } else if (kPacked && tile.ahead != nullptr) {
+    MultiplyTile<MR, NV, kPacked, false, true>(tile, sum);
   } else {
-    MultiplyTile<MR, NV, kPacked, false>(tile, sum);
+    MultiplyTile<MR, NV, kPacked, false, false>(tile, sum);
+  }
+  if (!kPacked && tile.then != nullptr) {
+    MultiplyTile<MR, NV, kPacked, false, false>(*tile.then, sum);
+  }
+  if (tile.added != nullptr) {
+#pragma GCC unroll 32
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) {
+        const size_t at = static_cast<size_t>(i) * width + static_cast<size_t>(j) * lanes;
+        sum[i][j] = hn::Add(hn::LoadU(d, tile.added + at), sum[i][j]);
+      }
+    }
   }
 #pragma GCC unroll 32
   for (int i = 0; i < MR; ++i) {
@@ -158,6 +180,7 @@ void FillRows(MatrixTileSet& set) {
 const MatrixTileSet* MatrixTilesImpl() {
   static const MatrixTileSet tiles = [] {
     MatrixTileSet set;
+    set.finish = FinishRows;
     FillRows<1>(set);
     FillRows<2>(set);
     FillRows<3>(set);

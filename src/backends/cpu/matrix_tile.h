@@ -32,12 +32,22 @@ struct MatrixTile {
   const Epilogue* epilogue = nullptr;  // null: none
   const float* gradient_of = nullptr;  // y of Epilogue kReluGradient, with c's stride
   const float* next_c = nullptr;       // where the tile after this one has its c: asked for early
-  float* packs = nullptr;              // b is copied here as a panel on the way; null: it is not
+  // Of a tile that is not packed: a product whose a, a_row, b, b_row and k are added to these sums.
+  const MatrixTile* then = nullptr;
+  const float* added = nullptr;  // [rows, whole vectors]: added to the sums; null: nothing
+  // Of a packed tile:
+  float* packs = nullptr;  // b is copied here as a panel on the way; null: it is not
+  // Rows of b that the next tiles pack, asked for early: one for each p of which these bits are 0.
+  const float* ahead = nullptr;
+  size_t ahead_row = 0;
+  size_t ahead_mask = 0;
 };
 
 struct MatrixTileSet {
   // [rows - 1][vectors - 1]
   using Run = void (*)(const MatrixTile& tile);
+  // The last step by itself: c = epilogue(from + bias), whatever the number of rows and columns.
+  void (*finish)(const MatrixTile& tile, size_t rows, const float* from, size_t from_row) = nullptr;
   Run packed[kMostTileRows][4] = {};
   Run strided[kMostTileRows][4] = {};
 };

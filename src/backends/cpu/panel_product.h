@@ -30,6 +30,8 @@ struct PanelProduct {
 };
 
 void Multiply(const PanelProduct& product);
+// The sum of two with the same c, m and n, both packed: the first one's terms come first.
+void MultiplyBoth(const PanelProduct& first, const PanelProduct& then);
 
 // to[i * width + j] = from[i * stride + j] for i < rows, j < columns; 0 for columns <= j < width.
 void CopyPadded(const float* from, size_t stride, size_t rows, size_t columns, size_t width,

@@ -64,6 +64,8 @@ class Forward {
     r_ = layout.Take(PanelFloats(e_.hidden, e_.gates));
     input_ = layout.Take(e_.batch * e_.gates_width);
     recurrent_ = layout.Take(s.cell == Cell::kGru ? e_.batch * e_.gates_width : 0);
+    inputs_ = layout.Take(e_.batch * e_.inputs_width);
+    states_ = layout.Take(e_.batch * e_.hidden_width);
     bias_ = layout.Take(2 * e_.gates);
     kept_ = layout.Take(e_.batch * e_.kept);
     zeros_ = layout.Take(e_.hidden);
@@ -97,35 +99,48 @@ class Forward {
     return x_.kept == nullptr ? At(kept_, b, e_.kept) : At(x_.kept, s_.OutputRow(t, d, b), e_.kept);
   }
 
+  // The rows of all samples side by side: those of a batch-major tensor lie so far apart that they
+  // would push each other out of the first-level cache.
+  void CopyRows(const float* from, int64_t zeroth, int64_t first, size_t count, float* to,
+                size_t width) const {
+    for (int64_t b = 0; b < s_.batch; ++b) {
+      std::copy_n(At(from, zeroth + b * (first - zeroth), count), count, At(to, b, width));
+    }
+  }
+
   void Step(int64_t d, int64_t n) {
     const int64_t t = s_.Step(d, n);
-    const auto stride = [&](int64_t zeroth, int64_t first) {
-      return static_cast<size_t>(first - zeroth);
-    };
-    PanelProduct product{.a = At(x_.x, s_.InputRow(t, 0), e_.inputs),
-                         .a_row = stride(s_.InputRow(t, 0), s_.InputRow(t, 1)) * e_.inputs,
-                         .b = w_,
-                         .c = input_,
-                         .c_row = e_.gates_width,
-                         .m = e_.batch,
-                         .n = e_.gates,
-                         .k = e_.inputs,
-                         .packed = true};
-    Multiply(product);
     const int64_t before = n > 0 ? s_.Step(d, n - 1) : 0;
     const bool gru = s_.cell == Cell::kGru;
-    if (n > 0 || x_.h0 != nullptr) {
-      const int64_t row = n > 0 ? s_.OutputRow(before, d, 0) : s_.StateRow(d, 0);
-      const int64_t next = n > 0 ? s_.OutputRow(before, d, 1) : s_.StateRow(d, 1);
-      product.a = At<const float>(n > 0 ? x_.y : x_.h0, row, e_.hidden);
-      product.a_row = stride(row, next) * e_.hidden;
-      product.b = r_;
-      product.k = e_.hidden;
-      product.c = gru ? recurrent_ : input_;
-      product.continues = !gru;
-      Multiply(product);
-    } else if (gru) {
-      std::fill_n(recurrent_, e_.batch * e_.gates_width, 0.0f);
+    CopyRows(x_.x, s_.InputRow(t, 0), s_.InputRow(t, 1), e_.inputs, inputs_, e_.inputs_width);
+    const PanelProduct of_input{.a = inputs_,
+                                .a_row = e_.inputs_width,
+                                .b = w_,
+                                .c = input_,
+                                .c_row = e_.gates_width,
+                                .m = e_.batch,
+                                .n = e_.gates,
+                                .k = e_.inputs,
+                                .packed = true};
+    PanelProduct of_state = of_input;
+    of_state.a = states_;
+    of_state.a_row = e_.hidden_width;
+    of_state.b = r_;
+    of_state.k = e_.hidden;
+    of_state.c = gru ? recurrent_ : input_;
+    const bool has_state = n > 0 || x_.h0 != nullptr;
+    if (n > 0) {
+      CopyRows(x_.y, s_.OutputRow(before, d, 0), s_.OutputRow(before, d, 1), e_.hidden, states_,
+               e_.hidden_width);
+    } else if (has_state) {
+      CopyRows(x_.h0, s_.StateRow(d, 0), s_.StateRow(d, 1), e_.hidden, states_, e_.hidden_width);
+    }
+    if (has_state && !gru) {
+      MultiplyBoth(of_input, of_state);
+    } else {
+      Multiply(of_input);
+      if (has_state) Multiply(of_state);
+      if (gru && !has_state) std::fill_n(recurrent_, e_.batch * e_.gates_width, 0.0f);
     }
     for (int64_t b = 0; b < s_.batch; ++b) {
       GateRow row;
@@ -168,7 +183,7 @@ class Forward {
   const RecurrentSizes& s_;
   Extents e_;
   const RecurrentForward& x_;
-  float *w_, *r_, *input_, *recurrent_, *bias_, *kept_, *zeros_;
+  float *w_, *r_, *input_, *recurrent_, *inputs_, *states_, *bias_, *kept_, *zeros_;
 };
 
 class Backward {
@@ -272,6 +287,7 @@ class Backward {
               .k = e_.gates,
               .continues = gru,
               .packed = true});
+    if (x_.dx == nullptr) return;
     const int64_t input = s_.InputRow(t, 0);
     Multiply({.a = At(d_input_, rows, e_.gates_width),
               .a_row = e_.gates_width,

@@ -24,7 +24,7 @@ void RunRecurrent(const ops::RecurrentSizes& sizes, const RecurrentForward& oper
 struct RecurrentBackward {
   const float *x, *w, *r, *h0, *c0, *y, *kept;  // states may be null
   const float *dy, *d_last_h, *d_last_c;        // each may be null
-  float *dx, *dw, *dr, *db, *dh0, *dc0;         // dc0 null for a GRU
+  float *dx, *dw, *dr, *db, *dh0, *dc0;         // dx may be null; dc0 null for a GRU
 };
 
 size_t RecurrentGradientScratchFloats(const ops::RecurrentSizes& sizes);

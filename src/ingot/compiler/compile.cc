@@ -206,8 +206,9 @@ int64_t ChooseShards(int64_t batch, int64_t largest_layer_parameters) {
   // Every shard reads every weight: where those do not stay in cache, only few shards read them
   // seldom enough.
   constexpr int64_t kStaysInCache = int64_t{1} << 20;
-  if (largest_layer_parameters > kStaysInCache) return std::clamp<int64_t>(batch / 64, 1, 8);
-  return std::clamp<int64_t>(batch / 32, std::clamp<int64_t>(batch, 1, 2), 64);
+  const int64_t fewest = std::clamp<int64_t>(batch, 1, 2);
+  if (largest_layer_parameters > kStaysInCache) return std::clamp<int64_t>(batch / 64, fewest, 8);
+  return std::clamp<int64_t>(batch / 32, fewest, 64);
 }
 
 }  // namespace ingot::compiler

@@ -496,6 +496,7 @@ TEST(ChooseShardsTest, GrowsWithTheBatchAndShrinksWithTheLayer) {
   }
   // Several, so that several threads have something to do.
   EXPECT_GE(ChooseShards(4, 1000), 2);
+  EXPECT_EQ(ChooseShards(32, int64_t{1} << 24), 2);
   EXPECT_GE(ChooseShards(128, 1000), 4);
   EXPECT_GT(small, large);
 }

@@ -7,6 +7,7 @@
 #include "backends/cpu/epilogue_names.h"
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/matmul.h"
+#include "backends/cpu/swapped_matmul.h"
 #include "ingot/ir/op.h"
 
 namespace ingot::cpu {
@@ -27,7 +28,9 @@ class MatMulKernel : public runtime::Kernel {
       : plan_(std::move(plan)),
         output_(output),
         blocked_(IsBlockedProduct(plan_.arguments.m, plan_.arguments.n, plan_.arguments.k,
-                                  plan_.arguments.b_transposed)) {}
+                                  plan_.arguments.b_transposed)),
+        swapped_(plan_.arguments.b_transposed && plan_.arguments.a_column_stride == 1 &&
+                 IsSwappedProduct(plan_.arguments.m, plan_.arguments.n, plan_.arguments.k)) {}
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
     MatMulArguments arguments = plan_.arguments;
@@ -44,8 +47,10 @@ class MatMulKernel : public runtime::Kernel {
       arguments.a = a + plan_.a_offsets[i];
       arguments.b = b + plan_.b_offsets[i];
       arguments.c = c + i * arguments.m * arguments.n;
-      // Both give the same bits: what is skipped is zero. MatMul skips none where b is transposed.
-      if (blocked_ && (arguments.b_transposed || !HasManyZeroColumns(arguments))) {
+      // All give the same bits: what is skipped is zero. MatMul skips none where b is transposed.
+      if (swapped_) {
+        SwappedMatMul(arguments);
+      } else if (blocked_ && (arguments.b_transposed || !HasManyZeroColumns(arguments))) {
         BlockedMatMul(arguments);
       } else {
         MatMul(arguments);
@@ -55,15 +60,20 @@ class MatMulKernel : public runtime::Kernel {
   size_t scratch_bytes() const override {
     const MatMulArguments& a = plan_.arguments;
     size_t floats = MatMulScratchFloats(a.n, a.k, a.b_transposed);
+    if (swapped_) return SwappedMatMulScratchFloats(a.m, a.k) * sizeof(float);
     if (blocked_) floats = std::max(floats, BlockedMatMulScratchFloats(a.m, a.n, a.k));
     return floats * sizeof(float);
   }
-  std::string name() const override { return blocked_ ? "blocked_matmul_f32" : "matmul_f32"; }
+  std::string name() const override {
+    if (swapped_) return "swapped_matmul_f32";
+    return blocked_ ? "blocked_matmul_f32" : "matmul_f32";
+  }
 
  private:
   Plan plan_;
   size_t output_;
   bool blocked_;
+  bool swapped_;
 };
 
 bool IsStaticF32(const ir::Value* value) {

@@ -46,8 +46,8 @@ class RecurrentKernel : public runtime::Kernel {
 
 class RecurrentGradientKernel : public runtime::Kernel {
  public:
-  RecurrentGradientKernel(const RecurrentSizes& sizes, size_t inputs, size_t outputs)
-      : sizes_(sizes), inputs_(inputs), outputs_(outputs) {}
+  RecurrentGradientKernel(const RecurrentSizes& sizes, size_t inputs, size_t outputs, bool wants_dx)
+      : sizes_(sizes), inputs_(inputs), outputs_(outputs), wants_dx_(wants_dx) {}
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
     const auto in = [&](size_t i) {
@@ -66,7 +66,7 @@ class RecurrentGradientKernel : public runtime::Kernel {
                                 .dy = in(8),
                                 .d_last_h = in(9),
                                 .d_last_c = in(10),
-                                .dx = out(0),
+                                .dx = wants_dx_ ? out(0) : nullptr,
                                 .dw = out(1),
                                 .dr = out(2),
                                 .db = out(3),
@@ -85,6 +85,7 @@ class RecurrentGradientKernel : public runtime::Kernel {
   RecurrentSizes sizes_;
   size_t inputs_;
   size_t outputs_;
+  bool wants_dx_;
 };
 
 }  // namespace
@@ -104,8 +105,11 @@ KernelPointer MakeRecurrentKernel(const ir::Node& node) {
   if (!gradient) {
     return std::make_shared<RecurrentKernel>(sizes, node.inputs().size(), node.outputs().size());
   }
+  // The first layer's input is data, of which nobody wants the gradient.
+  const ir::Value* dx = node.output(0);
+  const bool wants_dx = dx->is_graph_output() || !dx->uses().empty();
   return std::make_shared<RecurrentGradientKernel>(sizes, node.inputs().size(),
-                                                   node.outputs().size());
+                                                   node.outputs().size(), wants_dx);
 }
 
 }  // namespace ingot::cpu
