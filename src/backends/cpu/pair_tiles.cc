@@ -1,4 +1,5 @@
-// Integer tiles and the conversions around them, for every instruction set.
+// Integer tiles and the conversions around them, for every instruction set; with AVX-512 VNNI two
+// products and their sum are one instruction.
 #include "backends/cpu/pair_tiles.h"
 
 #include <algorithm>
@@ -32,7 +33,15 @@ constexpr size_t kPairDepth = 320;
 #endif
 
 // sum + the two products of each pair.
+template <bool kVnni>
 HWY_INLINE IntVector AddPairs(IntVector a, IntVector b, IntVector sum) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (kVnni) {
+    // Highway's AVX3 has no name for it, as not all CPUs of that set have the instruction.
+    asm("vpdpwssd %1, %2, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+    return sum;
+  }
+#endif
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
   const IntTag d;
   const PairTag dp;
@@ -65,7 +74,7 @@ HWY_INLINE IntVector LoadSums(const float* from, size_t count) {
 }
 
 // P panels of V vectors.
-template <int MR, int P, int V>
+template <bool kVnni, int MR, int P, int V>
 void RunPairs(const TileCall& call) {
   constexpr int NV = P * V;
   const IntTag d;
@@ -96,7 +105,7 @@ void RunPairs(const TileCall& call) {
         std::memcpy(&bits, call.a[i] + at, 4);
         const IntVector left = hn::Set(d, bits);
 #pragma GCC unroll 8
-        for (int j = 0; j < NV; ++j) acc[i][j] = AddPairs(left, right[j], acc[i][j]);
+        for (int j = 0; j < NV; ++j) acc[i][j] = AddPairs<kVnni>(left, right[j], acc[i][j]);
       }
       at += a_column;
       b += call.b_row;
@@ -110,35 +119,43 @@ void RunPairs(const TileCall& call) {
   }
 }
 
-template <int MR>
+template <bool kVnni, int MR>
 void FillPairRow(TileSet& set) {
-  set.run[MR - 1][0] = RunPairs<MR, 1, 1>;
-  set.run[MR - 1][1] = RunPairs<MR, 1, 2>;
+  set.run[MR - 1][0] = RunPairs<kVnni, MR, 1, 1>;
+  set.run[MR - 1][1] = RunPairs<kVnni, MR, 1, 2>;
   if constexpr (kPairVectors == 4) {
-    set.run[MR - 1][2] = RunPairs<MR, 1, 3>;
-    set.run[MR - 1][3] = RunPairs<MR, 1, 4>;
+    set.run[MR - 1][2] = RunPairs<kVnni, MR, 1, 3>;
+    set.run[MR - 1][3] = RunPairs<kVnni, MR, 1, 4>;
   }
 }
 
+template <bool kVnni>
+TileSet MakePairTiles() {
+  TileSet set;
+  set.lanes = hn::Lanes(IntTag());
+  set.vectors = kPairVectors;
+  set.depth = kPairDepth;
+  FillPairRow<kVnni, 1>(set);
+  FillPairRow<kVnni, 2>(set);
+  FillPairRow<kVnni, 3>(set);
+  FillPairRow<kVnni, 4>(set);
+  FillPairRow<kVnni, 5>(set);
+  FillPairRow<kVnni, 6>(set);
+  set.run_wide[0] = RunPairs<kVnni, 1, 8 / kPairVectors, kPairVectors>;
+  set.wide_panels[0] = 8 / kPairVectors;
+  set.run_wide[1] = RunPairs<kVnni, 2, 2, kPairVectors>;
+  set.run_wide[2] = RunPairs<kVnni, 3, 2, kPairVectors>;
+  set.wide_panels[1] = set.wide_panels[2] = 2;
+  return set;
+}
+
 const TileSet* PairTilesImpl() {
-  static const TileSet tiles = [] {
-    TileSet set;
-    set.lanes = hn::Lanes(IntTag());
-    set.vectors = kPairVectors;
-    set.depth = kPairDepth;
-    FillPairRow<1>(set);
-    FillPairRow<2>(set);
-    FillPairRow<3>(set);
-    FillPairRow<4>(set);
-    FillPairRow<5>(set);
-    FillPairRow<6>(set);
-    set.run_wide[0] = RunPairs<1, 8 / kPairVectors, kPairVectors>;
-    set.wide_panels[0] = 8 / kPairVectors;
-    set.run_wide[1] = RunPairs<2, 2, kPairVectors>;
-    set.run_wide[2] = RunPairs<3, 2, kPairVectors>;
-    set.wide_panels[1] = set.wide_panels[2] = 2;
-    return set;
-  }();
+#if HWY_TARGET == HWY_AVX3
+  static const TileSet tiles =
+      __builtin_cpu_supports("avx512vnni") ? MakePairTiles<true>() : MakePairTiles<false>();
+#else
+  static const TileSet tiles = MakePairTiles<false>();
+#endif
   return &tiles;
 }
 
@@ -175,14 +192,23 @@ void WidenBytesImpl(const void* from, bool is_signed, int32_t zero, int64_t rows
 
 // Rounds to nearest even and cuts to the bytes of T.
 template <typename T>
-HWY_INLINE void StoreBytes(FVector value, IntVector zero, T* to, size_t count) {
+HWY_INLINE hn::Vec<hn::Rebind<T, IntTag>> RoundToBytes(FVector value, IntVector zero) {
   const IntTag d;
   const FTag df;
-  // Beyond this a byte is saturated whatever its zero point; conversion stays in range.
+  // Beyond this a byte is saturated whatever its zero point.
   const FVector cut = hn::Min(hn::Max(value, hn::Set(df, -1.0e6f)), hn::Set(df, 1.0e6f));
-  const IntVector number = hn::Add(hn::NearestInt(cut), zero);
+  // Added to 1.5 * 2^23, a number has no bits behind the point: the sum's rounding is the one
+  // wanted, and the lowest bits of the result are the whole number.
+  const IntVector bits = hn::BitCast(d, hn::Add(cut, hn::Set(df, 0x1.8p23f)));
+  const IntVector number = hn::Add(hn::Sub(bits, hn::Set(d, 0x4b400000)), zero);
+  return hn::DemoteTo(hn::Rebind<T, IntTag>(), number);
+}
+
+template <typename T>
+HWY_INLINE void StoreBytes(FVector value, IntVector zero, T* to, size_t count) {
+  const IntTag d;
   const hn::Rebind<T, IntTag> narrow;
-  const auto bytes = hn::DemoteTo(narrow, number);
+  const auto bytes = RoundToBytes<T>(value, zero);
   if (count >= hn::Lanes(d)) {
     hn::StoreU(bytes, narrow, to);
     return;
@@ -211,38 +237,58 @@ HWY_INLINE void StoreFloats(FVector value, float* to, size_t count) {
   std::memcpy(to, edge, count * 4);
 }
 
-void RequantizeImpl(const RequantizeCall& call) {
+template <typename T, bool kBias, bool kActivates>
+void RequantizeRows(const RequantizeCall& call) {
   const IntTag d;
   const FTag df;
   const auto columns = static_cast<size_t>(call.columns);
   const size_t lanes = hn::Lanes(d);
   const IntVector zero = hn::Set(d, call.zero);
-  for (int64_t row = 0; row < call.rows; ++row) {
-    const int32_t* sums = call.sums + row * call.columns;
-    const int64_t to = row * call.columns;
-    for (size_t j = 0; j < columns; j += lanes) {
-      const size_t here = std::min(lanes, columns - j);
-      IntVector sum = LoadSums(reinterpret_cast<const float*>(sums + j), here);
-      if (call.bias != nullptr) {
-        sum = hn::Add(sum, LoadSums(reinterpret_cast<const float*>(call.bias + j), here));
-      }
-      FVector value = hn::Mul(hn::ConvertTo(df, sum), LoadFloats(call.scale + j, here));
-      if (call.offset != nullptr) value = hn::Add(value, LoadFloats(call.offset + j, here));
-      if (call.epilogue.kind != Epilogue::Kind::kNone) {
-        value = Activate(df, call.epilogue, value, value);
-      }
-      switch (call.type) {
-        case RequantizeCall::Type::kF32:
-          StoreFloats(value, static_cast<float*>(call.to) + to + j, here);
-          break;
-        case RequantizeCall::Type::kU8:
-          StoreBytes(value, zero, static_cast<uint8_t*>(call.to) + to + j, here);
-          break;
-        case RequantizeCall::Type::kI8:
-          StoreBytes(value, zero, static_cast<int8_t*>(call.to) + to + j, here);
-          break;
-      }
+  const auto requantize = [&](size_t first, size_t j, size_t here) HWY_ATTR {
+    IntVector sum;
+    if (call.exact_sums != nullptr) {
+      sum = hn::ConvertTo(d, LoadFloats(call.exact_sums + first + j, here));
+    } else {
+      sum = LoadSums(reinterpret_cast<const float*>(call.sums + first + j), here);
     }
+    if (kBias) sum = hn::Add(sum, LoadSums(reinterpret_cast<const float*>(call.bias + j), here));
+    FVector value = hn::Mul(hn::ConvertTo(df, sum), LoadFloats(call.scale + j, here));
+    if (kActivates) {
+      if (call.offset != nullptr) value = hn::Add(value, LoadFloats(call.offset + j, here));
+      value = Activate(df, call.epilogue, value, value);
+    }
+    if constexpr (sizeof(T) == 1) {
+      StoreBytes(value, zero, static_cast<T*>(call.to) + first + j, here);
+    } else {
+      StoreFloats(value, static_cast<float*>(call.to) + first + j, here);
+    }
+  };
+  for (int64_t row = 0; row < call.rows; ++row) {
+    const auto first = static_cast<size_t>(row * call.columns);
+    size_t j = 0;
+    for (; j + lanes <= columns; j += lanes) requantize(first, j, lanes);
+    if (j < columns) requantize(first, j, columns - j);
+  }
+}
+
+template <typename T>
+void RequantizeTo(const RequantizeCall& call) {
+  const bool activates = call.offset != nullptr || call.epilogue.kind != Epilogue::Kind::kNone;
+  if (call.bias != nullptr) {
+    activates ? RequantizeRows<T, true, true>(call) : RequantizeRows<T, true, false>(call);
+  } else {
+    activates ? RequantizeRows<T, false, true>(call) : RequantizeRows<T, false, false>(call);
+  }
+}
+
+void RequantizeImpl(const RequantizeCall& call) {
+  switch (call.type) {
+    case RequantizeCall::Type::kF32:
+      return RequantizeTo<float>(call);
+    case RequantizeCall::Type::kU8:
+      return RequantizeTo<uint8_t>(call);
+    case RequantizeCall::Type::kI8:
+      return RequantizeTo<int8_t>(call);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backends/cpu/tile_matrix.h"
 #include "backends/cpu/tile_product.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -383,43 +384,9 @@ void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot,
 
 void WinogradProduct::Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots,
                                const float* v, float* m) const {
-  const TileSet& tiles = Tiles();
-  const int64_t channels = shape_.channels, outputs = shape_.outputs;
-  const auto panel = static_cast<int64_t>(tiles.width());
-  const auto lanes = static_cast<int64_t>(tiles.lanes);
-  const int64_t depths = CeilDiv(channels, static_cast<int64_t>(tiles.depth));
-  const int64_t row_tiles = CeilDiv(rows, static_cast<int64_t>(kMostTileRows));
-  v += place * slots * channels;
-  m += place * slots * outputs;
-  packed += place * channels * width_;
-  const float* a[kMostTileRows];
-  float* c[kMostTileRows];
-  const TilePair pair;
-  TileCall call;
-  call.a = a;
-  call.c = c;
-  call.pairs = &pair;
-  call.pair_count = 1;
-  for (int64_t first = 0; first < outputs; first += panel) {
-    const int64_t row = std::min(panel, width_ - first);
-    call.columns = static_cast<size_t>(std::min(panel, outputs - first));
-    call.b_row = static_cast<size_t>(row);
-    for (int64_t depth = 0; depth < depths; ++depth) {
-      const int64_t begin = channels * depth / depths;
-      call.k = static_cast<size_t>(channels * (depth + 1) / depths - begin);
-      call.b = packed + first * channels + begin * row;
-      call.continues = depth > 0;
-      for (int64_t tile = 0; tile < row_tiles; ++tile) {
-        const int64_t from = rows * tile / row_tiles;
-        const int64_t here = rows * (tile + 1) / row_tiles - from;
-        for (int64_t r = 0; r < here; ++r) {
-          a[r] = v + (from + r) * channels + begin;
-          c[r] = m + (from + r) * outputs + first;
-        }
-        tiles.run[here - 1][row / lanes - 1](call);
-      }
-    }
-  }
+  MultiplyByPanels(Tiles(), v + place * slots * shape_.channels,
+                   packed + place * shape_.channels * width_, rows, shape_.channels, shape_.outputs,
+                   width_, m + place * slots * shape_.outputs);
 }
 
 void WinogradProduct::TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot,

@@ -3,12 +3,14 @@
 // sums exactly.
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "backends/cpu/depthwise.h"
 #include "backends/cpu/epilogue_names.h"
 #include "backends/cpu/inference_kernels.h"
 #include "backends/cpu/packed_product.h"
 #include "backends/cpu/pair_tiles.h"
+#include "backends/cpu/pair_winograd.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/fused_convolution.h"
 
@@ -76,8 +78,13 @@ class QuantizedKernel : public runtime::SharedKernel {
   // Some samples of a convolution, or rows of a product.
   struct Work {
     PackedProduct product;
-    int64_t first_pixel, pixels;        // of its input
-    int64_t first_position, positions;  // of its output
+    int64_t first_pixel, pixels;                // of its input
+    int64_t first_position, positions;          // of its output
+    std::optional<PairWinograd> winograd = {};  // instead of the product
+
+    size_t scratch_bytes() const {
+      return winograd ? winograd->scratch_bytes() : product.scratch_bytes();
+    }
   };
 
   QuantizedKernel(std::vector<Work> works, int64_t channels, int64_t outputs, Packed packed,
@@ -109,11 +116,13 @@ class QuantizedKernel : public runtime::SharedKernel {
   size_t scratch_bytes() const override {
     size_t most = 0;
     for (const Work& work : works_) {
-      most = std::max(most, PairBytes(work) + SumBytes(work) + work.product.scratch_bytes() + 64);
+      most = std::max(most, PairBytes(work) + SumBytes(work) + work.scratch_bytes() + 64);
     }
     return most;
   }
-  std::string name() const override { return "quantized_product_i8"; }
+  std::string name() const override {
+    return works_[0].winograd ? "quantized_winograd_i8" : "quantized_product_i8";
+  }
 
  private:
   int64_t pairs() const { return (channels_ + 1) / 2; }
@@ -142,8 +151,12 @@ class QuantizedKernel : public runtime::SharedKernel {
     PackedOperands product;
     product.x = reinterpret_cast<const float*>(wide);
     product.y = reinterpret_cast<float*>(sums);
-    work.product.Run(reinterpret_cast<const float*>(packed_.get()), product, rest, scratch_stride,
-                     team);
+    const auto* packed = reinterpret_cast<const float*>(packed_.get());
+    if (work.winograd) {
+      work.winograd->Run(packed, product, rest, scratch_stride, team);
+    } else {
+      work.product.Run(packed, product, rest, scratch_stride, team);
+    }
     if (q_.sums_alone) return;
     auto* y = static_cast<std::byte*>(operands[q_.y]) +
               static_cast<size_t>(first_position * outputs_) * q_.y_size();
@@ -237,18 +250,13 @@ class QuantizedDepthwiseKernel : public runtime::SharedKernel {
     call.x = x;
     call.y = y;
     DepthwiseRows(part, reinterpret_cast<const float*>(packed_.get()), call, 0, end - begin);
-    auto* sums = reinterpret_cast<int32_t*>(y);
     const int64_t count = (end - begin) * OutputLine();
-    for (int64_t i = 0; i < count; ++i) {
-      const auto whole = static_cast<int32_t>(y[i]);
-      std::memcpy(sums + i, &whole, sizeof(whole));
-    }
     RequantizeCall requantize = q_.Begin(operands);
     requantize.columns = shape_.channels;
     auto* to =
         static_cast<std::byte*>(operands[q_.y]) +
         static_cast<size_t>((sample * shape_.rows.output + begin) * OutputLine()) * q_.y_size();
-    requantize.sums = sums;
+    requantize.exact_sums = y;
     requantize.rows = count / shape_.channels;
     requantize.to = to;
     Requantize(requantize);
@@ -294,10 +302,23 @@ std::string Layout(const char* name, int64_t zero, const ConvolutionShape& s) {
          std::to_string(s.columns.dilation) + " " + std::to_string(PairTiles().width());
 }
 
+Packed PackWinograd(const PairWinograd& winograd, const Tensor& w, int64_t zero, int64_t channels,
+                    const ConvolutionShape& shape, PackedWeights& weights) {
+  return weights.Get(
+      w, Layout("i8 winograd", zero, shape), winograd.packed_floats() * sizeof(float),
+      [winograd, w, zero, channels](std::byte* to) {
+        const auto weight = [&](int64_t o, int64_t c, int64_t tap) {
+          return c < channels ? WeightAt(w, (o * channels + c) * 9 + tap, zero) : int16_t{0};
+        };
+        winograd.Pack(weight, reinterpret_cast<float*>(to));
+      });
+}
+
 // Rows of one sample after the other, or a few small samples at once: what one thread takes.
 // `shape` has pairs of channels.
 std::vector<QuantizedKernel::Work> CutConvolution(const ConvolutionShape& shape) {
   std::vector<QuantizedKernel::Work> works;
+  const bool winograd = PairWinograd::Pays(shape);
   const int64_t columns = shape.columns.output;
   const int64_t plane = shape.rows.output * columns;
   const int64_t in_plane = shape.rows.input * shape.columns.input;
@@ -328,6 +349,7 @@ std::vector<QuantizedKernel::Work> CutConvolution(const ConvolutionShape& shape)
           {PackedProduct(part, PairTiles()), sample * in_plane + first * shape.columns.input,
            part.samples * part.rows.input * shape.columns.input, sample * plane + begin * columns,
            part.samples * part.rows.output * columns});
+      if (winograd) works.back().winograd.emplace(part);
     }
   }
   return works;
@@ -367,6 +389,11 @@ PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedW
   ConvolutionShape paired = shape;
   paired.channels = (in_group + 1) / 2 * shape.groups;
   std::vector<QuantizedKernel::Work> works = CutConvolution(paired);
+  if (PairWinograd::Pays(paired)) {
+    Packed packed = PackWinograd(*works[0].winograd, *w, w_zero, in_group, shape, weights);
+    return std::make_shared<QuantizedKernel>(std::move(works), shape.channels, shape.outputs,
+                                             std::move(packed), q);
+  }
   const PackedProduct& product = works[0].product;
   Packed packed = weights.Get(
       *w, Layout("i8 OIHW", w_zero, shape), product.packed_floats() * sizeof(float),
