@@ -34,6 +34,14 @@ function(ingot_other_tests)
     ingot_script_test(onnx_peers COMMAND ${INGOT_PEERS_PYTHON}
                       ${CMAKE_SOURCE_DIR}/tests/onnx/peers_test.py $<TARGET_FILE:ingot>)
     set_tests_properties(onnx_peers PROPERTIES SKIP_RETURN_CODE 77)
+    find_program(INGOT_TENSORBOARD_PYTHON python3 PATHS ${CMAKE_SOURCE_DIR}/.venv-tensorboard/bin
+                 NO_DEFAULT_PATH)
+    if(NOT INGOT_TENSORBOARD_PYTHON)
+      set(INGOT_TENSORBOARD_PYTHON ${Python3_EXECUTABLE})
+    endif()
+    ingot_script_test(tensorboard COMMAND ${INGOT_TENSORBOARD_PYTHON}
+                      ${CMAKE_SOURCE_DIR}/tests/tensorboard/tensorboard_test.py)
+    set_tests_properties(tensorboard PROPERTIES SKIP_RETURN_CODE 77)
   endif()
   if(TARGET ingot-serve)
     ingot_script_test(serve COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/run.py)
