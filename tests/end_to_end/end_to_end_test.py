@@ -180,6 +180,99 @@ class InterruptTest(EndToEnd):
         self.check(signal.SIGTERM)
 
 
+class EarlyInterruptTest(EndToEnd):
+    """A signal before there is anything to save ends the program at once. What it waits for is a pipe
+    in the place of a file, into which nobody writes."""
+
+    def pipe(self, name):
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        os.mkfifo(path)
+        return path
+
+    def mnist_pipe(self, name):
+        """In a folder with the other files of MNIST."""
+        (self.folder / "data").mkdir()
+        for file in MNIST.glob("*.gz"):
+            if file.stem != name:
+                (self.folder / "data" / file.name).symlink_to(file)
+        return self.pipe(f"data/{name}")
+
+    def check(self, pipe, *arguments):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(arguments[0], signal=number), start(*arguments) as process:
+                try:
+                    with open(self.when_read(pipe, process), "wb"):
+                        process.send_signal(number)
+                        self.assertEqual(process.wait(timeout=PATIENCE_S), 130)
+                        self.assertIn("interrupted", process.stderr.read())
+                finally:
+                    process.kill()
+
+    def when_read(self, pipe, process):
+        """The file descriptor to write to it, once the program has opened it."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end and process.poll() is None:
+            try:
+                return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody reads it yet
+                time.sleep(0.005)
+        self.fail(f"the pipe was not read: {process.communicate()}")
+
+    def test_train(self):
+        run = self.folder / "run"
+        pipe = self.mnist_pipe("train-images-idx3-ubyte")
+        for options in ((), ("--explain",), ("--overfit-one-batch",)):
+            out = () if options else ("--out", run)
+            self.check(pipe, "train", JOB, "--data", pipe.parent, *out, *options)
+        self.assertFalse(run.exists())
+
+    def test_launch(self):
+        run = self.folder / "run"
+        pipe = self.mnist_pipe("train-images-idx3-ubyte")
+        self.check(pipe, "launch", "-n", "2", JOB, "--data", pipe.parent, "--out", run)
+        # What is left of it stands in nobody's way.
+        self.train("run", "--set", "steps=1")
+
+    def test_of_a_model(self):
+        self.train("run", "--set", "steps=1")
+        run = self.folder / "run"
+        data = self.mnist_pipe("t10k-images-idx3-ubyte")
+        self.check(data, "eval", run, "--data", data.parent)
+        self.check(self.pipe("x.npy"), "predict", run, self.folder / "x.npy")
+        model = self.pipe("m.onnx")
+        self.check(model, "bench", model)
+        arrays = self.pipe("x.npz")
+        self.check(arrays, "run", model, "--inputs", arrays, "--outputs", self.folder / "y.npz")
+        if (BUILD / "ingot-serve").exists():
+            models = self.folder / "models"
+            (models / "m" / "1").mkdir(parents=True)
+            (models / "m" / "1" / "model.onnx").touch()
+            self.check(self.pipe("models/m/config.pbtxt"), "serve", "--repository", models, "--http-port", "0",
+                       "--grpc-port", "0", "--metrics-port", "0")
+
+    def test_while_compiling(self):
+        """At random moments of the start: what is left is a run to go on with, or none."""
+        layers = ", ".join(["dense: 64, relu"] * 60)
+        job = self.folder / "deep.yaml"
+        job.write_text(f"data: {{source: mnist}}\nmodel: {{layers: [flatten, {layers}, dense: 10]}}\nsteps: 3\n")
+        begin = time.monotonic()
+        options = ("train", job, "--data", MNIST, "--out")
+        self.assertEqual(Done(*options, self.folder / "undisturbed").status, 0)
+        length = time.monotonic() - begin
+        for i in range(8):
+            run = self.folder / str(i)
+            process = start(*options, run)
+            time.sleep(0.01 + length * i / 8)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PATIENCE_S)
+            self.assertIn(process.returncode, (0, 130, -signal.SIGINT), err)  # the last: before main
+            again = ("train", "--resume", run) if (run / "job.yaml").exists() else (*options, run)
+            done = Done(*again)
+            self.assertEqual(done.status, 0, done.err)
+            self.assertEqual(weights(run), weights(self.folder / "undisturbed"))
+
+
 class KillTest(EndToEnd):
     OPTIONS = ("--set", "checkpoint.every_steps=5", "--epochs", "30", "--threads", "2")
 

@@ -1,4 +1,4 @@
-// Signal handlers that set a flag the first time and end the process the second.
+// Signal handlers that set a flag the first time and end the process the second, or end it at once.
 #include "ingot/base/interrupt.h"
 
 #include <array>
@@ -20,15 +20,39 @@ std::atomic<bool> has_guard{false};
 std::array<struct sigaction, kSignals.size()> previous_actions;
 static_assert(std::atomic<int>::is_always_lock_free);
 
-void OnSignal(int signal) {
+constexpr int kInterruptedStatus = 130;
+
+void NoteSignal(int signal) {
   int none = 0;
   if (!received_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) {
-    constexpr int kInterruptedStatus = 130;
     ::_exit(kInterruptedStatus);
   }
 }
 
+void EndProcess(int /*signal*/) {
+  constexpr char kText[] = "interrupted\n";
+  // Where nobody reads it any more, the end is no less an end.
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  ::_exit(kInterruptedStatus);
+}
+
+void Install(void (*handler)(int), int signal) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;  // no system call of the step fails because of it
+  sigemptyset(&action.sa_mask);
+  ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
+
+void EndOnInterrupt() {
+  for (const int signal : kSignals) {
+    struct sigaction before = {};
+    ::sigaction(signal, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) Install(&EndProcess, signal);
+  }
+}
 
 InterruptGuard::InterruptGuard() {
   const bool is_second = has_guard.exchange(true);
@@ -36,12 +60,7 @@ InterruptGuard::InterruptGuard() {
   received_signal = 0;
   for (size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &previous_actions[i]);
-    if (previous_actions[i].sa_handler == SIG_IGN) continue;
-    struct sigaction action = {};
-    action.sa_handler = &OnSignal;
-    action.sa_flags = SA_RESTART;  // no system call of the step fails because of it
-    sigemptyset(&action.sa_mask);
-    ::sigaction(kSignals[i], &action, nullptr);
+    if (previous_actions[i].sa_handler != SIG_IGN) Install(&NoteSignal, kSignals[i]);
   }
 }
 

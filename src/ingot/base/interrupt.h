@@ -1,8 +1,14 @@
 // Ctrl-C, SIGTERM and the loss of the terminal (SIGHUP) as a flag that long work looks at between
-// steps.
+// steps, and as the end of the program before there is anything to save.
 #pragma once
 
 namespace ingot {
+
+// From here on the first SIGINT, SIGTERM or SIGHUP ends the process at once with exit status 130
+// and a word on stderr, but while an InterruptGuard lives. For a program's main: what it does until
+// a guard is made (reading data, compiling) leaves nothing behind that would have to be saved.
+// Signals that were ignored before (nohup) stay ignored.
+void EndOnInterrupt();
 
 // While it lives, the first SIGINT, SIGTERM or SIGHUP only sets the flag, and a further SIGINT or
 // SIGTERM ends the process at once with exit status 130; a terminal that closes may send several

@@ -1,5 +1,8 @@
-// The first signal is noted, the second ends the process.
+// The first signal is noted, the second ends the process; or the first does, outside of a guard.
 #include "ingot/base/interrupt.h"
+
+#include <cstdio>
+#include <cstdlib>
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -52,6 +55,36 @@ TEST(InterruptDeathTest, HandlersArePutBack) {
   { const InterruptGuard guard; }
   ::sigaction(SIGINT, nullptr, &after);
   EXPECT_EQ(before.sa_handler, after.sa_handler);
+}
+
+TEST(InterruptDeathTest, OutsideOfAGuardTheFirstEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    EXPECT_EXIT(
+        {
+          ::signal(SIGHUP, SIG_DFL);
+          EndOnInterrupt();
+          {
+            const InterruptGuard guard;
+            ::raise(signal);
+          }
+          std::fprintf(stderr, "noted, then ");
+          ::raise(signal);
+        },
+        testing::ExitedWithCode(130), "^noted, then interrupted\n$");
+  }
+}
+
+TEST(InterruptDeathTest, IgnoredSignalsEndNothing) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::signal(SIGHUP, SIG_IGN);
+        EndOnInterrupt();
+        ::raise(SIGHUP);
+        std::_Exit(7);
+      },
+      testing::ExitedWithCode(7), "");
 }
 
 TEST(InterruptTest, IgnoredSignalsStayIgnored) {

@@ -11,7 +11,6 @@
 
 #include "ingot/base/bars.h"
 #include "ingot/base/error.h"
-#include "ingot/base/interrupt.h"
 #include "ingot/base/text.h"
 #include "ingot/cli/worst_samples.h"
 #include "ingot/nn/layer.h"
@@ -237,7 +236,7 @@ EvaluationReport EvaluateRun(const EvaluationRequest& request) {
   train::RegressionMetrics regression;
   WorstSamples worst(request.worst);
   if (IsSequence(evaluator.network(), data)) {
-    report.means = evaluator.Evaluate(predictor.parameters(), Interrupted);
+    report.means = evaluator.Evaluate(predictor.parameters());
     if (!report.means.contains("perplexity")) {
       report.means["perplexity"] = std::exp(report.means.at("loss"));
     }
@@ -255,7 +254,7 @@ EvaluationReport EvaluateRun(const EvaluationRequest& request) {
     classification->Add(scores.view(), labels);
     worst.Add(first, output, kind, labels);
   };
-  report.means = evaluator.Evaluate(predictor.parameters(), on_rows, Interrupted);
+  report.means = evaluator.Evaluate(predictor.parameters(), on_rows, nullptr);
   if (classification) {
     report.classification = classification->Report();
     report.worst = worst.Take();

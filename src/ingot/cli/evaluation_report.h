@@ -40,7 +40,7 @@ struct EvaluationReport {
   std::vector<JudgedSample> worst;  // the lowest probability first; then by index
 };
 
-// Throws Error: kInvalidInput where the job has no test data, kInterrupted after Ctrl-C, and what
+// Throws Error: kInvalidInput where the job has no test data, and what
 // Predictor::Load, data::OpenData and train::Evaluator throw.
 EvaluationReport EvaluateRun(const EvaluationRequest& request);
 

@@ -90,10 +90,23 @@ void Supervisor::Start(Worker& worker) {
   arguments.push_back(nullptr);
   const std::string rank = std::to_string(worker.rank);
   std::fflush(nullptr);
+  // What is passed on to a worker that is about to become one ends it, rather than being noted by
+  // this program's handler and forgotten.
+  sigset_t signals;
+  sigset_t before;
+  sigfillset(&signals);
+  ::pthread_sigmask(SIG_BLOCK, &signals, &before);
   const int pid = ::fork();
+  const int fault = errno;
+  if (pid == 0) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      if (::signal(signal, SIG_DFL) == SIG_IGN) ::signal(signal, SIG_IGN);
+    }
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0)
     throw Error(ErrorCode::kOutOfMemory,
-                "cannot start a process: " + std::string(std::strerror(errno)));
+                "cannot start a process: " + std::string(std::strerror(fault)));
   if (pid == 0) {
     // A group of its own: Ctrl-C reaches this process alone, which passes it on.
     ::setpgid(0, 0);
@@ -222,8 +235,8 @@ void Supervisor::HandleEnd(Worker& worker, int status) {
     }
     return;
   }
-  worker.status = 1;
-  if (ending_) return;
+  worker.status = passed_on_ != 0 ? kInterrupted : 1;
+  if (ending_ || passed_on_ != 0) return;
   worker.quick_deaths =
       MonotonicSeconds() - worker.started < kQuickSeconds ? worker.quick_deaths + 1 : 0;
   streams_.Err(fmt::format("warning: rank {} was ended by signal {} ({})\n", worker.rank,

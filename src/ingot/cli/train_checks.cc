@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "ingot/base/error.h"
-#include "ingot/base/interrupt.h"
 #include "ingot/base/text.h"
 #include "ingot/train/rate_finder.h"
 #include "ingot/train/trial.h"
@@ -49,10 +48,7 @@ int RunRateFinder(train::TrainRequest request, int64_t steps, bool json, const S
   train::RateFinderOptions options;
   options.steps = steps;
   const std::string optimizer = request.job.optimizer.name();
-  const InterruptGuard guard;
-  request.handle_interrupts = false;
   const train::FoundRate found = train::FindLearningRate(std::move(request), options);
-  if (Interrupted()) return kInterrupted;
   if (json) {
     streams.Out(ToJson(found).dump(2) + "\n");
     return found.suggested > 0 ? kOk : kFailed;
@@ -80,8 +76,7 @@ int RunOverfitCheck(train::TrainRequest request, int64_t steps, bool json, const
     if (step == 0) first = loss;
     last = loss;
   };
-  const train::TrainResult result = train::Train(request);
-  if (result.end == train::RunEnd::kInterrupted) return kInterrupted;
+  train::Train(request);
   const bool learned = last <= kLearned * first;
   if (json) {
     const nlohmann::ordered_json object = {

@@ -3,10 +3,12 @@
 #include <string>
 #include <vector>
 
+#include "ingot/base/interrupt.h"
 #include "ingot/cli/program.h"
 #include "ingot/server/verbs.h"
 
 int main(int argc, char** argv) {
+  ingot::EndOnInterrupt();
   const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
   ingot::cli::Program program;
   ingot::server::AddClient(program);

@@ -2,8 +2,13 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "ingot/base/error.h"
 #include "ingot/base/machine.h"
@@ -21,6 +26,42 @@ using cli::Streams;
 int Port(const std::optional<int64_t>& given, int standard) {
   return given ? static_cast<int>(*given) : standard;
 }
+
+// While models are loaded: the first SIGINT or SIGTERM ends the program, since nothing is in flight
+// yet. The signals are blocked in all threads.
+class StartWatch {
+ public:
+  explicit StartWatch(const sigset_t& signals)
+      : signals_(::signalfd(-1, &signals, SFD_CLOEXEC)), done_(::eventfd(0, EFD_CLOEXEC)) {
+    thread_ = std::thread([this] { Loop(); });
+  }
+  ~StartWatch() {
+    ::eventfd_write(done_, 1);
+    thread_.join();
+    ::close(signals_);
+    ::close(done_);
+  }
+  StartWatch(const StartWatch&) = delete;
+  StartWatch& operator=(const StartWatch&) = delete;
+
+ private:
+  void Loop() const {
+    while (true) {
+      pollfd polls[] = {{done_, POLLIN, 0}, {signals_, POLLIN, 0}};
+      if (::poll(polls, 2, -1) < 0) continue;
+      if (polls[0].revents != 0) return;
+      signalfd_siginfo signal = {};
+      if (::read(signals_, &signal, sizeof(signal)) != sizeof(signal)) continue;
+      if (signal.ssi_signo == SIGHUP) continue;  // what changed is being read
+      std::fputs("interrupted\n", stderr);
+      std::_Exit(cli::kInterrupted);
+    }
+  }
+
+  int signals_;
+  int done_;
+  std::thread thread_;
+};
 
 class Serve : public cli::Verb {
  public:
@@ -87,7 +128,10 @@ class Serve : public cli::Verb {
     std::signal(SIGPIPE, SIG_IGN);
     Logger log(LogLevel::kInfo, streams.err);
     serve::Server server(options_, serve::LoadOnnxBackend, log);
-    server.Start();
+    {
+      const StartWatch watch(signals);
+      server.Start();
+    }
     streams.Out(fmt::format("ready http={} grpc={} metrics={}\n", server.http_address(),
                             server.grpc_address(), server.metrics_address()));
     std::fflush(streams.out);

@@ -24,9 +24,14 @@ constexpr const char* kLockFile = ".lock";
 constexpr std::string_view kEvents = "events.out.tfevents.";
 
 bool BelongsToARun(const std::string& name) {
+  // What WriteFileAtomically had begun to write, too.
+  if (const size_t suffix = name.find(".tmp-"); suffix != std::string::npos) {
+    return BelongsToARun(name.substr(0, suffix));
+  }
   return name == kJobFile || name == kMetricsFile || name == kSummaryFile || name == kLogFile ||
          name == kCheckpointsFolder || name == kProfileFile || name == kPidsFile ||
-         name == kRendezvousFolder || name == kLedgerFile || name == kWorkersLogFile || name.starts_with(kEvents);
+         name == kRendezvousFolder || name == kLedgerFile || name == kWorkersLogFile ||
+         name.starts_with(kEvents);
 }
 
 // What stands in the folder, the lock aside.
@@ -50,8 +55,17 @@ int TakeLock(const std::string& path) {
               "wait for it to end, or choose another folder with --out");
 }
 
+// What a start leaves that was killed before it wrote down its job: there is no run to be lost, and
+// none to go on with.
+bool NeverBegan(const std::vector<std::string>& contents) {
+  return std::all_of(contents.begin(), contents.end(), [](const std::string& name) {
+    return name == kPidsFile || name == kRendezvousFolder || name == kWorkersLogFile ||
+           (name.find(".tmp-") != std::string::npos && BelongsToARun(name));
+  });
+}
+
 void RequireNew(const std::string& path, const std::vector<std::string>& contents) {
-  if (contents.empty()) return;
+  if (NeverBegan(contents)) return;
   throw Error(
       ErrorCode::kInvalidInput,
       fmt::format("the run directory {} is not empty (it holds {}{})", path, contents[0],
@@ -104,7 +118,7 @@ RunDirectory::RunDirectory(FileSystem& file_system, const std::string& path, Run
     // Again, now that nobody else can have put something there.
     const std::vector<std::string> contents = Contents(file_system_, path_);
     if (mode == RunMode::kNew) RequireNew(path_, contents);
-    if (mode == RunMode::kOverwrite) {
+    if (mode != RunMode::kResume) {
       for (const std::string& name : contents) {
         if (BelongsToARun(name)) file_system_.RemoveAll(File(name));
       }

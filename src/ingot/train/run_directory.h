@@ -32,7 +32,8 @@ inline constexpr const char* kLedgerFile = "samples.jsonl";
 inline constexpr const char* kWorkersLogFile = "workers.log";  // of a supervisor that took over
 
 enum class RunMode {
-  kNew,        // the folder must be empty or not exist
+  kNew,        // the folder must be empty, not exist, or hold what a start left that never came to
+               // write its job.yaml
   kOverwrite,  // what an earlier run left is removed; files of others stay
   kResume,     // the folder must hold a run
   kShared,     // somebody else (the supervisor of several processes) has prepared and locked it

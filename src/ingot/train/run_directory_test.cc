@@ -88,6 +88,14 @@ TEST_F(RunDirectoryTest, OverwriteRemovesARunAndNothingElse) {
   EXPECT_EQ(Get("thesis.tex"), "do not lose me");
 }
 
+TEST_F(RunDirectoryTest, AStartThatNeverCameToItsJobIsNoRun) {
+  for (const char* name : {"pids", "rendezvous/token", "job.yaml.tmp-17-0"}) Put(name, "old");
+  Open(RunMode::kNew);
+  EXPECT_EQ(RealFileSystem().List(root_), std::vector<std::string>{".lock"});
+  Put("thesis.tmp-1", "do not lose me");
+  EXPECT_THAT(ErrorOf(RunMode::kNew).message(), HasSubstr("it holds thesis.tmp-1)"));
+}
+
 TEST_F(RunDirectoryTest, ResumeNeedsARun) {
   EXPECT_EQ(ErrorOf(RunMode::kResume).message(), "the run directory " + root_ + " does not exist");
   Put("something", "");

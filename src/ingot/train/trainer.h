@@ -45,8 +45,9 @@ struct TrainRequest {
   std::string out;
   RunMode mode = RunMode::kNew;
   int threads = 0;  // 0: the CPUs this process may use
-  // The first Ctrl-C or SIGTERM ends the run after the step at hand; false where the program has
-  // an InterruptGuard of its own, which is looked at too.
+  // The first Ctrl-C or SIGTERM ends the run after the step at hand, once the job is compiled and
+  // the run directory is opened; before that a signal does what it does in the program. False where
+  // the program has an InterruptGuard of its own, which is looked at too.
   bool handle_interrupts = true;
   // Whether the end of a run measures the machine's rate of products where it is not remembered yet
   // (gemm_peak.h): some tens of milliseconds, once a machine.

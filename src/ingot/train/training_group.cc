@@ -130,6 +130,7 @@ bool TrainingRun::JoinGroup(std::string why) {
 }
 
 void TrainingRun::EnterGroup() {
+  NoteInterrupts();
   const dist::GroupView& view = group_->view;
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
   std::vector<dist::ExchangePlan> plans;

@@ -57,9 +57,9 @@ TrainingRun::TrainingRun(const TrainRequest& request)
       threads_(request.threads > 0 ? request.threads : AvailableCpus()) {}
 
 TrainResult TrainingRun::Run() {
-  if (request_.handle_interrupts) interrupts_ = std::make_unique<InterruptGuard>();
   Prepare();
   if (request_.group) return RunShared();
+  NoteInterrupts();
   if (!out_.empty()) OpenDirectory(request_.mode);
   Initialize();
   progress_ = std::make_unique<Progress>("", setup_.total_steps, step_, request_.progress);
@@ -73,6 +73,11 @@ TrainResult TrainingRun::Run() {
     if (request_.logger != nullptr) request_.logger->Log(LogLevel::kDebug, error.what());
     throw;
   }
+}
+
+// Only from where there is something to save. Before, the program's own way with signals holds.
+void TrainingRun::NoteInterrupts() {
+  if (request_.handle_interrupts && !interrupts_) interrupts_ = std::make_unique<InterruptGuard>();
 }
 
 void TrainingRun::Prepare() {

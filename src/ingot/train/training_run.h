@@ -39,6 +39,7 @@ class TrainingRun {
 
   // training_run.cc
   void Prepare();
+  void NoteInterrupts();
   void OpenDirectory(RunMode mode);
   void MakeMonitors();
   void WarnOfResume() const;

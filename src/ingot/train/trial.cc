@@ -13,6 +13,7 @@ void MakeTrial(TrainRequest& request, int64_t steps) {
   job.early_stopping.reset();
   job.checkpoint.best = "none";
   request.out.clear();
+  request.handle_interrupts = false;
 }
 
 }  // namespace ingot::train

@@ -9,7 +9,7 @@
 namespace ingot::train {
 
 // Makes `request` one of `steps` steps at the optimizer's own rate, without validation, evaluation,
-// early stopping, best checkpoint or run directory.
+// early stopping, best checkpoint or run directory; signals do what they do in the program.
 void MakeTrial(TrainRequest& request, int64_t steps);
 
 }  // namespace ingot::train

@@ -1,7 +1,6 @@
 // ingot eval: how good a trained model is on the test data.
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
-#include "ingot/base/interrupt.h"
 #include "ingot/base/machine.h"
 #include "ingot/cli/evaluation_report.h"
 #include "ingot/cli/job_arguments.h"
@@ -16,7 +15,8 @@ constexpr int64_t kSheetSamples = 40;
 class Eval : public Verb {
  public:
   void Declare(Options& options) override {
-    options.Positional("RUN", &run_, "the run directory of a trained model, or an ONNX file that Ingot exported");
+    options.Positional("RUN", &run_,
+                       "the run directory of a trained model, or an ONNX file that Ingot exported");
     options.Text("--data", &data_, "DIR", "the folder with the data's files (default: the job's)");
     options.Text(
         "--checkpoint", &checkpoint_, "NAME",
@@ -43,7 +43,6 @@ class Eval : public Verb {
     request.predictor.threads = static_cast<int>(threads_.value_or(AvailableCpus()));
     request.worst = worst_.value_or(sheet_.empty() ? 0 : kSheetSamples);
     request.pictures = !sheet_.empty();
-    const InterruptGuard guard;
     EvaluationReport report = EvaluateRun(request);
     if (!confusion_.empty()) {
       WriteFileAtomically(RealFileSystem(), confusion_, ConfusionPicture(report, confusion_));

@@ -62,6 +62,7 @@ class Launch : public Verb {
     const train::TrainRequest request = command_.MakeRequest(streams);
     if (command_.explains()) return command_.Explain(request, streams);
     const int workers = static_cast<int>(workers_.value_or(AvailableCpus()));
+    const InterruptGuard interrupts;
     // Held, with its lock, while the workers run.
     const train::RunDirectory directory(RealFileSystem(), request.out, request.mode);
     RealFileSystem().RemoveAll(directory.File(train::kRendezvousFolder));
@@ -82,7 +83,6 @@ class Launch : public Verb {
     for (const std::string& argument : command_.Arguments()) options.arguments.push_back(argument);
     KeepArguments(directory.File(train::kRendezvousFolder), workers, options.arguments);
     options.environment = {{"INGOT_TOKEN", token}, {"INGOT_SUPERVISED", "1"}};
-    const InterruptGuard interrupts;
     return Supervisor(std::move(options), streams).Run();
   }
 
