@@ -70,6 +70,8 @@ std::string ResultText(const train::Summary& summary, const std::string& out) {
       rate +=
           fmt::format(", {:.0f}% of the {:.1f} that this machine's products reach",
                       100 * *summary.gflops / *summary.gemm_peak_gflops, *summary.gemm_peak_gflops);
+      // Counted is what the layers ask for; what is multiplied by zero is left out.
+      if (*summary.gflops > *summary.gemm_peak_gflops) rate += " (zeros are not multiplied)";
     }
     text += Row("arithmetic", rate);
   }
