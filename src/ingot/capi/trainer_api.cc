@@ -30,6 +30,11 @@ class Trainer {
         source_(data::WithPrefetch(setup_.batches, setup_.data.options)),
         schedule_(setup_.job.schedule, setup_.job.optimizer.learning_rate(), setup_.total_steps),
         sums_(compiler::PlanOf(*setup_.programs[0]).sums) {
+    if (setup_.job.train.has_rounds()) {
+      throw Error(ErrorCode::kUnsupported,
+                  "train.sync " + setup_.job.train.sync + " needs `ingot train` or `ingot launch`",
+                  "leave train.sync out");
+    }
     for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
       engine_.WriteState(parameter.name, nn::InitialValue(parameter, Seed()));
     }

@@ -39,6 +39,18 @@ std::string Row(const std::string& name, const std::string& value) {
   return fmt::format("{:<14} {}\n", name, value);
 }
 
+// "12.3 MiB in exchanges (every_step): rank 0 6.1 MiB, rank 1 6.2 MiB".
+std::string SentText(const train::Summary& summary) {
+  uint64_t total = 0;
+  std::string ranks;
+  for (size_t rank = 0; rank < summary.wire_bytes_per_rank.size(); ++rank) {
+    const uint64_t bytes = summary.wire_bytes_per_rank[rank];
+    total += bytes;
+    ranks += fmt::format("{} rank {} {}", rank == 0 ? "" : ",", rank, HumanBytes(bytes));
+  }
+  return fmt::format("{} in exchanges ({}):{}", HumanBytes(total), summary.sync, ranks);
+}
+
 // What a person wants to know at the end.
 std::string ResultText(const train::Summary& summary, const std::string& out) {
   std::string text;
@@ -75,6 +87,7 @@ std::string ResultText(const train::Summary& summary, const std::string& out) {
     }
     text += Row("arithmetic", rate);
   }
+  if (!summary.wire_bytes_per_rank.empty()) text += Row("sent", SentText(summary));
   text += Row("time", fmt::format("{} from the start of the process, {} of memory",
                                   HumanSeconds(summary.wall_seconds),
                                   HumanBytes(summary.peak_memory_bytes)));

@@ -1,9 +1,9 @@
 // Turns the stages of a program into those of one worker.
 #include "ingot/dist/distributed_program.h"
 
+#include <algorithm>
 #include <utility>
 
-#include "ingot/base/align.h"
 #include "ingot/base/error.h"
 
 namespace ingot::dist {
@@ -16,14 +16,14 @@ using runtime::Task;
 
 class Distributor {
  public:
-  Distributor(std::shared_ptr<const runtime::StepProgram> base, int rank, int workers,
+  Distributor(std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
               std::vector<ExchangePlan>& plans)
-      : base_(*base), rank_(rank), plans_(plans) {
+      : base_(*base), options_(options), rank_(options.rank), plans_(plans) {
     static_cast<runtime::StepProgram&>(*program_) = *base;
     program_->base = std::move(base);
     program_->stages.clear();
-    ranges_ = DealShards(base_.shards(), workers);
-    own_ = ranges_[static_cast<size_t>(rank)];
+    ranges_ = DealShards(base_.shards(), options.workers);
+    own_ = ranges_[static_cast<size_t>(rank_)];
     program_->first_shard = own_.begin;
   }
 
@@ -31,12 +31,27 @@ class Distributor {
     for (size_t i = 0; i < base_.stages.size(); ++i) {
       if (HasReduction(base_.stages[i])) last_exchange_ = static_cast<int>(i);
     }
+    CheckMayBeParted();
     for (size_t i = 0; i < base_.stages.size(); ++i) AddStage(i);
+    if (part() == StepPart::kGradients) program_->updates = false;
     INGOT_ASSERT(late_.empty(), "updates were left over");
     return program_;
   }
 
  private:
+  StepPart part() const { return options_.part; }
+
+  void CheckMayBeParted() const {
+    const auto exchanges =
+        std::count_if(base_.stages.begin(), base_.stages.end(),
+                      [this](const Stage& stage) { return HasReduction(stage); });
+    if (part() == StepPart::kWhole || exchanges == 1) return;
+    throw Error(ErrorCode::kUnsupported,
+                "the step has sums over the whole batch in its middle, as those of batch_norm, for "
+                "which all workers wait",
+                "use layer_norm or group_norm, or another train.sync than async");
+  }
+
   bool IsReduction(const Task& task) const {
     return task.kind == Task::Kind::kTile && base_.units[task.index].kernel != nullptr;
   }
@@ -45,6 +60,34 @@ class Distributor {
       if (IsReduction(task)) return true;
     }
     return false;
+  }
+  static uint64_t BytesOf(const ReduceUnit& unit) {
+    return static_cast<uint64_t>(unit.rows * unit.row_elements) * unit.item_size;
+  }
+  // Gradients are what the last exchange sums, but for the sums that are shown.
+  Codec CodecOfUnit(const ReduceUnit& unit, bool is_last) const {
+    if (!is_last || unit.sum >= 0 || unit.dtype != DType::kF32) return Codec::kPlain;
+    return CodecFor(options_.codec, BytesOf(unit) / sizeof(float));
+  }
+  // For messages, and the same in the program of a short batch: of a gradient, its parameter's.
+  std::string NameOf(const ReduceUnit& unit, size_t index) const {
+    if (!unit.name.empty()) return unit.name;
+    const auto is_user = [&](const ReduceUnit& user) {
+      return &user == &unit || (unit.shared >= 0 && user.source.space == Operand::Space::kShared &&
+                                user.source.at == static_cast<uint64_t>(unit.shared));
+    };
+    for (const ReduceUnit& user : base_.units) {
+      if (!is_user(user)) continue;
+      for (const runtime::UpdateInstruction& update : user.updates) {
+        for (size_t i = 0; i < update.operands.size(); ++i) {
+          const Operand& operand = update.operands[i];
+          if (update.is_output[i] != 0 && operand.space == Operand::Space::kState) {
+            return base_.states[operand.at].name;
+          }
+        }
+      }
+    }
+    return "sum " + std::to_string(index);
   }
   bool Updates(const Task& task) const {
     if (task.kind == Task::Kind::kTile) return !base_.units[task.index].updates.empty();
@@ -62,6 +105,7 @@ class Distributor {
     Stage here;
     std::vector<Task> reductions;
     for (const Task& task : stage.tasks) {
+      if (IsLeftOut(task, index)) continue;
       if (task.kind == Task::Kind::kShard) {
         AddShard(task, here);
       } else if (IsReduction(task)) {
@@ -82,6 +126,18 @@ class Distributor {
     AddExchange(reductions, here, index == last_exchange_);
   }
 
+  bool IsLeftOut(const Task& task, int stage) const {
+    switch (part()) {
+      case StepPart::kWhole:
+        return false;
+      case StepPart::kGradients:
+        return !IsReduction(task) && (Updates(task) || stage > last_exchange_);
+      case StepPart::kUpdates:
+        return task.kind == Task::Kind::kShard;
+    }
+    return false;
+  }
+
   void AddShard(const Task& task, Stage& stage) {
     if (task.begin < own_.begin || task.begin >= own_.end) return;
     program_->parts[task.index].stage = static_cast<uint32_t>(program_->stages.size());
@@ -100,33 +156,22 @@ class Distributor {
   }
 
   void AddExchange(const std::vector<Task>& reductions, Stage& here, bool is_last) {
-    ExchangePlan plan;
-    for (const ShardRange& range : ranges_) {
-      plan.first_subtree.push_back(static_cast<int>(plan.subtrees.size()));
-      for (const ShardRange& subtree : SubtreesOf(range, base_.shards())) {
-        plan.subtrees.push_back(subtree);
-      }
-    }
-    plan.first_subtree.push_back(static_cast<int>(plan.subtrees.size()));
-    plan.additions = AdditionsAbove(plan.subtrees, base_.shards());
-    plan.segments.push_back({"flags", DType::kF32, 0, kFlagBytes});
-    plan.bytes = kFlagBytes;
+    ExchangePlan plan = MakeExchangePlan(ranges_, base_.shards());
+    plan.top_k = options_.top_k;
     // The tiles of a unit stand together, but not in order: one segment for each unit.
     std::vector<int64_t> segment_of(base_.units.size(), -1);
-    for (const Task& task : reductions) {
-      if (segment_of[task.index] >= 0) continue;
-      const ReduceUnit& unit = base_.units[task.index];
-      const auto bytes = static_cast<uint64_t>(unit.rows * unit.row_elements) * unit.item_size;
-      segment_of[task.index] = static_cast<int64_t>(plan.segments.size());
-      plan.segments.push_back({unit.name, unit.dtype, plan.bytes, bytes});
-      plan.bytes += AlignUp(bytes);
+    for (const bool plain : {true, false}) {
+      for (const Task& task : reductions) {
+        const ReduceUnit& unit = base_.units[task.index];
+        const Codec codec = CodecOfUnit(unit, is_last);
+        if (segment_of[task.index] >= 0 || (codec == Codec::kPlain) != plain) continue;
+        segment_of[task.index] = static_cast<int64_t>(
+            plan.AddSegment(NameOf(unit, task.index), unit.dtype, BytesOf(unit), codec));
+      }
     }
-    const auto sets = static_cast<uint64_t>(plan.subtrees_of(rank_));
-    plan.reduced = program_->shared_bytes;
-    plan.partials = plan.reduced + plan.bytes;
-    program_->shared_bytes = plan.partials + sets * plan.bytes;
+    program_->shared_bytes = plan.Place(program_->shared_bytes, rank_);
 
-    AddPartials(reductions, plan, segment_of, here);
+    if (part() != StepPart::kUpdates) AddPartials(reductions, plan, segment_of, here);
     Push(std::move(here));
     Stage exchange;
     exchange.tasks.push_back({Task::Kind::kExchange, static_cast<uint32_t>(plans_.size()), 0, 0});
@@ -182,7 +227,7 @@ class Distributor {
         own.index = AddUnit(std::move(unit));
         stage.tasks.push_back(own);
       }
-      if (whole.updates.empty()) continue;
+      if (whole.updates.empty() || part() == StepPart::kGradients) continue;
       if (update_unit[task.index] < 0) {
         ReduceUnit unit = FromShared(whole, source);
         unit.sum = -1;
@@ -219,6 +264,7 @@ class Distributor {
   }
 
   const runtime::StepProgram& base_;
+  const DistributedOptions& options_;
   const int rank_;
   std::vector<ExchangePlan>& plans_;
   std::shared_ptr<DistributedProgram> program_ = std::make_shared<DistributedProgram>();
@@ -231,9 +277,9 @@ class Distributor {
 }  // namespace
 
 std::shared_ptr<const runtime::StepProgram> MakeDistributedProgram(
-    std::shared_ptr<const runtime::StepProgram> base, int rank, int workers,
+    std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
     std::vector<ExchangePlan>& plans) {
-  return Distributor(std::move(base), rank, workers, plans).Run();
+  return Distributor(std::move(base), options, plans).Run();
 }
 
 }  // namespace ingot::dist

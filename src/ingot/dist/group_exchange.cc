@@ -16,29 +16,10 @@ constexpr uint64_t kSmallBytes = 4096;
 constexpr uint64_t kRangeUnit = 64;
 constexpr size_t kRanksOfFlag = 24;  // bits that a float holds exactly
 
-enum Phase : uint64_t { kPartials = 0, kSums = 1, kDirect = 2 };
+enum Phase : uint64_t { kPartials = 0, kSums = 1, kDirect = 2, kCoded = 3 };
 
 uint64_t Tag(uint64_t sequence, Phase phase, int subtree) {
   return sequence << 16 | phase << 14 | static_cast<uint64_t>(subtree);
-}
-
-template <typename T>
-void AddAs(std::byte* sum, const std::byte* left, const std::byte* right, uint64_t bytes) {
-  auto* out = reinterpret_cast<T*>(sum);
-  const auto* x = reinterpret_cast<const T*>(left);
-  const auto* y = reinterpret_cast<const T*>(right);
-  const uint64_t count = bytes / sizeof(T);
-  for (uint64_t i = 0; i < count; ++i) out[i] = x[i] + y[i];
-}
-
-// `sum` may be `left`.
-void Add(DType dtype, std::byte* sum, const std::byte* left, const std::byte* right,
-         uint64_t bytes) {
-  if (dtype == DType::kF64) {
-    AddAs<double>(sum, left, right, bytes);
-  } else {
-    AddAs<float>(sum, left, right, bytes);
-  }
 }
 
 std::string NameOf(const ExchangePlan& plan) {
@@ -69,7 +50,7 @@ void GroupExchange::SetPlans(std::vector<ExchangePlan> plans) {
                       ", which several processes cannot add yet",
                   "train in one process, or in f32");
     }
-    const uint64_t each = InOnePhase(plan, size_) ? plan.bytes : RangeOf(plan, rank_).size();
+    const uint64_t each = InOnePhase(plan, size_) ? plan.plain_bytes : RangeOf(plan, rank_).size();
     staging = std::max<uint64_t>(staging, each * plan.subtrees.size());
     subtrees = std::max(subtrees, plan.subtrees.size());
   }
@@ -78,16 +59,16 @@ void GroupExchange::SetPlans(std::vector<ExchangePlan> plans) {
 }
 
 GroupExchange::Range GroupExchange::RangeOf(const ExchangePlan& plan, int rank) const {
-  const uint64_t units = (plan.bytes + kRangeUnit - 1) / kRangeUnit;
+  const uint64_t units = (plan.plain_bytes + kRangeUnit - 1) / kRangeUnit;
   const auto at = [&](int r) {
-    return std::min(plan.bytes,
+    return std::min(plan.plain_bytes,
                     units * static_cast<uint64_t>(r) / static_cast<uint64_t>(size_) * kRangeUnit);
   };
-  return {at(rank), rank + 1 == size_ ? plan.bytes : at(rank + 1)};
+  return {at(rank), rank + 1 == size_ ? plan.plain_bytes : at(rank + 1)};
 }
 
 bool GroupExchange::InOnePhase(const ExchangePlan& plan, int size) {
-  if (plan.bytes <= kSmallBytes) return true;
+  if (plan.plain_bytes <= kSmallBytes) return true;
   // Two workers: the same bytes, sent once instead of twice; more subtrees than workers: more
   // bytes.
   return size == 2 && plan.subtrees.size() == 2;
@@ -103,9 +84,38 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
     status_.what = NameOf(plan);
   }
   WriteFlags(plan, shared, not_finite);
+  ++sequence_;
+  RunPlain(plan, shared);
+  const bool somewhere_not_finite = ReadFlags(plan, shared);
+  // Every worker knows it by now, and what is not finite is added to nothing.
+  if (plan.plain_bytes < plan.bytes && !somewhere_not_finite) {
+    if (!coded_) coded_ = std::make_unique<CodedExchange>(rank_, size_);
+    coded_->Run(plan, shared, *this);
+  }
+  for (const ExchangePlan::Copy& copy : plan.copies) {
+    std::memcpy(shared + copy.to, shared + copy.from, copy.bytes);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    status_.plan = -1;
+  }
+  return somewhere_not_finite;
+}
+
+std::unique_ptr<Message> GroupExchange::StartSend(int peer, int phase, const void* data,
+                                                  size_t bytes) {
+  return SendMessage(peer, Tag(sequence_, kCoded, phase), data, bytes);
+}
+
+std::unique_ptr<Message> GroupExchange::StartReceive(int peer, int phase, void* data,
+                                                     size_t bytes) {
+  return transport_->Receive(peer, Tag(sequence_, kCoded, phase), data, bytes);
+}
+
+void GroupExchange::RunPlain(const ExchangePlan& plan, std::byte* shared) {
   const bool one_phase = InOnePhase(plan, size_);
-  const Range own = one_phase ? Range{0, plan.bytes} : RangeOf(plan, rank_);
-  const uint64_t sequence = ++sequence_;
+  const Range own = one_phase ? Range{0, plan.plain_bytes} : RangeOf(plan, rank_);
+  const uint64_t sequence = sequence_;
 
   // What comes is asked for first, so that nobody waits for this worker's asking.
   struct Pending {
@@ -166,14 +176,6 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
   }
   for (const Pending& pending : sums) WaitFor(*pending.message, pending.peer);
   for (const Pending& pending : sent) WaitFor(*pending.message, pending.peer);
-  for (const ExchangePlan::Copy& copy : plan.copies) {
-    std::memcpy(shared + copy.to, shared + copy.from, copy.bytes);
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    status_.plan = -1;
-  }
-  return ReadFlags(plan, shared);
 }
 
 // [0]: wishes to stop; [1 + r / 24]: bit r % 24 where rank r met a number that is not finite.
@@ -230,7 +232,7 @@ void GroupExchange::FinishTree(const ExchangePlan& plan, Range range, std::byte*
       std::byte* left = sums_[static_cast<size_t>(plan.additions[i].into)] + at;
       const std::byte* right = sums_[static_cast<size_t>(plan.additions[i].from)] + at;
       const bool is_last = i + 1 == plan.additions.size();
-      Add(segment.dtype, is_last ? whole : left, left, right, end - begin);
+      AddValues(segment.dtype, is_last ? whole : left, left, right, end - begin);
     }
   }
 }
@@ -294,6 +296,8 @@ ExchangeStatus GroupExchange::status() const {
 void GroupExchange::Send(int peer, const void* data, size_t bytes) {
   if (bytes == 0) return;
   if (broken_.load()) ThrowBroken(-1, "");
+  direct_bytes_sent_.store(direct_bytes_sent_.load(std::memory_order_relaxed) + bytes,
+                           std::memory_order_relaxed);
   WaitFor(*SendMessage(peer, Tag(0, kDirect, 0), data, bytes), peer);
 }
 

@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "ingot/dist/distributed_program.h"
+#include "ingot/dist/coded_exchange.h"
+#include "ingot/dist/exchange_plan.h"
 #include "ingot/dist/transport.h"
 #include "ingot/runtime/exchange.h"
 
@@ -27,7 +28,7 @@ struct ExchangeStatus {
   double since = 0;      // MonotonicSeconds when it began to wait
 };
 
-class GroupExchange : public runtime::Exchange {
+class GroupExchange : public runtime::Exchange, private Link {
  public:
   GroupExchange(std::unique_ptr<Transport> transport, int rank, int size);
   ~GroupExchange() override;
@@ -48,8 +49,11 @@ class GroupExchange : public runtime::Exchange {
 
   // Ranks that met a number that is not finite, in the exchange that said so.
   std::vector<int> not_finite_ranks() const;
-  // Bytes of tensors that this worker has sent.
+  // Bytes of tensors that this worker has sent; and those of them that exchanges have sent.
   uint64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
+  uint64_t exchange_bytes_sent() const {
+    return bytes_sent() - direct_bytes_sent_.load(std::memory_order_relaxed);
+  }
   double waiting_seconds() const { return waiting_seconds_.load(std::memory_order_relaxed); }
   ExchangeStatus status() const;
 
@@ -68,13 +72,18 @@ class GroupExchange : public runtime::Exchange {
   void WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const;
   bool ReadFlags(const ExchangePlan& plan, const std::byte* shared);
   void FinishTree(const ExchangePlan& plan, Range range, std::byte* shared);
-  void WaitFor(Message& message, int peer);
+  void RunPlain(const ExchangePlan& plan, std::byte* shared);
+  // Of coded values.
+  std::unique_ptr<Message> StartSend(int peer, int phase, const void* data, size_t bytes) override;
+  std::unique_ptr<Message> StartReceive(int peer, int phase, void* data, size_t bytes) override;
+  void WaitFor(Message& message, int peer) override;
   [[noreturn]] void ThrowBroken(int peer, const std::string& error);
   std::unique_ptr<Message> SendMessage(int peer, uint64_t tag, const void* data, size_t bytes);
 
   std::unique_ptr<Transport> transport_;
   const int rank_, size_;
   std::vector<ExchangePlan> plans_;
+  std::unique_ptr<CodedExchange> coded_;  // with what it remembers of the exchanges before
   std::vector<std::byte> staging_;
   std::vector<std::byte*> sums_;  // of each subtree, in the range at hand
   uint64_t sequence_ = 0;
@@ -82,6 +91,7 @@ class GroupExchange : public runtime::Exchange {
   std::atomic<bool> asks_to_stop_ = false;
   std::atomic<bool> agreed_to_stop_ = false;
   std::atomic<uint64_t> bytes_sent_ = 0;
+  std::atomic<uint64_t> direct_bytes_sent_ = 0;
   std::atomic<double> waiting_seconds_ = 0;
   mutable std::mutex mutex_;
   // Guarded by mutex_:

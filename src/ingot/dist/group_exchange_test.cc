@@ -39,19 +39,9 @@ Values TreeSum(std::vector<Values> x) {
 }
 
 ExchangePlan MakePlan(int shards, int workers, int rank, size_t count) {
-  ExchangePlan plan;
-  for (const ShardRange& range : DealShards(shards, workers)) {
-    plan.first_subtree.push_back(static_cast<int>(plan.subtrees.size()));
-    for (const ShardRange& subtree : SubtreesOf(range, shards)) plan.subtrees.push_back(subtree);
-  }
-  plan.first_subtree.push_back(static_cast<int>(plan.subtrees.size()));
-  plan.additions = AdditionsAbove(plan.subtrees, shards);
-  plan.segments = {{"flags", DType::kF32, 0, kFlagBytes},
-                   {"values", DType::kF32, kFlagBytes, count * sizeof(float)}};
-  plan.bytes = kFlagBytes + (count * sizeof(float) + 63) / 64 * 64;
-  plan.reduced = 0;
-  plan.partials = plan.bytes;
-  static_cast<void>(rank);
+  ExchangePlan plan = MakeExchangePlan(DealShards(shards, workers), shards);
+  plan.AddSegment("values", DType::kF32, count * sizeof(float));
+  plan.Place(0, rank);
   return plan;
 }
 

@@ -442,10 +442,11 @@ bool Member::WaitForEnd() {
   return finished;
 }
 
-void Member::Fail(const std::string& error, const std::string& hint, int exit_status) {
+bool Member::Fail(const std::string& error, const std::string& hint, int exit_status) {
   Push({{"type", "failed"}, {"error", error}, {"hint", hint}, {"exit_status", exit_status}});
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, std::chrono::seconds(1), [&] { return end_.has_value(); });
+  return !end_ || Text(*end_, "error").empty() || end_->value("rank", -1) == slot_.load();
 }
 
 }  // namespace ingot::dist

@@ -80,8 +80,9 @@ class Member {
   // By a worker that has done all steps: until the run has ended (true), or the group changes, to
   // be joined again (false). Throws PeerFailed.
   bool WaitForEnd();
-  // This worker cannot go on: all others end too.
-  void Fail(const std::string& error, const std::string& hint, int exit_status);
+  // This worker cannot go on: all others end too. False where another one has failed before, and
+  // says why.
+  bool Fail(const std::string& error, const std::string& hint, int exit_status);
 
   int slot() const { return slot_.load(); }
   Progress& progress() { return progress_; }

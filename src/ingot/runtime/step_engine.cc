@@ -433,7 +433,8 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
   frame.not_finite.store(false, std::memory_order_relaxed);
   for (const auto& stage : frame.stages) stage->spares_used.store(0, std::memory_order_relaxed);
   if (program.has_step) {
-    const int64_t number = step / request_->steps_per_update + 1;
+    const int64_t updated = std::max<int64_t>(0, step - request_->update_lag);
+    const int64_t number = updated / request_->steps_per_update + 1;
     std::memcpy(frame.scalars.data() + program.step_offset, &number, sizeof(number));
   }
   if (!program.scalars.empty() && request_->scalars) {

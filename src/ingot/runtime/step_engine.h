@@ -44,6 +44,7 @@ struct StepRequest {
   // where the program has none.
   std::function<void(int64_t step, std::span<float> scalars)> scalars;
   int64_t steps_per_update = 1;  // "step", which optimizers count, is of updates
+  int64_t update_lag = 0;        // updates are those of so many steps before
   uint64_t seed = 0;
   // Called once for each step, in order, by one thread at a time, when its sums are known: loss,
   // weight and metric sums in the program's order. May be null. Must not block.

@@ -153,6 +153,15 @@ Values DecidingValues(const ConfigNode& resolved) {
   Values values;
   Flatten(resolved, "", values);
   std::erase_if(values, [](const auto& value) { return !DecidesWeights(value.first); });
+  // Where gradients are exchanged in every step, the weights are those of one process.
+  const auto is_default = [&](const char* key, const std::string& value) {
+    const auto found = values.find(key);
+    return found == values.end() || found->second == value;
+  };
+  const SyncOptions plain;
+  if (is_default("train.sync", plain.sync) && is_default("train.compression", plain.compression)) {
+    std::erase_if(values, [](const auto& value) { return IsWithin(value.first, "train"); });
+  }
   return values;
 }
 
@@ -177,6 +186,33 @@ void CheckShards(const Job& job, const ConfigNode& node) {
     place.Fail("expected a number of shards or auto, got '" + job.logical_shards + "'");
   }
   if (shards < 1) place.Fail(fmt::format("expected 1 or more shards, got {}", shards));
+}
+
+// What goes with replicas that train apart.
+void CheckSync(Job& job, const ConfigNode& node) {
+  CompleteSync(job.train, node.Find("train"));
+  if (job.train.compression != "none" && job.precision == "f64") {
+    At(node, {"train", "compression"})
+        .Fail(job.train.compression + " does not go with precision f64: codecs are of f32",
+              "leave it out");
+  }
+  if (!job.train.has_rounds()) return;
+  if (job.train.is_async() && job.accumulate > 1) {
+    At(node, {"train", "sync"}).Fail("async does not go with accumulate", "make data.batch larger");
+  }
+  if (job.precision == "fp16") {
+    At(node, {"train", "sync"})
+        .Fail(job.train.sync +
+                  " does not go with precision fp16: each replica would have a loss "
+                  "scale of its own",
+              "use precision bf16, which needs none");
+  }
+  if (*job.train.inner_steps % job.accumulate != 0) {
+    At(node, {"train", "inner_steps"})
+        .Fail(fmt::format("expected a multiple of accumulate ({}), got {}", job.accumulate,
+                          *job.train.inner_steps),
+              "replicas are averaged between two updates");
+  }
 }
 
 void CheckMonitored(const std::string& metric, const ConfigNode& place) {
@@ -256,6 +292,7 @@ const OptionTable<Job>& JobTable() {
           .Add("freeze", &Job::freeze,
                "patterns of parameters that stay as they are at first: \"blocks.0.*\"")
           .AddTable("start_from", &Job::start_from, StartTable(), "first weights from a file")
+          .AddTable("train", &Job::train, SyncTable(), "how several processes train together")
           .AddTable("validation", &Job::validation, ValidationTable(), "measuring while training")
           .AddTable("early_stopping", &Job::early_stopping, EarlyStoppingTable(), "ending early")
           .AddTable("checkpoint", &Job::checkpoint, CheckpointTable(), "checkpoints")
@@ -297,6 +334,7 @@ Job ReadJob(const ConfigNode& node) {
         .Fail("epochs and steps are both 0: the run would have no end", "set one of them");
   }
   CheckShards(job, node);
+  CheckSync(job, node);
   try {
     ParseBytes(job.memory_limit);
   } catch (const Error& error) {
@@ -323,6 +361,9 @@ ConfigNode ResolvedJob(const Job& job, const Resolution& resolution) {
   }
   if (resolution.logical_shards > 0) {
     spelled.logical_shards = std::to_string(resolution.logical_shards);
+  }
+  if (spelled.train.is_local() && resolution.replicas > 0) {
+    spelled.train.replicas = resolution.replicas;
   }
   if (spelled.schedule.cosine && !spelled.schedule.cosine->steps && resolution.total_steps > 0) {
     // From here on the schedule is what it is, also when the run is resumed with more epochs.

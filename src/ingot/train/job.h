@@ -12,6 +12,7 @@
 //   clip: {norm: 1}                 below
 //   accumulate, average, freeze, start_from: below and start_weights.h
 //   mixed_precision: {...}          below
+//   train: {sync: ...}              sync_options.h
 //   validation, early_stopping, checkpoint, log: below
 #pragma once
 
@@ -27,6 +28,7 @@
 #include "ingot/nn/optimizer.h"
 #include "ingot/nn/schedule.h"
 #include "ingot/train/start_weights.h"
+#include "ingot/train/sync_options.h"
 
 namespace ingot::train {
 
@@ -95,6 +97,7 @@ struct Job {
   AverageOptions average;
   std::vector<std::string> freeze;  // patterns of parameters that stay as they are
   std::optional<StartOptions> start_from;
+  SyncOptions train;
   ValidationOptions validation;
   std::optional<EarlyStoppingOptions> early_stopping;
   CheckpointOptions checkpoint;
@@ -115,6 +118,7 @@ struct Resolution {
   const nn::Network* network = nullptr;  // layers, loss and metrics with every option
   int64_t logical_shards = 0;
   int64_t total_steps = 0;
+  int64_t replicas = 0;
 };
 
 // The job with everything spelled out, as job.yaml in a run directory has it.

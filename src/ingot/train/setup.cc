@@ -57,12 +57,34 @@ int64_t ShardsOf(const Job& job, const nn::Network& network, int64_t batch) {
   return std::min(ReadScalar<int64_t>(ConfigNode::Scalar(job.logical_shards)), batch);
 }
 
-// The numbers of samples that the steps of the job have: that of the full batch first.
-std::vector<int64_t> BatchSizes(const data::Batches& batches, int64_t total_steps) {
-  std::vector<int64_t> sizes = {batches.batch()};
+BatchPart PartOfBatch(int64_t batch, int replica, int replicas) {
+  const int64_t first = batch * replica / replicas;
+  return {first, batch * (replica + 1) / replicas - first};
+}
+
+// The numbers of samples that the steps of the job have: one of the full batch first.
+std::vector<int64_t> BatchSizes(const data::Batches& batches, int64_t total_steps, int replicas) {
+  std::vector<int64_t> whole = {batches.batch()};
   const bool reaches_last = total_steps >= batches.StepsPerEpoch();
-  if (reaches_last && batches.LastBatch() != batches.batch()) sizes.push_back(batches.LastBatch());
+  if (reaches_last && batches.LastBatch() != batches.batch()) whole.push_back(batches.LastBatch());
+  std::vector<int64_t> sizes;
+  for (const int64_t batch : whole) {
+    for (int replica = replicas - 1; replica >= 0; --replica) {
+      const int64_t samples = PartOfBatch(batch, replica, replicas).samples;
+      const bool known = std::find(sizes.begin(), sizes.end(), samples) != sizes.end();
+      if (samples > 0 && !known) sizes.push_back(samples);
+    }
+  }
   return sizes;
+}
+
+int ReplicasOf(const Job& job, int workers, int64_t batch) {
+  if (!job.train.is_local()) return 1;
+  const int64_t replicas = job.train.replicas.value_or(std::min<int64_t>(workers, batch));
+  if (replicas <= batch) return static_cast<int>(replicas);
+  throw Error(ErrorCode::kInvalidInput,
+              fmt::format("train.replicas is {}, but a batch has {} samples", replicas, batch),
+              "each replica needs a sample of every batch: make data.batch larger");
 }
 
 void Freeze(const std::vector<std::string>& patterns, nn::Network& network) {
@@ -120,6 +142,34 @@ std::shared_ptr<const ir::OpRegistry> RegistryOf(const SetupOptions& options) {
   return standard;
 }
 
+BatchPart TrainingSetup::PartOf(int64_t step, int replica) const {
+  return PartOfBatch(batches->BatchOf(step), replica, replicas);
+}
+
+int TrainingSetup::ProgramOf(int64_t step, int replica) const {
+  const int64_t samples = PartOf(step, replica).samples;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].batch == samples) return static_cast<int>(i);
+  }
+  INGOT_ASSERT(false, "no program for a batch of this size");
+  return 0;
+}
+
+uint64_t TrainingSetup::SeedOf(int replica) const {
+  constexpr uint64_t kGolden = 0x9E3779B97F4A7C15u;  // spreads small numbers over all bits
+  return static_cast<uint64_t>(job.seed) ^ (static_cast<uint64_t>(replica) * kGolden);
+}
+
+int64_t TrainingSetup::RoundEnd(int64_t step) const {
+  const int64_t inner = job.train.has_rounds() ? *job.train.inner_steps : 1;
+  return std::min(total_steps, (step / inner + 1) * inner);
+}
+
+int64_t TrainingSetup::RoundBefore(int64_t step) const {
+  const int64_t inner = job.train.has_rounds() ? *job.train.inner_steps : 1;
+  return std::max<int64_t>(0, (step - 1) / inner * inner);
+}
+
 TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   TrainingSetup setup;
   setup.job = job;
@@ -137,23 +187,25 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   nn::CheckGroups(job.optimizer, setup.network.parameters);
   Freeze(job.freeze, setup.network);
   setup.logical_shards = ShardsOf(job, setup.network, setup.batches->batch());
+  setup.replicas = ReplicasOf(job, options.workers, setup.batches->batch());
 
   MakeFolderAbsolute(setup.job.data);
   if (setup.job.data.transforms.is_null()) {
     setup.job.data.transforms = data::DefaultTransforms(*setup.data.train);
   }
-  setup.resolved =
-      ResolvedJob(setup.job, {&setup.network, setup.logical_shards, setup.total_steps});
+  setup.resolved = ResolvedJob(
+      setup.job, {&setup.network, setup.logical_shards, setup.total_steps, setup.replicas});
   setup.job_digest = JobDigest(setup.resolved);
 
   compiler::CompileOptions compile;
   compile.telemetry = options.telemetry;
   setup.mixed = MixedPrecisionOf(job);
   const auto build = [&](int64_t size) {
-    return BuildStepGraph(setup.network, job.optimizer, size, setup.logical_shards, *setup.registry,
+    const int64_t shards = std::max<int64_t>(1, setup.logical_shards / setup.replicas);
+    return BuildStepGraph(setup.network, job.optimizer, size, shards, *setup.registry,
                           PrecisionOf(job), setup.mixed, job.accumulate, x_scale);
   };
-  for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps)) {
+  for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps, setup.replicas)) {
     setup.steps.push_back(build(size));
   }
   const auto compile_all = [&](const compiler::CompileOptions& chosen) {

@@ -26,6 +26,13 @@ struct SetupOptions {
   std::shared_ptr<const ir::OpRegistry> registry;  // with ops of the program's own
   std::shared_ptr<runtime::Telemetry> telemetry;   // measures the kernels of the steps
   const nn::LayerRegistry* layers = nullptr;       // the same for layers; must outlive the setup
+  int workers = 1;                                 // processes that the run begins with
+};
+
+// A replica's part of a batch.
+struct BatchPart {
+  int64_t first = 0;
+  int64_t samples = 0;
 };
 
 // Immutable once made, but for the job's limits.
@@ -39,7 +46,8 @@ struct TrainingSetup {
   MixedPrecision mixed;
   int64_t logical_shards = 0;
   int64_t total_steps = 0;
-  // The step of a full batch, and that of the short last one where an epoch has one.
+  int replicas = 1;  // that train apart, each on its part of every batch (sync_options.h)
+  // The steps of batches of different size: of a full one first. With replicas, of their parts.
   std::vector<StepGraph> steps;
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
   uint64_t planned_bytes = 0;  // for as many threads as there are shards, up to 8
@@ -49,10 +57,15 @@ struct TrainingSetup {
   std::string kernel_digest;   // of all programs
 
   int64_t steps_per_epoch() const { return batches->StepsPerEpoch(); }
-  // The index in `steps` and `programs` of a step.
-  int ProgramOf(int64_t step) const {
-    return steps.size() > 1 && batches->BatchOf(step) != batches->batch() ? 1 : 0;
-  }
+  BatchPart PartOf(int64_t step, int replica) const;
+  // The index in `steps` and `programs` of a step that has samples.
+  int ProgramOf(int64_t step, int replica = 0) const;
+  // The seed of a replica's random numbers: no two drop out the same.
+  uint64_t SeedOf(int replica) const;
+  // Where a round of steps without an exchange ends that begins at `step`, and where the one that
+  // ends at `step` began. Every step is one where gradients are exchanged in each.
+  int64_t RoundEnd(int64_t step) const;
+  int64_t RoundBefore(int64_t step) const;
 };
 
 // Opens the data, builds the network and compiles. Throws Error at the place of the fault in the

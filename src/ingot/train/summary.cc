@@ -51,6 +51,11 @@ std::string ToJson(const Summary& summary) {
   }
   json["kernel_digest"] = summary.kernel_digest;
   if (!summary.samples_per_rank.empty()) json["samples_per_rank"] = summary.samples_per_rank;
+  if (!summary.wire_bytes_per_rank.empty()) {
+    json["wire_bytes_per_rank"] = summary.wire_bytes_per_rank;
+  }
+  if (!summary.sync.empty()) json["sync"] = summary.sync;
+  if (summary.replicas) json["replicas"] = *summary.replicas;
   for (const TimeRow& row : summary.time) json["time"][row.name] = Number(row.seconds);
   return json.dump(2) + "\n";
 }

@@ -47,7 +47,11 @@ struct Summary {
   int64_t best_step = 0;
   std::string kernel_digest;
   std::vector<int64_t> samples_per_rank;  // of a run of several processes: computed by each
-  std::vector<TimeRow> time;  // where wall_seconds went; empty where it was not measured
+  // What each has sent in exchanges, as far as its process was there at the end.
+  std::vector<uint64_t> wire_bytes_per_rank;
+  std::string sync;                 // how processes train together, as the job names it
+  std::optional<int64_t> replicas;  // that trained apart
+  std::vector<TimeRow> time;        // where wall_seconds went; empty where it was not measured
 };
 
 // JSON, one member to a line. Numbers that are not finite are written as null.

@@ -16,6 +16,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
 #include "ingot/dist/distributed_program.h"
+#include "ingot/dist/pipelined_exchange.h"
 #include "ingot/train/training_run.h"
 
 namespace ingot::train {
@@ -58,7 +59,10 @@ TrainResult TrainingRun::RunShared() {
     throw;
   } catch (const Error& error) {
     if (request_.logger != nullptr) request_.logger->Log(LogLevel::kDebug, error.what());
-    member_->Fail(error.message(), error.hint(), ExitStatus(error.code()));
+    const int status = ExitStatus(error.code());
+    if (!member_->Fail(error.message(), error.hint(), status)) {
+      throw dist::PeerFailed("another worker has failed before", status);
+    }
     throw;
   }
 }
@@ -70,6 +74,7 @@ TrainResult TrainingRun::RunAsMember() {
     if (!JoinGroup(why)) return EndAsFollower(RunEnd::kFinished);
     try {
       const RunEnd end = Loop();
+      GatherWireBytes();
       if (IsLead()) {
         TrainResult result = Finish(end);
         LeaveLead();
@@ -90,7 +95,7 @@ void TrainingRun::OpenGroup() {
   options.store = request.store;
   options.token = request.token;
   options.expected_workers = request.expected_workers;
-  options.most_workers = setup_.programs[0]->shards();
+  options.most_workers = rounds_ ? setup_.replicas : setup_.programs[0]->shards();
   options.transport = request.transport;
   options.timing = request.timing;
   options.card.machine = MachineName();
@@ -114,7 +119,7 @@ void TrainingRun::OpenGroup() {
 bool TrainingRun::JoinGroup(std::string why) {
   while (true) {
     // What is on its way into the engine's memory must have stopped before that changes.
-    group_.reset();
+    LeaveGroup();
     member_->progress().doing.store("joining");
     std::optional<dist::Group> group = member_->Join(step_, why);
     if (!group) return false;
@@ -132,15 +137,14 @@ bool TrainingRun::JoinGroup(std::string why) {
 void TrainingRun::EnterGroup() {
   NoteInterrupts();
   const dist::GroupView& view = group_->view;
-  std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
-  std::vector<dist::ExchangePlan> plans;
-  for (const auto& program : setup_.programs) {
-    programs.push_back(view.size() == 1
-                           ? program
-                           : dist::MakeDistributedProgram(program, view.rank, view.size(), plans));
+  if (rounds_) {
+    group_->exchange->SetPlans({rounds_->Join(view.rank, view.size())});
+  } else if (setup_.job.train.is_async()) {
+    PartSteps();
+    group_->exchange->SetPlans(dist::PipelinedExchange::InnerPlans(plans_, view.rank));
+  } else {
+    ShareSteps();
   }
-  engine_->ReplacePrograms(std::move(programs));
-  group_->exchange->SetPlans(std::move(plans));
   if (!IsLead()) LeaveLead();
   if (IsLead()) TakeLead();
   ShareState();
@@ -150,6 +154,66 @@ void TrainingRun::EnterGroup() {
     if (!shows) settings.out = nullptr;
     progress_ = std::make_unique<Progress>("", setup_.total_steps, step_, settings);
     if (shows) Announce();
+  }
+}
+
+dist::DistributedOptions TrainingRun::ShareOptions() const {
+  dist::DistributedOptions options;
+  options.rank = Rank();
+  options.workers = Workers();
+  options.top_k = setup_.job.train.top_k.value_or(options.top_k);
+  options.codec = dist::CodecOfName(setup_.job.train.compression);
+  return options;
+}
+
+// Programs whose sums count later: whole steps, then those without, and with nothing but, updates.
+void TrainingRun::PartSteps() {
+  dist::DistributedOptions options = ShareOptions();
+  std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
+  plans_.clear();
+  for (const dist::StepPart part :
+       {dist::StepPart::kWhole, dist::StepPart::kGradients, dist::StepPart::kUpdates}) {
+    options.part = part;
+    for (const auto& program : setup_.programs) {
+      programs.push_back(dist::MakeDistributedProgram(program, options, plans_));
+    }
+  }
+  engine_->ReplacePrograms(std::move(programs));
+}
+
+// The programs of this worker, which exchange in every step.
+void TrainingRun::ShareSteps() {
+  const dist::GroupView& view = group_->view;
+  const dist::DistributedOptions options = ShareOptions();
+  std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
+  std::vector<dist::ExchangePlan> plans;
+  for (const auto& program : setup_.programs) {
+    programs.push_back(view.size() == 1 ? program
+                                        : dist::MakeDistributedProgram(program, options, plans));
+  }
+  engine_->ReplacePrograms(std::move(programs));
+  group_->exchange->SetPlans(std::move(plans));
+}
+
+void TrainingRun::LeaveGroup() {
+  if (group_) wire_bytes_ += group_->exchange->exchange_bytes_sent();
+  group_.reset();
+}
+
+// To the lead, what each worker has sent in exchanges; after the last of them.
+void TrainingRun::GatherWireBytes() {
+  const dist::GroupView& view = group_->view;
+  const uint64_t own = wire_bytes_ + group_->exchange->exchange_bytes_sent();
+  if (!IsLead()) {
+    group_->exchange->Send(view.lead, &own, sizeof(own));
+    return;
+  }
+  for (int rank = 0; rank < view.size(); ++rank) {
+    uint64_t bytes = own;
+    if (rank != view.rank) group_->exchange->Receive(rank, &bytes, sizeof(bytes));
+    const auto slot = static_cast<size_t>(view.members[static_cast<size_t>(rank)].slot);
+    if (wire_bytes_per_rank_.size() <= slot) wire_bytes_per_rank_.resize(slot + 1);
+    wire_bytes_per_rank_[slot] = bytes;
   }
 }
 
@@ -218,6 +282,10 @@ void TrainingRun::SendState(int peer) {
     const Tensor value = engine_->ReadState(name);
     group_->exchange->Send(peer, value.raw(), value.bytes());
   }
+  if (!rounds_) return;
+  for (const formats::NamedTensor& state : rounds_->State()) {
+    group_->exchange->Send(peer, state.tensor.raw(), state.tensor.bytes());
+  }
 }
 
 void TrainingRun::ReceiveState(int peer) {
@@ -231,6 +299,13 @@ void TrainingRun::ReceiveState(int peer) {
     Tensor value = engine_->ReadState(name);
     group_->exchange->Receive(peer, value.raw(), value.bytes());
     engine_->WriteState(name, value);
+  }
+  if (rounds_) {
+    std::vector<formats::NamedTensor> state = rounds_->State();
+    for (formats::NamedTensor& tensor : state) {
+      group_->exchange->Receive(peer, tensor.tensor.raw(), tensor.tensor.bytes());
+    }
+    rounds_->SetState(state);
   }
   ReadRunState(text);
 }
@@ -282,30 +357,42 @@ bool TrainingRun::StopIsAgreed() const {
 
 // Between two steps, by every worker for all of them.
 void TrainingRun::CountSamples(int64_t step) {
-  const auto& program = *setup_.programs[static_cast<size_t>(setup_.ProgramOf(step))];
   const std::vector<dist::MemberInfo>& members = group_->view.members;
-  const auto ranges = dist::DealShards(program.shards(), group_->view.size());
+  const std::vector<int64_t> samples = SamplesOfRanks(step);
   for (size_t rank = 0; rank < members.size(); ++rank) {
     const auto slot = static_cast<size_t>(members[rank].slot);
     if (samples_per_rank_.size() <= slot) samples_per_rank_.resize(slot + 1);
-    samples_per_rank_[slot] += program.shard_begin[static_cast<size_t>(ranges[rank].end)] -
-                               program.shard_begin[static_cast<size_t>(ranges[rank].begin)];
+    samples_per_rank_[slot] += samples[rank];
   }
-  if (request_.group->ledger) AddToLedger(step);
+  if (request_.group->ledger) AddToLedger(step, samples);
   dist::Progress& progress = member_->progress();
   progress.step.store(step + 1);
   progress.samples.store(
       samples_per_rank_[static_cast<size_t>(members[static_cast<size_t>(group_->view.rank)].slot)]);
 }
 
-void TrainingRun::AddToLedger(int64_t step) {
+// Of a step's samples, how many each rank of the group computes.
+std::vector<int64_t> TrainingRun::SamplesOfRanks(int64_t step) const {
+  std::vector<int64_t> samples;
+  if (rounds_) {
+    const int64_t batch = setup_.batches->BatchOf(step);
+    for (const dist::ShardRange& own : dist::DealShards(setup_.replicas, group_->view.size())) {
+      samples.push_back(batch * own.end / setup_.replicas - batch * own.begin / setup_.replicas);
+    }
+    return samples;
+  }
   const auto& program = *setup_.programs[static_cast<size_t>(setup_.ProgramOf(step))];
-  const auto ranges = dist::DealShards(program.shards(), group_->view.size());
+  for (const dist::ShardRange& own : dist::DealShards(program.shards(), group_->view.size())) {
+    samples.push_back(program.shard_begin[static_cast<size_t>(own.end)] -
+                      program.shard_begin[static_cast<size_t>(own.begin)]);
+  }
+  return samples;
+}
+
+void TrainingRun::AddToLedger(int64_t step, const std::vector<int64_t>& samples) {
   Json ranks = Json::array();
-  for (size_t rank = 0; rank < ranges.size(); ++rank) {
-    ranks.push_back({group_->view.members[rank].slot,
-                     program.shard_begin[static_cast<size_t>(ranges[rank].end)] -
-                         program.shard_begin[static_cast<size_t>(ranges[rank].begin)]});
+  for (size_t rank = 0; rank < samples.size(); ++rank) {
+    ranks.push_back({group_->view.members[rank].slot, samples[rank]});
   }
   const nlohmann::ordered_json line = {{"step", step},
                                        {"epoch", step / setup_.steps_per_epoch()},
@@ -332,7 +419,9 @@ TrainResult TrainingRun::EndAsFollower(RunEnd end) {
 std::string TrainingRun::NotFiniteRanks() const {
   if (!group_) return "";
   std::vector<std::string> names;
-  for (const int rank : group_->exchange->not_finite_ranks()) {
+  std::vector<int> ranks = group_->exchange->not_finite_ranks();
+  if (setup_.job.train.has_rounds()) ranks = {group_->view.rank};  // each finds its own
+  for (const int rank : ranks) {
     const dist::MemberInfo& member = group_->view.members[static_cast<size_t>(rank)];
     names.push_back(fmt::format("{} ({})", member.slot, member.machine));
   }

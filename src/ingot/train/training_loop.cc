@@ -9,6 +9,7 @@
 #include "ingot/base/clock.h"
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/dist/pipelined_exchange.h"
 #include "ingot/train/training_run.h"
 
 namespace ingot::train {
@@ -19,17 +20,14 @@ int64_t NextMultiple(int64_t step, int64_t every, int64_t otherwise) {
   return every == 0 ? otherwise : (step / every + 1) * every;
 }
 
-bool IsMultiple(int64_t step, int64_t every) {
-  return every > 0 && step % every == 0;
-}
-
 }  // namespace
 
 RunEnd TrainingRun::Loop() {
   clock_.Switch(Phase::kOther);
   begun_at_ = recorded_at_ = saved_at_ = MonotonicSeconds();
   // A checkpoint may stand at the end of an epoch whose validation was interrupted.
-  const bool epoch_is_open = step_ > 0 && IsMultiple(step_, setup_.steps_per_epoch());
+  before_ = setup_.RoundBefore(step_);
+  const bool epoch_is_open = step_ > 0 && Passed(setup_.steps_per_epoch());
   if (epoch_is_open && epoch_sums_->weight() > 0 && !EndEpoch()) return RunEnd::kInterrupted;
   while (step_ < setup_.total_steps) {
     if (early_stopping_.active() && early_stopping_.Exhausted()) return RunEnd::kStoppedEarly;
@@ -37,16 +35,23 @@ RunEnd TrainingRun::Loop() {
       return RunEnd::kInterrupted;
     }
     SetEpochTitle();
-    const runtime::StepResult result = RunSteps(NextBoundary() - step_);
-    step_ = result.next_step;
-    if (result.not_finite) ReportNotFinite(result.state_touched);
-    if (IsMultiple(step_, setup_.steps_per_epoch()) && epoch_sums_->weight() > 0 && !EndEpoch()) {
+    before_ = step_;
+    if (rounds_) {
+      RunRound();
+    } else if (setup_.job.train.is_async()) {
+      RunPipeline();
+    } else {
+      const runtime::StepResult result = RunSteps(NextBoundary() - step_);
+      step_ = result.next_step;
+      if (result.not_finite) ReportNotFinite(result.state_touched);
+    }
+    if (Passed(setup_.steps_per_epoch()) && epoch_sums_->weight() > 0 && !EndEpoch()) {
       return RunEnd::kInterrupted;
     }
     if (RecordIsDue()) RecordInterval();
     if (CheckpointIsDue()) Save(true, false, false);
   }
-  if (interval_sums_->weight() > 0 && !IsMultiple(step_, setup_.steps_per_epoch())) {
+  if (interval_sums_->weight() > 0 && !Passed(setup_.steps_per_epoch())) {
     RecordInterval();
   }
   const bool exhausted = early_stopping_.active() && early_stopping_.Exhausted();
@@ -61,13 +66,9 @@ int64_t TrainingRun::NextBoundary() const {
                    NextMultiple(step_, job.log.every_steps, end)});
 }
 
-runtime::StepResult TrainingRun::RunSteps(int64_t count) {
+runtime::StepRequest TrainingRun::MakeStepRequest() const {
   runtime::StepRequest request;
-  request.first_step = step_;
-  request.count = count;
-  request.program_of_step = [this](int64_t step) { return setup_.ProgramOf(step); };
   request.source = &*timed_source_;
-  request.seed = static_cast<uint64_t>(setup_.job.seed);
   request.scalars = [this](int64_t step, std::span<float> scalars) {
     scalars[0] = static_cast<float>(LearningRate(step));
     if (scalars.size() < 3) return;  // as BuildStepGraph orders them
@@ -76,32 +77,159 @@ runtime::StepResult TrainingRun::RunSteps(int64_t count) {
     scalars[2] = (step + 1) % accumulate != 0 ? 1.0f : 0.0f;
   };
   request.steps_per_update = setup_.job.accumulate;
+  if (group_) request.broken = &group_->exchange->broken();
+  return request;
+}
+
+runtime::StepResult TrainingRun::RunSteps(int64_t count) {
+  runtime::StepRequest request = MakeStepRequest();
+  request.first_step = step_;
+  request.count = count;
+  request.program_of_step = [this](int64_t step) { return setup_.ProgramOf(step); };
+  request.seed = setup_.SeedOf(0);
   request.on_sums = [this](int64_t step, std::span<const float> sums) {
     timer_.Lap();
-    epoch_sums_->Add(sums);
-    interval_sums_->Add(sums);
-    if (group_) CountSamples(step);
-    if (step == first_step_) first_step_seconds_ = SecondsSinceProcessStart();
-    step_ = step + 1;
-    if (request_.on_loss && sums.size() > 1) request_.on_loss(step, sums[0] / sums[1]);
+    CountStep(step, sums);
     ChooseTracing();
   };
   request.should_stop = [this] { return ShouldStop(); };
-  if (group_) {
-    request.exchange = group_->exchange.get();
-    request.broken = &group_->exchange->broken();
-  }
+  if (group_) request.exchange = group_->exchange.get();
   timer_.Start();
   ChooseTracing();
   const PhaseScope phase(clock_, Phase::kSteps);
   return engine_->Run(request);
 }
 
+// The sums of a step over all its samples are known.
+void TrainingRun::CountStep(int64_t step, std::span<const float> sums) {
+  epoch_sums_->Add(sums);
+  interval_sums_->Add(sums);
+  if (group_) CountSamples(step);
+  if (step == first_step_ && first_step_seconds_ == 0) {
+    first_step_seconds_ = SecondsSinceProcessStart();
+  }
+  step_ = step + 1;
+  if (request_.on_loss && sums.size() > 1) request_.on_loss(step, sums[0] / sums[1]);
+}
+
+// A round of steps without an exchange, up to one at its end: see local_rounds.h.
+void TrainingRun::RunRound() {
+  const PhaseScope phase(clock_, Phase::kSteps);
+  const LocalRounds::Outcome outcome = rounds_->Run(
+      step_, setup_.RoundEnd(step_),
+      [this](int replica, int64_t first, int64_t count, const LocalRounds::OnSums& on_sums) {
+        return RunReplica(replica, first, count, on_sums);
+      },
+      group_ ? group_->exchange.get() : nullptr,
+      [this](int64_t step, std::span<const float> sums) { CountStep(step, sums); });
+  if (outcome.not_finite_replica < 0) return;
+  step_ = outcome.not_finite.next_step;
+  ReportNotFinite(outcome.not_finite.state_touched, outcome.not_finite_replica);
+}
+
+runtime::StepResult TrainingRun::RunReplica(int replica, int64_t first, int64_t count,
+                                            const LocalRounds::OnSums& on_sums) {
+  // The replica's part of each batch.
+  class PartSource : public runtime::BatchSource {
+   public:
+    PartSource(const runtime::BatchSource& whole, const TrainingSetup& setup, int replica)
+        : whole_(whole), setup_(setup), replica_(replica) {}
+    void Fill(int64_t step, int64_t first_sample, int64_t samples,
+              std::span<void* const> inputs) const override {
+      whole_.Fill(step, setup_.PartOf(step, replica_).first + first_sample, samples, inputs);
+    }
+
+   private:
+    const runtime::BatchSource& whole_;
+    const TrainingSetup& setup_;
+    const int replica_;
+  };
+  const PartSource source(*timed_source_, setup_, replica);
+  runtime::StepRequest request = MakeStepRequest();
+  request.first_step = first;
+  request.count = count;
+  request.program_of_step = [&](int64_t step) { return setup_.ProgramOf(step, replica); };
+  request.source = &source;
+  request.seed = setup_.SeedOf(replica);
+  request.on_sums = [&](int64_t step, std::span<const float> sums) {
+    timer_.Lap();
+    on_sums(step, sums);
+    if (step == first_step_) first_step_seconds_ = SecondsSinceProcessStart();
+    if (member_) member_->progress().step.store(step + 1);
+    if (group_ && Interrupted()) group_->exchange->AskToStop();
+    if (IsLead() && progress_->Due()) ShowProgress(step + 1);
+  };
+  timer_.Start();
+  return engine_->Run(request);
+}
+
+// A round of steps whose gradients count later, and at its end all of them have: see
+// dist/pipelined_exchange.h.
+void TrainingRun::RunPipeline() {
+  const PhaseScope phase(clock_, Phase::kSteps);
+  beginning_.Keep(*engine_);
+  dist::PipelineSteps steps{step_, setup_.RoundEnd(step_), 1};
+  steps.staleness = std::min(*setup_.job.train.staleness, steps.end - steps.first);
+  const auto count = static_cast<size_t>(steps.end - steps.first);
+  std::vector<std::vector<float>> sums(count);
+  runtime::StepRequest request = MakeStepRequest();
+  request.first_step = steps.first;
+  request.count = steps.end - steps.first + steps.staleness;
+  request.seed = setup_.SeedOf(0);
+  request.update_lag = steps.staleness;
+  // As PartSteps has them: whole steps, gradients, updates.
+  request.program_of_step = [&](int64_t step) {
+    const int programs = static_cast<int>(setup_.programs.size());
+    if (!steps.gives(step)) return 2 * programs + setup_.ProgramOf(step - steps.staleness);
+    return setup_.ProgramOf(step) + (steps.takes(step) ? 0 : programs);
+  };
+  request.scalars = [&](int64_t step, std::span<float> scalars) {
+    const int64_t updated = std::max(steps.first, step - steps.staleness);
+    scalars[0] = static_cast<float>(LearningRate(updated));
+  };
+  request.on_sums = [&](int64_t step, std::span<const float> values) {
+    timer_.Lap();
+    if (step == first_step_) first_step_seconds_ = SecondsSinceProcessStart();
+    if (member_) member_->progress().step.store(std::min(step + 1, steps.end));
+    if (group_ && Interrupted()) group_->exchange->AskToStop();
+    if (IsLead() && progress_->Due()) ShowProgress(std::min(step + 1, steps.end));
+    if (!steps.takes(step)) return;
+    const auto at = static_cast<size_t>(step - steps.staleness - steps.first);
+    sums[at].assign(values.begin(), values.end());
+  };
+  timer_.Start();
+  runtime::StepResult result;
+  try {
+    dist::GroupExchange* group = group_ && Workers() > 1 ? group_->exchange.get() : nullptr;
+    dist::PipelinedExchange exchange(group, plans_, steps, Rank());
+    request.exchange = &exchange;
+    result = engine_->Run(request);
+  } catch (const runtime::ExchangeBroken&) {
+    beginning_.Restore(*engine_);
+    throw;
+  }
+  if (result.not_finite) {
+    step_ = std::min(result.next_step, steps.end - 1);
+    ReportNotFinite(result.state_touched);
+  }
+  for (size_t i = 0; i < count; ++i) CountStep(steps.first + static_cast<int64_t>(i), sums[i]);
+}
+
+// After a number that was not finite.
+void TrainingRun::RestoreRound() {
+  if (rounds_) {
+    rounds_->RestoreBeginning();
+  } else {
+    beginning_.Restore(*engine_);
+  }
+  step_ = before_;
+}
+
 // Between two steps; must not take long.
 bool TrainingRun::ShouldStop() {
   if (group_ && Interrupted()) group_->exchange->AskToStop();
   if (StopIsAgreed() || (request_.should_stop && request_.should_stop())) return true;
-  if (IsLead() && progress_->Due()) ShowProgress();
+  if (IsLead() && progress_->Due()) ShowProgress(step_);
   const double now = MonotonicSeconds();
   const Job& job = setup_.job;
   const bool save = writer_ && job.checkpoint.every_seconds > 0 &&
@@ -113,7 +241,7 @@ bool TrainingRun::ShouldStop() {
 bool TrainingRun::RecordIsDue() const {
   const LogOptions& log = setup_.job.log;
   if (interval_sums_->weight() == 0) return false;
-  return IsMultiple(step_, log.every_steps) ||
+  return Passed(log.every_steps) ||
          (log.every_seconds > 0 && MonotonicSeconds() - recorded_at_ >= log.every_seconds);
 }
 
@@ -121,8 +249,7 @@ bool TrainingRun::CheckpointIsDue() const {
   const CheckpointOptions& options = setup_.job.checkpoint;
   // The end of the run has one of its own.
   if (!writer_ || step_ == saved_step_ || step_ >= setup_.total_steps) return false;
-  return IsMultiple(step_, options.every_steps) ||
-         IsMultiple(step_, options.every_epochs * setup_.steps_per_epoch()) ||
+  return Passed(options.every_steps) || Passed(options.every_epochs * setup_.steps_per_epoch()) ||
          (options.every_seconds > 0 && MonotonicSeconds() - saved_at_ >= options.every_seconds);
 }
 
@@ -132,19 +259,19 @@ void TrainingRun::SetEpochTitle() {
   progress_->SetTitle(fmt::format("epoch {}/{}", Epoch() + 1, epochs));
 }
 
-void TrainingRun::ShowProgress() {
+void TrainingRun::ShowProgress(int64_t step) {
   Progress::Fields fields;
   for (const auto& [name, value] : epoch_sums_->Means()) {
     fields.emplace_back(name, fmt::format("{:.4f}", value));
   }
   const double seconds = MonotonicSeconds() - begun_at_;
   const int64_t samples =
-      setup_.batches->SamplesBefore(step_) - setup_.batches->SamplesBefore(first_step_);
+      setup_.batches->SamplesBefore(step) - setup_.batches->SamplesBefore(first_step_);
   if (seconds > 0) {
     const auto rate = static_cast<int64_t>(static_cast<double>(samples) / seconds);
     fields.emplace_back("", WithThousands(rate) + " samples/s");
   }
-  progress_->Update(step_, fields);
+  progress_->Update(step, fields);
 }
 
 // Some steps near the beginning of the run go into the trace, when everything has been used once.

@@ -86,8 +86,11 @@ void TrainingRun::Prepare() {
     telemetry_ = std::make_shared<runtime::Telemetry>(request_.profile.empty() ? 0 : kMostEvents);
     options.telemetry = telemetry_;
   }
+  if (request_.group) options.workers = request_.group->expected_workers;
   setup_ = PrepareTraining(request_.job, options);
   engine_ = std::make_unique<runtime::StepEngine>(setup_.programs, threads_);
+  if (setup_.job.train.is_local()) rounds_.emplace(setup_, *engine_);
+  if (setup_.job.train.is_async()) PartSteps();
   source_ = data::WithPrefetch(setup_.batches, setup_.data.options);
   timed_source_.emplace(*source_, telemetry_.get());
   schedule_.emplace(setup_.job.schedule, setup_.job.optimizer.learning_rate(), setup_.total_steps);
@@ -307,7 +310,10 @@ void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
     summary.loss_scale = engine_->ReadState(kLossScale).data<float>()[0];
   }
   summary.kernel_digest = setup_.kernel_digest;
+  summary.sync = setup_.job.train.sync;
+  if (rounds_) summary.replicas = setup_.replicas;
   summary.samples_per_rank = samples_per_rank_;
+  summary.wire_bytes_per_rank = wire_bytes_per_rank_;
 }
 
 int64_t TrainingRun::SkippedSteps() const {

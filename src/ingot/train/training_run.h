@@ -14,11 +14,14 @@
 
 #include "ingot/base/interrupt.h"
 #include "ingot/base/progress.h"
+#include "ingot/dist/distributed_program.h"
 #include "ingot/dist/member.h"
 #include "ingot/runtime/step_engine.h"
 #include "ingot/train/checkpoint_store.h"
 #include "ingot/train/checkpoint_writer.h"
+#include "ingot/train/engine_snapshot.h"
 #include "ingot/train/evaluation.h"
+#include "ingot/train/local_rounds.h"
 #include "ingot/train/monitor.h"
 #include "ingot/train/recorder.h"
 #include "ingot/train/running_sums.h"
@@ -69,10 +72,19 @@ class TrainingRun {
   // training_loop.cc
   RunEnd Loop();
   int64_t NextBoundary() const;
+  runtime::StepRequest MakeStepRequest() const;
   runtime::StepResult RunSteps(int64_t count);
+  runtime::StepResult RunReplica(int replica, int64_t first, int64_t count,
+                                 const LocalRounds::OnSums& on_sums);
+  void RunRound();
+  void RunPipeline();
+  void RestoreRound();
+  void CountStep(int64_t step, std::span<const float> sums);
   bool ShouldStop();
-  void ShowProgress();
+  void ShowProgress(int64_t step);
   void SetEpochTitle();
+  // Whether a multiple of `every` lies in what was done since the stretch before the one at hand.
+  bool Passed(int64_t every) const { return every > 0 && step_ / every > before_ / every; }
   bool EndEpoch();  // false: interrupted, and to be done again
   bool Validate(int64_t epoch, Values& values, bool& is_best);
   void RecordInterval();
@@ -103,14 +115,23 @@ class TrainingRun {
   bool IsLead() const { return !group_ || group_->view.rank == group_->view.lead; }
   bool StopIsAgreed() const;
   void CountSamples(int64_t step);
-  void AddToLedger(int64_t step);
+  std::vector<int64_t> SamplesOfRanks(int64_t step) const;
+  void AddToLedger(int64_t step, const std::vector<int64_t>& samples);
+  void ShareSteps();
+  dist::DistributedOptions ShareOptions() const;
+  void PartSteps();
+  int Rank() const { return group_ ? group_->view.rank : 0; }
+  int Workers() const { return group_ ? group_->view.size() : 1; }
+  void LeaveGroup();
+  void GatherWireBytes();
   void Record(const MetricsRecord& record);
   TrainResult EndAsFollower(RunEnd end);
   std::string NotFiniteRanks() const;
 
   // training_fault.cc
-  [[noreturn]] void ReportNotFinite(bool state_touched);
-  std::map<std::string, Tensor> StepInputs(bool with_state) const;
+  // `replica`: of local rounds, else 0.
+  [[noreturn]] void ReportNotFinite(bool state_touched, int replica = 0);
+  std::map<std::string, Tensor> StepInputs(bool with_state, int replica) const;
 
   const TrainRequest& request_;
   std::string out_;  // the run directory; of a group: its lead's
@@ -134,11 +155,17 @@ class TrainingRun {
   std::unique_ptr<dist::Member> member_;
   std::optional<dist::Group> group_;
   std::vector<int64_t> samples_per_rank_;
-  std::deque<MetricsRecord> recent_records_;  // for a lead that takes over
+  uint64_t wire_bytes_ = 0;                    // sent by this process in the groups before
+  std::vector<uint64_t> wire_bytes_per_rank_;  // of all, at the end
+  std::vector<dist::ExchangePlan> plans_;      // of async
+  EngineSnapshot beginning_;                   // of its round
+  std::optional<LocalRounds> rounds_;          // where replicas train apart
+  std::deque<MetricsRecord> recent_records_;   // for a lead that takes over
   SampleLedger ledger_;
   std::string data_digest_;  // "" until it is known; then used by the writer's thread alone
 
   int64_t step_ = 0;        // steps done
+  int64_t before_ = 0;      // steps done before the last stretch of them
   int64_t first_step_ = 0;  // where this process began
   int64_t saved_step_ = -1;
   bool was_resumed_ = false;

@@ -85,6 +85,7 @@ void TrainingRun::Resume() {
     state.push_back({spec.name, spec.shape, spec.dtype, {}, {}, "optimizer"});
   }
   SetParameters(*engine_, state, loaded.checkpoint.optimizer_state);
+  if (rounds_) rounds_->SetState(loaded.checkpoint.optimizer_state);
   epoch_sums_->Restore(manifest.epoch_sums);
   best_.Restore(manifest.best);
   early_stopping_.Restore(manifest.early_stopping);
@@ -147,6 +148,11 @@ Checkpoint TrainingRun::Snapshot() const {
   for (const nn::StateSpec& state : setup_.steps[0].state) {
     if (!IsSaved(state)) continue;
     checkpoint.optimizer_state.push_back({state.name, engine_->ReadState(state.name)});
+  }
+  if (rounds_) {
+    for (formats::NamedTensor& tensor : rounds_->State()) {
+      checkpoint.optimizer_state.push_back(std::move(tensor));
+    }
   }
   checkpoint.metadata = MetadataOf(setup_.data).Write();
   return checkpoint;

@@ -12,6 +12,7 @@ void MakeTrial(TrainRequest& request, int64_t steps) {
   job.validation.every_epochs = 0;
   job.early_stopping.reset();
   job.checkpoint.best = "none";
+  job.train = {};
   request.out.clear();
   request.handle_interrupts = false;
 }

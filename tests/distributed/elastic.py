@@ -1,0 +1,168 @@
+"""Workers that die, stop and come again: the bits of an undisturbed run, and nothing lost."""
+
+import collections
+import hashlib
+import json
+import os
+import random
+import signal
+import time
+
+from harness import (MLP, MNIST, PATIENCE_S, Distributed, end_all, finish, pids, start, step_of, summary,
+                     weights)
+
+
+class Elastic(Distributed):
+    """Workers that die, stop and come again."""
+
+    JOB = (MLP, "--epochs", 60, "--set", "logical_shards=8")
+    SAMPLES = 2000
+
+    def begin(self, workers, name="run", *options):
+        run = self.folder / name
+        process = start("launch", "-n", workers, *self.JOB, "--data", MNIST, "--out", run, "--ledger",
+                        *options)
+        self.addCleanup(lambda: process.poll() is None and (process.kill(), end_all(run)))
+        self.wait_for(lambda: step_of(run) >= 5, process)
+        return run, process
+
+
+    def finish(self, run, process, expected=None):
+        _, err = finish(process, ("--out", run))
+        self.assertEqual(process.returncode, 0, err[-3000:])
+        self.check_ledger(run, self.SAMPLES)
+        if expected is None:
+            expected = weights(self.train("alone", *self.JOB))
+        self.assertEqual(weights(run), expected, err[-3000:])
+        return err
+
+    def test_a_killed_worker_is_replaced(self):
+        run, process = self.begin(3)
+        before = pids(run)
+        os.kill(before[1], signal.SIGKILL)
+        at = step_of(run)
+        self.wait_for(lambda: step_of(run) > at + 2 or process.poll() is not None, process)
+        self.wait_for(lambda: pids(run).get(1) not in (None, before[1]), process)
+        after = pids(run)
+        self.assertEqual((after[0], after[2]), (before[0], before[2]), "survivors are not restarted")
+        err = self.finish(run, process)
+        self.assertIn("rank 1 was ended by signal 9", err)
+
+    def test_the_lead_may_die(self):
+        run, process = self.begin(3)
+        os.kill(pids(run)[0], signal.SIGKILL)
+        self.finish(run, process)
+
+    def test_a_stopped_worker_is_left_out_and_comes_back(self):
+        run, process = self.begin(3)
+        stopped = pids(run)[2]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            time.sleep(0.7)
+            at = step_of(run)
+            self.wait_for(lambda: step_of(run) > at + 2, process)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        err = self.finish(run, process)
+        # Any of them may have been the coordinator: then another takes its place, and says why.
+        self.assertRegex(err, r"rank 2 \(.*\) has given no sign of life|"
+                              r"the coordinator \(rank 2, .*\) has given no sign of life")
+
+    def test_a_late_worker_is_named(self):
+        os.environ["INGOT_SILENCE_SECONDS"] = "20"
+        self.addCleanup(os.environ.pop, "INGOT_SILENCE_SECONDS")
+        run, process = self.begin(3)
+        # Not the one that coordinates: that one would be replaced, and say nothing.
+        coordinator = json.loads((run / "rendezvous" / "coordinator-1").read_text())["pid"]
+        rank, stopped = [(name, pid) for name, pid in pids(run).items()
+                         if name != "supervisor" and pid != coordinator][0]
+        os.kill(stopped, signal.SIGSTOP)
+        time.sleep(2.5)
+        os.kill(stopped, signal.SIGCONT)
+        err = self.finish(run, process)
+        self.assertRegex(err, rf"rank {rank} \(.*\) is late: .*; ranks \d, \d wait for its part of "
+                              r"the reduction of .* in step \d+")
+
+    def test_the_supervisor_may_die(self):
+        run, process = self.begin(2)
+        before = pids(run)
+        process.kill()
+        process.wait()
+        self.addCleanup(end_all, run)
+        until = time.monotonic() + 30
+        while pids(run).get("supervisor") == before["supervisor"] and time.monotonic() < until:
+            time.sleep(0.01)
+        self.assertNotEqual(pids(run)["supervisor"], before["supervisor"])
+        os.kill(pids(run)[1], signal.SIGKILL)
+        while not (run / "summary.json").exists() and time.monotonic() < until + PATIENCE_S:
+            time.sleep(0.05)
+        self.check_ledger(run, self.SAMPLES)
+        self.assertEqual(weights(run), weights(self.train("alone", *self.JOB)))
+
+    def test_kill_storm(self):
+        """A random process is killed or stopped every second, for a while."""
+        seconds = float(os.environ.get("INGOT_STORM_SECONDS", "20"))
+        job = (MLP, "--epochs", 100000, "--set", "logical_shards=8")
+        run = self.folder / "run"
+        process = start("launch", "-n", 4, *job, "--data", MNIST, "--out", run, "--ledger")
+        self.addCleanup(end_all, run)
+        self.wait_for(lambda: step_of(run) >= 5, process)
+        stopped, pauses = [], []
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            victims = pids(run)
+            name = random.choice(sorted(victims, key=str))
+            how = random.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
+            at = step_of(run)
+            began = time.monotonic()
+            try:
+                os.kill(victims[name], how)
+            except ProcessLookupError:
+                continue
+            if how == signal.SIGSTOP:
+                stopped.append(victims[name])
+            while step_of(run) <= at + 1 and time.monotonic() < began + 30:
+                time.sleep(0.001)
+            if name != "supervisor":
+                pauses.append((time.monotonic() - began, name, how.name))
+            time.sleep(max(0, began + 1 - time.monotonic()))
+            while stopped and random.random() < 0.7:
+                try:
+                    os.kill(stopped.pop(), signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+        for pid in stopped:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        pauses.sort()
+        print(f"{len(pauses)} losses, median pause {pauses[len(pauses) // 2][0] * 1000:.0f} ms, "
+              f"longest {pauses[-1]}")
+        # It would run for ever: Ctrl-C ends it after the step at hand.
+        deadline = time.monotonic() + 60
+        while not (run / "summary.json").exists() and time.monotonic() < deadline:
+            for name, pid in pids(run).items():
+                if name != "supervisor":
+                    try:
+                        os.kill(pid, signal.SIGINT)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(1)
+        self.assertTrue((run / "summary.json").exists())
+        lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in lines], list(range(len(lines))))
+        steps = summary(run)["steps"]
+        self.assertEqual(len(lines), steps)
+        used = collections.defaultdict(list)
+        for line in lines:
+            used[line["epoch"]] += line["samples"]
+        whole = [samples for epoch, samples in used.items() if epoch < max(used)]
+        for samples in whole:
+            self.assertEqual(len(set(samples)), self.SAMPLES)
+            self.assertEqual(len(samples), self.SAMPLES)
+        alone = self.train("alone", MLP, "--set", "logical_shards=8", "--set", f"steps={steps}",
+                           "--epochs", 0)
+        last = sorted(path for path in (run / "checkpoints").iterdir() if "step-" in path.name)[-1]
+        digest = hashlib.sha256((last / "model.safetensors").read_bytes()).hexdigest()
+        self.assertEqual(digest, weights(alone))

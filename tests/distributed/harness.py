@@ -1,0 +1,137 @@
+"""What the tests of training with several processes share: starting programs, and what runs leave.
+
+What is compared is the SHA-256 of the final weights and what the ledger of samples says; times are
+printed, and tested nowhere.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", ROOT / "build"))
+INGOT = BUILD / "ingot"
+MNIST = ROOT / "tests" / "data" / "mnist"
+MLP = ROOT / "examples" / "mnist" / "mnist.yaml"
+JOBS = ROOT / "tests" / "distributed" / "jobs"
+PATIENCE_S = 120
+
+
+def weights(run):
+    model = pathlib.Path(run) / "checkpoints" / "final" / "model.safetensors"
+    return hashlib.sha256(model.read_bytes()).hexdigest()
+
+
+def summary(run):
+    return json.loads((pathlib.Path(run) / "summary.json").read_text())
+
+
+def start(*arguments, env=None):
+    environment = dict(os.environ, **(env or {}))
+    return subprocess.Popen([str(word) for word in (INGOT, *arguments)], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+                            cwd=tempfile.gettempdir(), start_new_session=True)
+
+
+class Done:
+    """Exit status and output of a program that has ended."""
+
+    def __init__(self, *arguments, env=None):
+        process = start(*arguments, env=env)
+        self.out, self.err = finish(process, arguments)
+        self.status = process.returncode
+
+
+def finish(process, arguments):
+    """Its output; where it hangs, it and its workers are ended."""
+    try:
+        return process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        words = [str(word) for word in arguments]
+        if "--out" in words:
+            end_all(words[words.index("--out") + 1])
+        process.kill()
+        out, err = process.communicate(timeout=10)
+        raise AssertionError(f"{words} hung: {err[-2000:]}") from None
+
+
+def end_all(run):
+    for pid in pids(run).values():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def pids(run):
+    """{"supervisor": pid, 0: pid, ...} as the run says."""
+    found = {}
+    try:
+        for line in (pathlib.Path(run) / "pids").read_text().splitlines():
+            words = line.split()
+            if words[0] == "supervisor":
+                found["supervisor"] = int(words[1])
+            else:
+                found[int(words[1])] = int(words[2])
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def step_of(run):
+    """The last step that the ledger says was done; -1 before the first."""
+    try:
+        lines = (pathlib.Path(run) / "samples.jsonl").read_text().splitlines()
+        return json.loads(lines[-1])["step"] if lines else -1
+    except (FileNotFoundError, ValueError):
+        return -1
+
+
+class Distributed(unittest.TestCase):
+    def setUp(self):
+        if not (BUILD / "libingot_transport_gloo.so").exists():
+            self.skipTest("built without Gloo (libgloo-dev)")
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+        self.folder = pathlib.Path(self._folder.name)
+
+    def train(self, name, job, *options):
+        run = self.folder / name
+        done = Done("train", job, "--data", MNIST, "--out", run, "--quiet", *options)
+        self.assertEqual(done.status, 0, done.err)
+        return run
+
+    def launch(self, name, workers, job, *options):
+        run = self.folder / name
+        done = Done("launch", "-n", workers, job, "--data", MNIST, "--out", run, *options)
+        self.assertEqual(done.status, 0, done.err)
+        return run
+
+    def check_ledger(self, run, samples_per_epoch):
+        """Every step once, in order; every sample of an epoch once."""
+        lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in lines], list(range(len(lines))))
+        used = collections.defaultdict(list)
+        for line in lines:
+            used[line["epoch"]] += line["samples"]
+            self.assertEqual(sum(count for _, count in line["ranks"]), len(line["samples"]))
+        for epoch, samples in used.items():
+            self.assertEqual(len(samples), samples_per_epoch, f"epoch {epoch}")
+            self.assertEqual(len(set(samples)), samples_per_epoch, f"epoch {epoch}")
+        return lines
+
+    def wait_for(self, condition, process, seconds=60):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if condition():
+                return
+            self.assertIsNone(process.poll(), "it has ended too early")
+            time.sleep(0.002)
+        self.fail("did not come to pass")

@@ -1,0 +1,113 @@
+"""Workers that schedulers start, and those that do not belong."""
+
+import gzip
+import shutil
+import socket
+
+from harness import MLP, MNIST, Distributed, Done, finish, start, summary, weights
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Workers(Distributed):
+    """Workers that others start, and those that do not belong."""
+
+    OPTIONS = (MLP, "--data", MNIST, "--epochs", 1, "--set", "logical_shards=8")
+
+    def run_all(self, verb, environments, *options, job=OPTIONS):
+        run = self.folder / "run"
+        arguments = (verb, *job, "--out", run, *options)
+        processes = [start(*arguments, env=environment) for environment in environments]
+        for process in processes:
+            self.addCleanup(lambda p=process: p.poll() is None and p.kill())
+        ended = [finish(process, arguments) for process in processes]
+        for process, (_, err) in zip(processes, ended):
+            self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(weights(run), weights(self.train("alone", *job)))
+        return run
+
+    def test_file_rendezvous(self):
+        url = f"file://{self.folder}/meeting"
+        run = self.run_all("worker", [{"INGOT_TOKEN": "secret"}] * 3, "--rendezvous", url,
+                           "--workers", 3)
+        self.assertEqual(sorted(summary(run)["samples_per_rank"]), [500, 750, 750])
+
+    def test_tcp_rendezvous(self):
+        url = f"tcp://127.0.0.1:{free_port()}"
+        self.run_all("worker", [{"INGOT_TOKEN": "secret"}] * 2, "--rendezvous", url, "--workers", 2)
+
+    def test_torchrun(self):
+        port = str(free_port())
+        self.run_all("train", [{"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                                "MASTER_PORT": port} for rank in range(2)])
+
+    def test_open_mpi(self):
+        self.run_all("train", [{"OMPI_COMM_WORLD_RANK": str(rank), "OMPI_COMM_WORLD_SIZE": "2",
+                                "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "PMIX_NAMESPACE": self.folder.name}
+                               for rank in range(2)])
+
+    def test_slurm(self):
+        run = self.run_all("train", [{"SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "2",
+                                      "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": self.folder.name,
+                                      "SLURM_STEP_ID": "0", "INGOT_HOST": "127.0.0.1"} for rank in range(2)])
+        self.assertEqual(len(summary(run)["samples_per_rank"]), 2)
+
+    def test_a_batch_script_of_slurm_is_one_process(self):
+        run = self.folder / "run"
+        done = Done("train", *self.OPTIONS, "--out", run, env={"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
+        self.assertEqual(done.status, 0, done.err)
+
+    def refused(self, pattern, *options, token="secret"):
+        """A second worker, which is not to be let in."""
+        url = f"file://{self.folder}/meeting"
+        common = ("--rendezvous", url, "--workers", 2)
+        first = start("worker", *self.OPTIONS, "--out", self.folder / "run", *common,
+                      env={"INGOT_TOKEN": "secret"})
+        self.addCleanup(first.kill)
+        self.wait_for(lambda: (self.folder / "meeting" / "card").exists(), first)
+        done = Done("worker", *self.OPTIONS, "--out", self.folder / "other", *common, *options,
+                    env={"INGOT_TOKEN": token})
+        self.assertEqual(done.status, 2, done.err)
+        self.assertRegex(done.err, pattern)
+        self.assertNotIn("secret", done.err)
+        first.kill()
+        first.communicate(timeout=10)
+
+    def test_another_token_is_refused(self):
+        self.refused("the token is not that of this job", token="guess")
+
+    def test_another_job_is_refused(self):
+        self.refused(r"its job is another one: it has \w+, the job \w+", "--set", "data.batch=64")
+
+    def test_other_data_are_refused(self):
+        other = self.folder / "data"
+        shutil.copytree(MNIST, other)
+        images = other / "train-images-idx3-ubyte.gz"
+        raw = bytearray(gzip.decompress(images.read_bytes()))
+        for at in range(16, len(raw), 7):
+            raw[at] ^= 255
+        images.write_bytes(gzip.compress(bytes(raw)))
+        self.refused(r"its training data is another one: it has [\w-]+, the job [\w-]+", "--data", other)
+
+    def test_bad_arguments(self):
+        for arguments, pattern in (
+                (("launch", "-n", 0, MLP), "expected a whole number of 1 or more, got '0'"),
+                (("worker", MLP), "needs --rendezvous URL"),
+                (("worker", MLP, "--rendezvous", "http://x"), "is no address of a rendezvous"),
+                (("worker", MLP, "--rendezvous", "tcp://x:99999999"), "is no address of a rendezvous"),
+                (("launch", "-n", 2, MLP, "--set", "data.batch=-1"), "data.batch"),
+                (("top", self.folder), "is no run directory")):
+            done = Done(*arguments)
+            self.assertEqual(done.status, 2, (arguments, done.err))
+            self.assertRegex(done.err, pattern)
+
+    def test_not_a_number_is_reported_with_its_rank(self):
+        done = Done("launch", "-n", 2, MLP, "--data", MNIST, "--out", self.folder / "run", "--epochs", 3,
+                    "--set", "optimizer.adam.learning_rate=1e38", "--set", "logical_shards=8")
+        self.assertEqual(done.status, 1, done.err)
+        self.assertRegex(done.err, "numerically unstable at step")
+        self.assertEqual(done.err.count("error:"), 1, done.err)
