@@ -9,12 +9,13 @@ Loss is that of the test data; bytes are what all ranks have sent in exchanges.
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-INGOT = ROOT / "build" / "ingot"
+INGOT = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", ROOT / "build")) / "ingot"
 JOBS = {
     "gpt": [ROOT / "examples/char_gpt/char_gpt.yaml", "--set", "steps=800"],
     "cnn": [ROOT / "tests/distributed/jobs/cnn.yaml", "--set", "steps=800"],
