@@ -70,13 +70,13 @@ std::vector<Outcome> Exchange(Codec codec, int workers, int times) {
 
 // How far the mean of the exchanges is from the true sum, of whose length it is a share.
 double Distance(const Outcome& outcome, int workers) {
+  std::vector<Values> given;
+  for (int rank = 0; rank < workers; ++rank) given.push_back(Random(static_cast<uint32_t>(rank)));
   double distance = 0;
   double length = 0;
   for (size_t e = 0; e < kPlainElements + kElements; ++e) {
     double truth = 0;
-    for (int rank = 0; rank < workers; ++rank) {
-      truth += static_cast<double>(Random(static_cast<uint32_t>(rank))[e]);
-    }
+    for (const Values& values : given) truth += static_cast<double>(values[e]);
     double mean = 0;
     for (const Values& sums : outcome.sums) mean += static_cast<double>(sums[e]);
     mean /= static_cast<double>(outcome.sums.size());
