@@ -9,7 +9,7 @@ import signal
 import time
 
 from harness import (MLP, MNIST, PATIENCE_S, Distributed, end_all, finish, pids, start, step_of, summary,
-                     weights)
+                     validations, weights)
 
 
 class Elastic(Distributed):
@@ -82,6 +82,25 @@ class Elastic(Distributed):
         err = self.finish(run, process)
         self.assertRegex(err, rf"rank {rank} \(.*\) is late: .*; ranks \d, \d wait for its part of "
                               r"the reduction of .* in step \d+")
+
+    def test_a_worker_may_die_while_all_validate(self):
+        """At any time, that is: nearly all of the time goes into validation here."""
+        job = (MLP, "--epochs", 40, "--set", "logical_shards=8", "--set", "data.validation=0.9")
+        alone = self.train("alone", *job)
+        run = self.folder / "run"
+        process = start("launch", "-n", 3, *job, "--data", MNIST, "--out", run, "--ledger")
+        self.addCleanup(lambda: process.poll() is None and (process.kill(), end_all(run)))
+        self.wait_for(lambda: step_of(run) >= 4, process)
+        for victim in (2, 1):
+            at = step_of(run)
+            os.kill(pids(run)[victim], signal.SIGKILL)
+            self.wait_for(lambda: step_of(run) > at + 4 or process.poll() is not None, process)
+            if process.poll() is not None:
+                break
+        _, err = finish(process, ("--out", run))
+        self.assertEqual(process.returncode, 0, err[-3000:])
+        self.assertEqual(weights(run), weights(alone))
+        self.assertEqual(validations(run), validations(alone))
 
     def test_the_supervisor_may_die(self):
         run, process = self.begin(2)

@@ -33,6 +33,14 @@ def summary(run):
     return json.loads((pathlib.Path(run) / "summary.json").read_text())
 
 
+def validations(run):
+    """The records of validation, without times."""
+    records = [json.loads(line) for line in (pathlib.Path(run) / "metrics.jsonl").read_text().splitlines()]
+    for record in records:
+        del record["seconds"]
+    return [record for record in records if record["kind"] == "validation"]
+
+
 def start(*arguments, env=None):
     environment = dict(os.environ, **(env or {}))
     return subprocess.Popen([str(word) for word in (INGOT, *arguments)], stdin=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 import json
 
-from harness import JOBS, MLP, MNIST, Distributed, Done, summary, weights
+from harness import JOBS, MLP, MNIST, Distributed, Done, summary, validations, weights
 
 
 class SameBits(Distributed):
@@ -31,6 +31,14 @@ class SameBits(Distributed):
         self.assertEqual(shared, plain)
         self.assertEqual(summary(run)["test_accuracy"], summary(alone)["test_accuracy"])
         self.assertEqual(sum(summary(run)["samples_per_rank"]), 2 * 2000)
+
+    def test_shared_validation_has_the_numbers_of_one_process(self):
+        options = ("--epochs", 2, "--set", "data.validation=0.4", "--set", "logical_shards=8")
+        expected = validations(self.train("alone", MLP, *options))
+        self.assertEqual(len(expected), 2)
+        for workers in (2, 3, 7):  # of 4 batches
+            run = self.launch(f"with-{workers}", workers, MLP, *options)
+            self.assertEqual(validations(run), expected, f"{workers} workers")
 
     def test_cnn_with_batch_norm(self):
         self.compare(JOBS / "cnn.yaml", workers=(2, 3, 7))

@@ -34,7 +34,7 @@ struct MemberInfo {
   std::string host;
   std::string machine;
   int64_t pid = 0;
-  int64_t step = -1;  // steps done, as far as it holds the state; -1: it holds none
+  int64_t step = -1;  // how far the state is that it holds, as Member::Join was told; -1: none
 };
 
 struct GroupView {
@@ -44,7 +44,7 @@ struct GroupView {
   std::vector<MemberInfo> members;
 
   int size() const { return static_cast<int>(members.size()); }
-  // The most steps that a member has done; -1 where none holds the state.
+  // That of the member that is furthest; -1 where none holds the state.
   int64_t step() const {
     int64_t most = -1;
     for (const MemberInfo& member : members) most = member.step > most ? member.step : most;

@@ -69,10 +69,10 @@ class Member {
   Member(const Member&) = delete;
   Member& operator=(const Member&) = delete;
 
-  // Waits until this worker belongs to a group and is connected with all of it. `step`: steps done,
-  // -1 where it does not hold the state; `why` it left the one before. Nothing where the run has
-  // ended meanwhile (another worker has finished it). Throws Error: kInvalidInput where the
-  // coordinator refuses this worker; PeerFailed.
+  // Waits until this worker belongs to a group and is connected with all of it. `step`: how far it
+  // is, a number that grows with the steps done, -1 where it does not hold the state; `why` it left
+  // the one before. Nothing where the run has ended meanwhile (another worker has finished it).
+  // Throws Error: kInvalidInput where the coordinator refuses this worker; PeerFailed.
   std::optional<Group> Join(int64_t step, const std::string& why);
 
   // By the worker that has finished the run: tells all others, and waits until they know.

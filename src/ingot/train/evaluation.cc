@@ -73,17 +73,31 @@ std::map<std::string, double> Evaluator::Evaluate(std::span<const formats::Named
 std::map<std::string, double> Evaluator::Evaluate(std::span<const formats::NamedTensor> parameters,
                                                   const OnRows& on_rows,
                                                   const std::function<bool()>& should_stop) {
+  return Means(Run(parameters, 0, batches(), on_rows, should_stop));
+}
+
+std::vector<float> Evaluator::Sums(std::span<const formats::NamedTensor> parameters, int64_t first,
+                                   int64_t count, const std::function<bool()>& should_stop) {
+  if (count == 0) return {};
+  return Run(parameters, first, count, nullptr, should_stop);
+}
+
+std::vector<float> Evaluator::Run(std::span<const formats::NamedTensor> parameters, int64_t first,
+                                  int64_t count, const OnRows& on_rows,
+                                  const std::function<bool()>& should_stop) {
   Build(on_rows != nullptr);
   SetParameters(*programs_->engine, network().parameters, parameters);
-  std::vector<double> sums(programs_->sums.size(), 0.0);
+  std::vector<float> sums;
+  sums.reserve(static_cast<size_t>(count) * programs_->sums.size());
   runtime::StepRequest request;
-  request.count = batches_->StepsPerEpoch();
+  request.first_step = first;
+  request.count = count;
   request.program_of_step = [this](int64_t step) {
     return batches_->BatchOf(step) == batches_->batch() ? 0 : 1;
   };
   request.source = batches_.get();
   request.on_sums = [&sums](int64_t, std::span<const float> step_sums) {
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += static_cast<double>(step_sums[i]);
+    sums.insert(sums.end(), step_sums.begin(), step_sums.end());
   };
   if (on_rows) {
     request.on_rows = [&](int64_t step, std::span<const TensorView> rows) {
@@ -93,15 +107,25 @@ std::map<std::string, double> Evaluator::Evaluate(std::span<const formats::Named
   request.should_stop = should_stop;
   request.stop_when_not_finite = false;  // the mean tells
   const runtime::StepResult result = programs_->engine->Run(request);
-  if (result.next_step < request.count) {
+  if (result.next_step < first + count) {
     throw Error(ErrorCode::kInterrupted, "the evaluation was interrupted");
   }
+  return sums;
+}
+
+std::map<std::string, double> Evaluator::Means(std::span<const float> batch_sums) {
+  if (programs_ == nullptr) Build(false);
+  const std::vector<std::string>& names = programs_->sums;
+  std::vector<double> sums(names.size(), 0.0);
+  for (size_t i = 0; i < batch_sums.size(); ++i) {
+    sums[i % sums.size()] += static_cast<double>(batch_sums[i]);
+  }
   std::map<std::string, double> means;
-  const auto weight = std::find(programs_->sums.begin(), programs_->sums.end(), "weight_sum");
-  INGOT_ASSERT(weight != programs_->sums.end(), "an evaluation counts its samples");
-  const double samples = sums[static_cast<size_t>(weight - programs_->sums.begin())];
+  const auto weight = std::find(names.begin(), names.end(), "weight_sum");
+  INGOT_ASSERT(weight != names.end(), "an evaluation counts its samples");
+  const double samples = sums[static_cast<size_t>(weight - names.begin())];
   for (size_t i = 0; i < sums.size(); ++i) {
-    const std::string& name = programs_->sums[i];
+    const std::string& name = names[i];
     if (name == "weight_sum") continue;
     const std::string metric = name.substr(0, name.size() - std::string("_sum").size());
     means[metric] = MetricFromSum(metric, sums[i], samples);

@@ -46,11 +46,22 @@ class Evaluator {
                                          const OnRows& on_rows,
                                          const std::function<bool()>& should_stop);
 
+  // For processes that share an evaluation: what batches [first, first + count) sum to, and the
+  // means that the sums of all batches make, which have the bits of Evaluate. Sums throws what
+  // Evaluate throws.
+  int64_t batches() const { return batches_->StepsPerEpoch(); }
+  std::vector<float> Sums(std::span<const formats::NamedTensor> parameters, int64_t first,
+                          int64_t count, const std::function<bool()>& should_stop);
+  std::map<std::string, double> Means(std::span<const float> sums);
+
   const nn::Network& network();
 
  private:
   struct Programs;
   void Build(bool rows);
+  std::vector<float> Run(std::span<const formats::NamedTensor> parameters, int64_t first,
+                         int64_t count, const OnRows& on_rows,
+                         const std::function<bool()>& should_stop);
 
   nn::NetworkOptions options_;
   std::shared_ptr<const ir::OpRegistry> registry_;

@@ -5,6 +5,7 @@
 // is left can go on, and lead. A group that breaks in the middle of a step has changed nothing: the
 // step is done again by the next group, from the newest state that a member holds.
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "ingot/base/clock.h"
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/compiler/compile.h"
 #include "ingot/dist/distributed_program.h"
 #include "ingot/dist/pipelined_exchange.h"
 #include "ingot/train/training_run.h"
@@ -121,7 +123,7 @@ bool TrainingRun::JoinGroup(std::string why) {
     // What is on its way into the engine's memory must have stopped before that changes.
     LeaveGroup();
     member_->progress().doing.store("joining");
-    std::optional<dist::Group> group = member_->Join(step_, why);
+    std::optional<dist::Group> group = member_->Join(StateNumber(), why);
     if (!group) return false;
     group_ = std::move(group);
     try {
@@ -193,6 +195,66 @@ void TrainingRun::ShareSteps() {
   }
   engine_->ReplacePrograms(std::move(programs));
   group_->exchange->SetPlans(std::move(plans));
+}
+
+// How far this worker is: the end of an epoch, with its validation, comes after the step before it.
+int64_t TrainingRun::StateNumber() const {
+  if (step_ < 0) return -1;
+  return 2 * step_ + (epoch_sums_->weight() == 0 ? 1 : 0);
+}
+
+// Each worker evaluates its part of the batches; what comes out are the bits of one that evaluates
+// all.
+std::map<std::string, double> TrainingRun::EvaluateShared(
+    Evaluator& evaluator, const std::vector<formats::NamedTensor>& parameters) {
+  const int64_t batches = evaluator.batches();
+  const auto at = [&](int rank) { return batches * rank / Workers(); };
+  std::vector<float> own;
+  try {
+    own = evaluator.Sums(parameters, at(Rank()), at(Rank() + 1) - at(Rank()),
+                         [this] { return group_->exchange->broken().load(); });
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInterrupted) throw;
+    throw runtime::ExchangeBroken("the group changes");
+  }
+  const size_t sums = compiler::PlanOf(*setup_.programs[0]).sums.size();
+  std::vector<size_t> counts;
+  for (int rank = 0; rank < Workers(); ++rank) {
+    counts.push_back(static_cast<size_t>(at(rank + 1) - at(rank)) * sums);
+  }
+  return evaluator.Means(JoinSums(own, counts));
+}
+
+// What all ranks have, in their order. By way of the lead, so that nobody is further than the one
+// that writes what came out.
+std::vector<float> TrainingRun::JoinSums(const std::vector<float>& own,
+                                         const std::vector<size_t>& counts) {
+  std::vector<float> all(std::accumulate(counts.begin(), counts.end(), size_t{0}));
+  dist::GroupExchange& exchange = *group_->exchange;
+  const int lead = group_->view.lead;
+  if (!IsLead()) {
+    exchange.Send(lead, own.data(), own.size() * sizeof(float));
+    exchange.Receive(lead, all.data(), all.size() * sizeof(float));
+    return all;
+  }
+  float* to = all.data();
+  for (int rank = 0; rank < Workers(); ++rank) {
+    const size_t count = counts[static_cast<size_t>(rank)];
+    if (rank == lead) {
+      std::copy(own.begin(), own.end(), to);
+    } else {
+      exchange.Receive(rank, to, count * sizeof(float));
+    }
+    to += count;
+  }
+  try {
+    for (int rank = 0; rank < Workers(); ++rank) {
+      if (rank != lead) exchange.Send(rank, all.data(), all.size() * sizeof(float));
+    }
+  } catch (const runtime::ExchangeBroken&) {
+    // Some may have it, and so it counts; the next exchange sees that the group has changed.
+  }
+  return all;
 }
 
 void TrainingRun::LeaveGroup() {

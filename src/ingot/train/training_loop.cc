@@ -334,7 +334,9 @@ bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
   const std::vector<formats::NamedTensor> parameters = ModelParameters();
   try {
     const std::map<std::string, double> means =
-        validation_->Evaluate(parameters, [this] { return !group_ && Interrupted(); });
+        Workers() > 1
+            ? EvaluateShared(*validation_, parameters)
+            : validation_->Evaluate(parameters, [this] { return !group_ && Interrupted(); });
     values.assign(means.begin(), means.end());
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInterrupted) throw;

@@ -124,6 +124,10 @@ class TrainingRun {
   int Workers() const { return group_ ? group_->view.size() : 1; }
   void LeaveGroup();
   void GatherWireBytes();
+  int64_t StateNumber() const;
+  std::map<std::string, double> EvaluateShared(Evaluator& evaluator,
+                                               const std::vector<formats::NamedTensor>& parameters);
+  std::vector<float> JoinSums(const std::vector<float>& own, const std::vector<size_t>& counts);
   void Record(const MetricsRecord& record);
   TrainResult EndAsFollower(RunEnd end);
   std::string NotFiniteRanks() const;
