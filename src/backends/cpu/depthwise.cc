@@ -73,23 +73,15 @@ class DepthwiseRow {
 
   void RunVector(int64_t c, int64_t count) {
     const DTag d;
-    const ConvolutionAxis& columns = s_.columns;
     const DVector bias = x_.bias == nullptr ? hn::Zero(d) : Load(x_.bias + c, count);
-    // Columns whose taps all lie inside.
-    const int64_t reach = (columns.kernel - 1) * columns.dilation;
-    int64_t begin = std::min((columns.pad + columns.stride - 1) / columns.stride, columns.output);
-    int64_t end = columns.input + columns.pad - reach;
-    end = end <= 0 ? 0 : std::min((end - 1) / columns.stride + 1, columns.output);
-    end = std::max(end, begin);
-    for (int64_t j = 0; j < begin; ++j) Finish(SumAt(j, c, count, bias), j, c, count);
-    const bool whole = count == static_cast<int64_t>(hn::Lanes(d)) && columns.kernel == 3 &&
-                       first_tap_ == 0 && taps_end_ == 3 && s_.rows.kernel == 3;
-    if (whole) {
-      RunThreeByThree(begin, end, c, bias);
-    } else {
-      for (int64_t j = begin; j < end; ++j) Finish(SumAt(j, c, count, bias), j, c, count);
+    const bool is_three = s_.columns.kernel == 3 && s_.rows.kernel == 3 &&
+                          count == static_cast<int64_t>(hn::Lanes(d));
+    if (is_three && first_tap_ == 0 && taps_end_ == 3) return ChooseActivation<0, 3>(c, bias);
+    if (is_three && first_tap_ == 1 && taps_end_ == 3) return ChooseActivation<1, 3>(c, bias);
+    if (is_three && first_tap_ == 0 && taps_end_ == 2) return ChooseActivation<0, 2>(c, bias);
+    for (int64_t j = 0; j < s_.columns.output; ++j) {
+      Finish(SumAt(j, c, count, bias), j, c, count);
     }
-    for (int64_t j = end; j < columns.output; ++j) Finish(SumAt(j, c, count, bias), j, c, count);
   }
 
   HWY_INLINE DVector SumAt(int64_t j, int64_t c, int64_t count, DVector sum) {
@@ -107,7 +99,50 @@ class DepthwiseRow {
     return sum;
   }
 
-  void RunThreeByThree(int64_t begin, int64_t end, int64_t c, DVector bias) {
+  // The common ones without a look at which it is for every vector.
+  template <int Y0, int Y1>
+  void ChooseActivation(int64_t c, DVector bias) {
+    using Kind = Epilogue::Kind;
+    switch (x_.residual == nullptr ? x_.epilogue.kind : Kind::kReluGradient) {
+      case Kind::kNone:
+        return RunThreeByThree<Y0, Y1, Kind::kNone>(c, bias);
+      case Kind::kRelu:
+        return RunThreeByThree<Y0, Y1, Kind::kRelu>(c, bias);
+      case Kind::kClip:
+        return RunThreeByThree<Y0, Y1, Kind::kClip>(c, bias);
+      default:  // kReluGradient, which no convolution has, stands for all others
+        return RunThreeByThree<Y0, Y1, Kind::kReluGradient>(c, bias);
+    }
+  }
+
+  template <Epilogue::Kind kKind>
+  HWY_INLINE void FinishWhole(DVector value, int64_t column, int64_t c) {
+    const DTag d;
+    if constexpr (kKind == Epilogue::Kind::kReluGradient) {
+      Finish(value, column, c, static_cast<int64_t>(hn::Lanes(d)));
+    } else {
+      const Epilogue epilogue{kKind, x_.epilogue.alpha, x_.epilogue.beta};
+      hn::StoreU(Activate(d, epilogue, value, value), d, x_.y + output_ + column * channels_ + c);
+    }
+  }
+
+  // The taps in these rows and columns of the filter; `from`: where its first one reads.
+  template <int Y0, int Y1, int X0, int X1>
+  HWY_INLINE DVector Sum(const float* from, const DVector (&w)[9], int64_t step, int64_t down,
+                         DVector sum) {
+    const DTag d;
+#pragma GCC unroll 3
+    for (int y = Y0; y < Y1; ++y) {
+#pragma GCC unroll 3
+      for (int x = X0; x < X1; ++x) {
+        sum = hn::MulAdd(hn::LoadU(d, from + y * down + x * step), w[y * 3 + x], sum);
+      }
+    }
+    return sum;
+  }
+
+  template <int Y0, int Y1, Epilogue::Kind kKind>
+  void RunThreeByThree(int64_t c, DVector bias) {
     const DTag d;
     DVector w[9];
 #pragma GCC unroll 9
@@ -115,17 +150,30 @@ class DepthwiseRow {
     const ConvolutionAxis& columns = s_.columns;
     const int64_t step = columns.dilation * channels_;
     const int64_t down = s_.rows.dilation * line_;
-    const float* from = input_ + (begin * columns.stride - columns.pad) * channels_ + c;
-    for (int64_t j = begin; j < end; ++j, from += columns.stride * channels_) {
-      DVector sum = bias;
-#pragma GCC unroll 3
-      for (int y = 0; y < 3; ++y) {
-        const float* row = from + y * down;
-#pragma GCC unroll 3
-        for (int x = 0; x < 3; ++x)
-          sum = hn::MulAdd(hn::LoadU(d, row + x * step), w[y * 3 + x], sum);
+    const int64_t reach = 2 * columns.dilation;
+    for (int64_t j = 0; j < columns.output;) {
+      const int64_t left = j * columns.stride - columns.pad;
+      const float* from = input_ + left * channels_ + c;
+      const bool has_first = left >= 0, has_last = left + reach < columns.input;
+      if (has_first && has_last) {
+        const int64_t end =
+            std::min((columns.input - 1 - reach - left) / columns.stride + 1 + j, columns.output);
+        const int64_t along = columns.stride * channels_;
+        for (; j < end; ++j, from += along) {
+          FinishWhole<kKind>(Sum<Y0, Y1, 0, 3>(from, w, step, down, bias), j, c);
+        }
+        continue;
       }
-      Finish(sum, j, c, static_cast<int64_t>(hn::Lanes(d)));
+      const int64_t middle = left + columns.dilation;
+      const bool has_middle = middle >= 0 && middle < columns.input;
+      if (has_middle && has_first) {
+        FinishWhole<kKind>(Sum<Y0, Y1, 0, 2>(from, w, step, down, bias), j, c);
+      } else if (has_middle && has_last) {
+        FinishWhole<kKind>(Sum<Y0, Y1, 1, 3>(from, w, step, down, bias), j, c);
+      } else {
+        FinishWhole<kKind>(SumAt(j, c, static_cast<int64_t>(hn::Lanes(d)), bias), j, c);
+      }
+      ++j;
     }
   }
 
