@@ -46,10 +46,53 @@ HWY_INLINE void StoreSome(FloatVector value, float* to, size_t count) {
   for (size_t i = 0; i < count; ++i) to[i] = edge[i];
 }
 
+// Whole vectors and an activation that is known: all of it stays in registers.
+template <Epilogue::Kind kKind, int MR, int NV>
+HWY_INLINE void FinishWhole(const TileCall& call, FloatVector (&sum)[MR][NV]) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  if (call.bias != nullptr) {
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) {
+      const FloatVector bias = hn::LoadU(d, call.bias + static_cast<size_t>(j) * lanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < MR; ++i) sum[i][j] = hn::Add(sum[i][j], bias);
+    }
+  }
+  if (call.residual != nullptr) {
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+      const float* residual = call.residual[i];
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) {
+        sum[i][j] = hn::Add(sum[i][j], hn::LoadU(d, residual + static_cast<size_t>(j) * lanes));
+      }
+    }
+  }
+  Epilogue epilogue;
+  if (kKind != Epilogue::Kind::kNone) epilogue = *call.epilogue;
+  epilogue.kind = kKind;
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) {
+    float* to = call.c[i];
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) {
+      hn::StoreU(Activate(d, epilogue, sum[i][j], sum[i][j]), d,
+                 to + static_cast<size_t>(j) * lanes);
+    }
+  }
+}
+
 template <int MR, int NV>
 HWY_INLINE void Finish(const TileCall& call, FloatVector (&sum)[MR][NV]) {
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
+  if (call.columns >= NV * lanes) {
+    const auto kind = call.epilogue == nullptr ? Epilogue::Kind::kNone : call.epilogue->kind;
+    if (kind == Epilogue::Kind::kNone) return FinishWhole<Epilogue::Kind::kNone>(call, sum);
+    if (kind == Epilogue::Kind::kRelu) return FinishWhole<Epilogue::Kind::kRelu>(call, sum);
+    if (kind == Epilogue::Kind::kClip) return FinishWhole<Epilogue::Kind::kClip>(call, sum);
+  }
   for (int j = 0; j < NV; ++j) {
     const size_t first = static_cast<size_t>(j) * lanes;
     const size_t count = call.columns - std::min(call.columns, first);
