@@ -3,6 +3,7 @@
 import collections
 import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -158,16 +159,21 @@ class Elastic(Distributed):
         pauses.sort()
         print(f"{len(pauses)} losses, median pause {pauses[len(pauses) // 2][0] * 1000:.0f} ms, "
               f"longest {pauses[-1]}")
-        # It would run for ever: Ctrl-C ends it after the step at hand.
-        deadline = time.monotonic() + 60
+        # It would run for ever: Ctrl-C ends it after the step at hand. A second one would end a worker
+        # at once, and another would take its place: it comes late.
+        deadline = time.monotonic() + PATIENCE_S
+        asked = {}
         while not (run / "summary.json").exists() and time.monotonic() < deadline:
             for name, pid in pids(run).items():
-                if name != "supervisor":
-                    try:
-                        os.kill(pid, signal.SIGINT)
-                    except ProcessLookupError:
-                        pass
-            time.sleep(1)
+                now = time.monotonic()
+                if name == "supervisor" or now - asked.get(pid, -math.inf) < 20:
+                    continue
+                asked[pid] = now
+                try:
+                    os.kill(pid, signal.SIGINT)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.2)
         self.assertTrue((run / "summary.json").exists())
         lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
         self.assertEqual([line["step"] for line in lines], list(range(len(lines))))
