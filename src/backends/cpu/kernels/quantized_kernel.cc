@@ -322,12 +322,13 @@ std::vector<QuantizedKernel::Work> CutConvolution(const ConvolutionShape& shape)
   const int64_t columns = shape.columns.output;
   const int64_t plane = shape.rows.output * columns;
   const int64_t in_plane = shape.rows.input * shape.columns.input;
-  const int64_t rows = std::clamp<int64_t>(
-      kWorkSums / std::max<int64_t>(columns * shape.outputs, 1), 1, shape.rows.output);
+  const int64_t most = winograd ? kWorkSums : kWorkSums / 4;
+  const int64_t rows = std::clamp<int64_t>(most / std::max<int64_t>(columns * shape.outputs, 1), 1,
+                                           shape.rows.output);
   const int64_t together =
       rows < shape.rows.output
           ? 1
-          : std::clamp<int64_t>(kWorkSums / (plane * shape.outputs), 1, shape.samples);
+          : std::clamp<int64_t>(most / (plane * shape.outputs), 1, shape.samples);
   for (int64_t sample = 0; sample < shape.samples; sample += together) {
     ConvolutionShape part = shape;
     part.samples = std::min(together, shape.samples - sample);
