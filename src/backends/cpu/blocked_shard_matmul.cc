@@ -3,6 +3,7 @@
 #include "backends/cpu/blocked_shard_matmul.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "backends/cpu/matrix_tile.h"
@@ -11,10 +12,15 @@ namespace ingot::cpu {
 namespace {
 
 constexpr size_t kLevels = 32;
+constexpr size_t kMostRowTiles = 64;
 constexpr size_t kTileFloats = kMostTileRows * kWidestTile;
 
 size_t CeilDiv(size_t a, size_t b) {
   return (a + b - 1) / b;
+}
+
+size_t LowestBit(size_t bits) {
+  return static_cast<size_t>(std::countr_zero(bits));
 }
 
 void AddTo(const float* left, float* right, size_t count) {
@@ -33,6 +39,7 @@ class ShardTiles {
         tiles_(Tiles()),
         matrix_tiles_(MatrixTiles()) {
     for (const ShardProduct& shard : shards) total_ += shard.rows;
+    packs_ = n_ % tiles_.lanes == 0;
     levels_ = scratch;
     left_ = levels_ + (kLevels + 1) * kTileFloats;
     right_ = left_ + (total_ * rows_ + 16) / 16 * 16;
@@ -40,20 +47,24 @@ class ShardTiles {
 
   void Run() {
     if (rows_ == 0 || n_ == 0) return;
-    const size_t tiles = CeilDiv(rows_, kMostTileRows);
-    for (size_t tile = 0; tile < tiles; ++tile)
-      PackLeft(rows_ * tile / tiles, rows_ * (tile + 1) / tiles);
+    for (size_t row = 0; row < rows_;) {
+      const size_t end = rows_ * (row_tiles_ + 1) / CeilDiv(rows_, kMostTileRows);
+      PackLeft(row, end);
+      ends_[row_tiles_++] = row = end;
+    }
     for (size_t column = 0; column < n_; column += tiles_.width()) {
       columns_ = std::min(tiles_.width(), n_ - column);
-      width_ = CeilDiv(columns_, tiles_.lanes) * tiles_.lanes;
+      const size_t vectors = CeilDiv(columns_, tiles_.lanes);
+      width_ = vectors * tiles_.lanes;
       float* panel = right_;
       for (const ShardProduct& shard : shards_) {
-        if (Packs()) break;
+        if (packs_) break;
         PackRows(shard.d + column, shard.d_stride, shard.rows, columns_, width_, panel);
         panel += shard.rows * width_;
       }
-      for (size_t tile = 0; tile < tiles; ++tile) {
-        RunTile(rows_ * tile / tiles, rows_ * (tile + 1) / tiles, column);
+      for (size_t tile = 0, row = 0; tile < row_tiles_; row = ends_[tile++]) {
+        const size_t rows = ends_[tile] - row;
+        RunTile(row, rows, column, matrix_tiles_.packed[rows - 1][vectors - 1]);
       }
     }
   }
@@ -68,56 +79,48 @@ class ShardTiles {
     }
   }
 
-  // A right side in rows of whole vectors is packed by the first tile of each panel.
-  bool Packs() const { return n_ % tiles_.lanes == 0; }
-
   float* Level(size_t level) const { return levels_ + level * kTileFloats; }
 
-  void RunTile(size_t row, size_t end, size_t column) {
-    const size_t rows = end - row;
-    const MatrixTileSet::Run run = matrix_tiles_.packed[rows - 1][width_ / tiles_.lanes - 1];
+  void RunTile(size_t row, size_t rows, size_t column, MatrixTileSet::Run run) {
     MatrixTile tile;
     tile.a = left_ + row * total_;
+    // Where the panel is packed by its first tile, the others ask for the next one.
+    const bool packs = packs_ && row == 0;
+    const bool asks = packs_ && !packs && column + 2 * tiles_.width() <= n_;
     float* panel = right_;
     size_t occupied = 0;  // bit l: level l holds a sum
     for (size_t s = 0; s < shards_.size(); ++s) {
+      const ShardProduct& shard = shards_[s];
       const bool last = s + 1 == shards_.size();
       // Sums that wait for this one, lowest first; at the end that is all of them, which is what
       // TreeReduce does with a ragged end. The tile itself adds the first.
-      const auto merges =
-          static_cast<size_t>(last ? std::popcount(occupied) : std::countr_one(occupied));
-      const auto lowest = static_cast<size_t>(std::countr_zero(occupied));
-      tile.added = merges > 0 ? Level(lowest) : nullptr;
-      SetResult(last, merges, row, column, tile);
-      tile.k = shards_[s].rows;
-      tile.b = panel;
-      tile.b_row = width_;
-      tile.packs = nullptr;
-      if (row == 0 && Packs()) {
-        tile.packs = panel;
-        tile.b = shards_[s].d + column;
-        tile.b_row = shards_[s].d_stride;
-      }
+      const size_t waiting = last ? occupied : occupied & ~(occupied + 1);
+      const size_t others = waiting & (waiting - 1);
+      tile.added = waiting == 0 ? nullptr : Level(LowestBit(waiting));
+      const size_t level = LowestBit(~occupied);  // where the sum of all goes
+      const bool is_result = last && others == 0;
+      float* sum = others == 0 ? Level(level) : Level(kLevels);
+      tile.c = is_result ? out_ + row * n_ + column : sum;
+      tile.c_row = is_result ? n_ : width_;
+      tile.columns = is_result ? columns_ : width_;
+      tile.k = shard.rows;
+      tile.b = packs ? shard.d + column : panel;
+      tile.b_row = packs ? shard.d_stride : width_;
+      tile.packs = packs ? panel : nullptr;
+      tile.ahead = asks ? shard.d + column + tiles_.width() : nullptr;
+      tile.ahead_row = shard.d_stride;
       run(tile);
-      tile.a += shards_[s].rows * rows;
-      panel += shards_[s].rows * width_;
-      float* sum = Level(kLevels);
-      for (size_t level = lowest + 1; merges > 1 && occupied >> level != 0; ++level) {
-        if (!last && level == merges) break;
-        if ((occupied >> level & 1) != 0) AddTo(Level(level), sum, rows * width_);
+      tile.a += shard.rows * rows;
+      panel += shard.rows * width_;
+      if (others != 0) {
+        for (size_t l = LowestBit(others); others >> l != 0; ++l) {
+          if ((others >> l & 1) != 0) AddTo(Level(l), sum, rows * width_);
+        }
+        if (last) return Store(sum, row, rows, column);
+        std::copy(sum, sum + rows * width_, Level(level));
       }
-      if (last && merges > 1) Store(sum, row, rows, column);
-      if (!last && merges > 1) std::copy(sum, sum + rows * width_, Level(merges));
-      occupied = (occupied >> merges | 1) << merges;
+      occupied = (occupied >> level | 1) << level;
     }
-  }
-
-  // Where a tile with so many merges goes: to its place where it does at most one of them.
-  void SetResult(bool last, size_t merges, size_t row, size_t column, MatrixTile& tile) const {
-    const bool is_result = last && merges <= 1;
-    tile.c = is_result ? out_ + row * n_ + column : Level(merges <= 1 ? merges : kLevels);
-    tile.c_row = is_result ? n_ : width_;
-    tile.columns = is_result ? columns_ : width_;
   }
 
   void Store(const float* sum, size_t row, size_t rows, size_t column) const {
@@ -133,6 +136,9 @@ class ShardTiles {
   const MatrixTileSet& matrix_tiles_;
   size_t total_ = 0;  // rows of all shards
   size_t columns_ = 0, width_ = 0;
+  bool packs_ = false;  // a right side in rows of whole vectors is packed by the first tile
+  size_t row_tiles_ = 0;
+  std::array<size_t, kMostRowTiles> ends_ = {};  // of the tiles of rows
   float* levels_ = nullptr;
   float* left_ = nullptr;
   float* right_ = nullptr;

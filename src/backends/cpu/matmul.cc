@@ -255,9 +255,12 @@ bool SuitsPlaces(const MatMulArguments& arguments) {
 }
 
 bool HasManyZeroColumnsImpl(const MatMulArguments& arguments) {
+  // Long rows of the right side lie far apart: reading some of them in place is slow then, beside
+  // the blocked product, which reads all.
+  const size_t worthwhile = arguments.n >= 512 ? kProbes * 5 / 8 : kWorthwhile;
   return arguments.a_column_stride == 1 &&
          HasZeroColumns(arguments.a, arguments.a_row_stride,
-                        std::min<size_t>(kTileRows, arguments.m), arguments.k);
+                        std::min<size_t>(kTileRows, arguments.m), arguments.k, worthwhile);
 }
 
 void MatMulImpl(const MatMulArguments& arguments) {

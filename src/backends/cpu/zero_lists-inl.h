@@ -34,7 +34,8 @@ HWY_INLINE bool IsZeroBits(const float* at) {
 }
 
 // Of columns: a[i * a_row + k], i < rows.
-HWY_INLINE bool HasZeroColumns(const float* a, size_t a_row, size_t rows, size_t k) {
+HWY_INLINE bool HasZeroColumns(const float* a, size_t a_row, size_t rows, size_t k,
+                               size_t worthwhile) {
   if (k < 4 * kProbes) return false;
   size_t zeros = 0;
   for (size_t probe = 0; probe < kProbes; ++probe) {
@@ -43,7 +44,7 @@ HWY_INLINE bool HasZeroColumns(const float* a, size_t a_row, size_t rows, size_t
     for (size_t i = 0; i < rows; ++i) zero = zero && IsZeroBits(a + i * a_row + column);
     zeros += zero ? 1 : 0;
   }
-  return zeros >= kWorthwhile;
+  return zeros >= worthwhile;
 }
 
 // The columns that are not zero in all of MR rows, upwards, then `ahead` times the last; their
