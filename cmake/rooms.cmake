@@ -40,7 +40,8 @@ endfunction()
 
 function(ingot_room name)
   cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE" "SEES;LINK" ${ARGN})
-  if(NOT ROOM_OPTIMIZE)
+  # Sanitized, code is optimised only as far as that is quick to compile.
+  if(NOT ROOM_OPTIMIZE OR INGOT_SANITIZE)
     set(ROOM_OPTIMIZE -O1)
   endif()
   if(NOT ROOM_FOLDER)
