@@ -4,6 +4,8 @@
 #   LINK     libraries outside the project
 #   OPTIMIZE the optimisation of a release build: -O1 where nothing is hot, which halves the time to
 #            build; -O2 or -O3 where it is
+#   UNITS    how many units its sources are compiled in (cmake/units.cmake); 0: each file by itself
+#   TEST_UNITS, TOGETHER, VECTORS, ALONE  likewise its tests; what else cmake/units.cmake takes
 #   FAMILIES, VERBS  its sub-folder families/ or verbs/ holds one source for each op family or verb;
 #            the list of their registration functions is generated, so that adding one touches one place
 #
@@ -11,6 +13,7 @@
 set(INGOT_ROOMS "")
 include(${CMAKE_CURRENT_LIST_DIR}/install.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/tests.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/units.cmake)
 if(INGOT_TESTS)
   enable_testing()
 endif()
@@ -39,7 +42,8 @@ function(ingot_generate_list room folder function_prefix)
 endfunction()
 
 function(ingot_room name)
-  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE" "SEES;LINK" ${ARGN})
+  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;TEST_UNITS;ALONE"
+                        "SEES;LINK;TOGETHER;VECTORS" ${ARGN})
   # Sanitized, code is optimised only as far as that is quick to compile.
   if(NOT ROOM_OPTIMIZE OR INGOT_SANITIZE)
     set(ROOM_OPTIMIZE -O1)
@@ -65,7 +69,12 @@ function(ingot_room name)
     ingot_generate_list(${name} ${folder}/verbs Add)
   endif()
 
-  add_library(ingot_${name} ${sources})
+  if(NOT DEFINED ROOM_UNITS)
+    set(ROOM_UNITS 1)
+  endif()
+  ingot_units(units ingot_${name} ${ROOM_UNITS} SOURCES ${sources} TOGETHER ${ROOM_TOGETHER}
+              VECTORS ${ROOM_VECTORS} ALONE "${ROOM_ALONE}" OPTIMIZE ${ROOM_OPTIMIZE})
+  add_library(ingot_${name} ${units})
   add_library(ingot::${name} ALIAS ingot_${name})
   target_include_directories(ingot_${name} PUBLIC
     $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src> $<INSTALL_INTERFACE:include>)
@@ -78,6 +87,7 @@ function(ingot_room name)
     endif()
   endforeach()
   target_link_libraries(ingot_${name} PUBLIC ${ROOM_LINK})
+  ingot_files_of(ingot_${name} SOURCES ${sources})
   set_property(GLOBAL APPEND PROPERTY INGOT_ROOMS ${name})
 
   if(INGOT_TESTS AND tests)

@@ -57,23 +57,6 @@ function(ingot_serve_protocol)
     BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
 endfunction()
 
-# Compiles the room in a few pieces: most of the time goes into headers (protobuf, Asio, JSON).
-function(ingot_serve_pieces)
-  get_target_property(sources ingot_serve SOURCES)
-  foreach(source IN LISTS sources)
-    set(piece core)
-    if(source MATCHES "/asio\\.cc$")
-      continue()
-    elseif(source MATCHES "/net/")
-      set(piece net)
-    elseif(source MATCHES "/(grpc|grpc_streams|service|model_config|model_build|repository|json_message|rest|rest_generate|front_end)\\.cc$")
-      set(piece messages)
-    endif()
-    set_property(SOURCE ${source} PROPERTY UNITY_GROUP ${piece})
-  endforeach()
-  set_target_properties(ingot_serve PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-endfunction()
-
 # Files that the server ships inside: the generated header names each and holds its bytes.
 function(ingot_serve_files)
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/ingot/serve/web/*.html

@@ -3,8 +3,9 @@
 
 #include <cmath>
 
-#undef HWY_TARGET_INCLUDE
+#ifndef HWY_TARGET_INCLUDE  // else its unit says it
 #define HWY_TARGET_INCLUDE "backends/cpu/attention_rows.cc"
+#endif
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "hwy/highway.h"

@@ -1,8 +1,9 @@
 // Loops of batch normalisation, compiled for every instruction set.
 #include "backends/cpu/batch_norm_rows.h"
 
-#undef HWY_TARGET_INCLUDE
+#ifndef HWY_TARGET_INCLUDE  // else its unit says it
 #define HWY_TARGET_INCLUDE "backends/cpu/batch_norm_rows.cc"
+#endif
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "hwy/highway.h"

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "backends/cpu/matrix_tile.h"
+#include "backends/cpu/counts.h"
 
 namespace ingot::cpu {
 namespace {
@@ -14,10 +15,6 @@ constexpr size_t kRowBlock = 1024;    // rows whose left side is packed at once
 constexpr size_t kCachedRows = 96;    // of those, what stays in the second-level cache
 constexpr size_t kGroupColumns = 64;  // packed at once: runs of 256 bytes of a right row
 constexpr size_t kMostDepth = 384;
-
-size_t CeilDiv(size_t a, size_t b) {
-  return (a + b - 1) / b;
-}
 
 // `count` cut into pieces of nearly equal size, none larger than `most`: where piece `i` begins.
 size_t PieceBegin(size_t count, size_t pieces, size_t i) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 
+#include "backends/cpu/counts.h"
 #include "backends/cpu/matrix_tile.h"
 
 namespace ingot::cpu {
@@ -14,10 +15,6 @@ namespace {
 constexpr size_t kLevels = 32;
 constexpr size_t kMostRowTiles = 64;
 constexpr size_t kTileFloats = kMostTileRows * kWidestTile;
-
-size_t CeilDiv(size_t a, size_t b) {
-  return (a + b - 1) / b;
-}
 
 size_t LowestBit(size_t bits) {
   return static_cast<size_t>(std::countr_zero(bits));

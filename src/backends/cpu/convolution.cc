@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "backends/cpu/tile_product.h"
+#include "backends/cpu/counts.h"
 
 namespace ingot::cpu {
 namespace {
@@ -15,13 +16,6 @@ namespace {
 constexpr int64_t kGroupFloats = 1
                                  << 16;  // padded input of the samples that are worked on together
 constexpr int64_t kMostKernel = 64;      // taps along an axis
-
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-int64_t RoundUp(int64_t a, int64_t b) {
-  return CeilDiv(a, b) * b;
-}
 
 // Along one axis, the positions of a phase: output position first + i * step for i < count reads
 // input positions i * move + tap.offset, for its taps in order of their offsets.

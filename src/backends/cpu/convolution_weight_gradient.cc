@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backends/cpu/convolution.h"
+#include "backends/cpu/counts.h"
 #include "backends/cpu/tile_product.h"
 
 namespace ingot::cpu {
@@ -13,13 +14,6 @@ namespace {
 constexpr int64_t kPositions = 512;        // summed over in one call of the tile, about
 constexpr int64_t kPlaneFloats = 1 << 17;  // of the samples that are worked on together
 constexpr int64_t kMostPairs = 512;        // rows of positions in one call
-
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-int64_t RoundUp(int64_t a, int64_t b) {
-  return CeilDiv(a, b) * b;
-}
 
 // The positions that any window meets, zeros before the input's first.
 int64_t Extent(const ConvolutionAxis& axis) {

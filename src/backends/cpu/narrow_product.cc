@@ -4,8 +4,9 @@
 
 #include <algorithm>
 
-#undef HWY_TARGET_INCLUDE
+#ifndef HWY_TARGET_INCLUDE  // else its unit says it
 #define HWY_TARGET_INCLUDE "backends/cpu/narrow_product.cc"
+#endif
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "hwy/highway.h"

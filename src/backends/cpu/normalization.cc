@@ -5,8 +5,9 @@
 #include <cmath>
 #include <type_traits>
 
-#undef HWY_TARGET_INCLUDE
+#ifndef HWY_TARGET_INCLUDE  // else its unit says it
 #define HWY_TARGET_INCLUDE "backends/cpu/normalization.cc"
+#endif
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "hwy/highway.h"

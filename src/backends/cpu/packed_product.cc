@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/counts.h"
+
 namespace ingot::cpu {
 namespace {
 
@@ -14,14 +16,7 @@ constexpr double kWorthSharing = 12e-6;
 constexpr double kFlopsPerSecond = 80e9;
 constexpr double kBytesPerSecond = 25e9;
 constexpr int64_t kTasksPerThread = 4;
-constexpr int64_t kMostPairs = 64;  // of one call of the tile
-
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-int64_t RoundUp(int64_t a, int64_t b) {
-  return CeilDiv(a, b) * b;
-}
+constexpr int64_t kMostPairsAtOnce = 64;  // of one call of the tile
 
 }  // namespace
 
@@ -403,7 +398,7 @@ void PackedProduct::RunPanels(const Task& task, Walk& walk, const float* packed,
     const int64_t group = panel / panels_in_group_;
     const int64_t width = WidthOf(panel);
     const float* weights = packed + PanelBegin(panel);
-    TilePair pairs[kMostPairs];
+    TilePair pairs[kMostPairsAtOnce];
     TileCall call;
     call.columns = static_cast<size_t>(ColumnsOf(panel) * together);
     call.b_row = static_cast<size_t>(width);
@@ -415,7 +410,7 @@ void PackedProduct::RunPanels(const Task& task, Walk& walk, const float* packed,
       call.k = static_cast<size_t>(block.k);
       walk.channel = group * in_group_ + block.k_begin;
       for (int64_t done = 0; done < block.pairs;) {
-        const int64_t here = std::min<int64_t>(kMostPairs, block.pairs - done);
+        const int64_t here = std::min<int64_t>(kMostPairsAtOnce, block.pairs - done);
         for (int64_t i = 0; i < here; ++i) {
           pairs[i] = {tile_pairs_[static_cast<size_t>(block.pair_begin + done + i)].a,
                       i * block.k * width};

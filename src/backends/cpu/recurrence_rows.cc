@@ -1,8 +1,9 @@
 // Gates of LSTM and GRU, for every instruction set.
 #include "backends/cpu/recurrence_rows.h"
 
-#undef HWY_TARGET_INCLUDE
+#ifndef HWY_TARGET_INCLUDE  // else its unit says it
 #define HWY_TARGET_INCLUDE "backends/cpu/recurrence_rows.cc"
+#endif
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "hwy/highway.h"

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMostRows = 192;  // of c: all of a, packed, should stay in the second-level cache
 constexpr size_t kGroup = 48;      // columns of c that are transposed together: whole tiles
-constexpr size_t kMostDepth = 1024;  // a tile of b stays in the first-level cache
+constexpr size_t kMostSwappedDepth = 1024;  // a tile of b stays in the first-level cache
 
 size_t RoundUp(size_t count, size_t unit) {
   return (count + unit - 1) / unit * unit;
@@ -52,7 +52,7 @@ class Swapped {
 
   // Columns [column + begin, + count) of c, as rows of the transpose.
   void RunTile(size_t column, size_t begin, size_t count) {
-    const size_t depths = (x_.k + kMostDepth - 1) / kMostDepth;
+    const size_t depths = (x_.k + kMostSwappedDepth - 1) / kMostSwappedDepth;
     MatrixTile tile;
     tile.a_row = x_.b_stride;
     tile.c_row = padded_;

@@ -15,6 +15,7 @@
 #include "hwy/highway.h"
 
 #include "backends/cpu/activation-inl.h"
+#include "backends/cpu/counts.h"
 
 #ifndef INGOT_BACKENDS_CPU_WINOGRAD_CC_
 #define INGOT_BACKENDS_CPU_WINOGRAD_CC_
@@ -207,10 +208,6 @@ namespace {
 constexpr int64_t kPlaces = 36;
 constexpr int64_t kTile = 4;                       // outputs of a tile along an axis
 constexpr int64_t kBlockBytes = int64_t{3} << 18;  // of transformed tiles that stay in cache
-
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 }  // namespace
 

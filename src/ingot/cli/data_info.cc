@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <optional>
@@ -220,11 +219,6 @@ Range RangeOf(const Tensor& tensor) {
   Range range;
   for (const double value : tensor.ToDoubles()) range.Add(value);
   return range;
-}
-
-bool IsFolder(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::is_directory(path, ignored);
 }
 
 [[noreturn]] void FailUnknown(const std::string& path) {

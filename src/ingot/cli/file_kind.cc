@@ -34,9 +34,13 @@ FileKind KindOfBytes(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-FileKind KindOf(const std::string& path) {
+bool IsFolder(const std::string& path) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) {
+  return std::filesystem::is_directory(path, ignored);
+}
+
+FileKind KindOf(const std::string& path) {
+  if (IsFolder(path)) {
     throw Error(ErrorCode::kInvalidInput, "'" + path + "' is a folder, expected a file");
   }
   const formats::Blob blob = formats::MapBlob(path);

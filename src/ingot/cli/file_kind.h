@@ -14,6 +14,8 @@ enum class FileKind { kPng, kIdx, kNpy, kText, kOther };
 // for an empty file.
 FileKind KindOf(const std::string& path);
 
+bool IsFolder(const std::string& path);
+
 // An IDX (plain or gzip) or npy file.
 Tensor ReadTensorFile(const std::string& path, FileKind kind);
 

@@ -1,7 +1,6 @@
 // Loading a job and laying the command line's overrides over it.
 #include "ingot/cli/job_arguments.h"
 
-#include <filesystem>
 #include <system_error>
 
 #include "ingot/base/error.h"
@@ -10,11 +9,6 @@
 
 namespace ingot::cli {
 namespace {
-
-bool IsFolder(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::is_directory(path, ignored);
-}
 
 void Override(ConfigNode& job, const std::string& assignment) {
   const size_t equals = assignment.find('=');

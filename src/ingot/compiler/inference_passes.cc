@@ -1,9 +1,7 @@
 // The order of the passes of inference.
 #include "ingot/compiler/inference_passes.h"
 
-#include <set>
-
-#include "ingot/ir/builder.h"
+#include "ingot/compiler/separate_outputs.h"
 #include "ingot/passes/canonicalize.h"
 #include "ingot/passes/channels_last.h"
 #include "ingot/passes/eliminate_dead_code.h"
@@ -17,25 +15,8 @@
 #include "ingot/passes/merge_common_subexpressions.h"
 #include "ingot/passes/propagate_shapes.h"
 #include "ingot/passes/recognize.h"
-#include "ingot/passes/rewrite.h"
 
 namespace ingot::compiler {
-namespace {
-
-// An output that is an input, a constant or another output gets bytes of its own.
-void SeparateOutputs(ir::Graph& graph, const ir::OpRegistry& registry) {
-  std::set<const ir::Value*> seen;
-  for (size_t i = 0; i < graph.outputs().size(); ++i) {
-    ir::Value* value = graph.outputs()[i];
-    const bool computed =
-        value->producer() != nullptr && !passes::Is(value->producer(), "Constant");
-    if (seen.insert(value).second && computed) continue;
-    ir::Builder builder(graph, registry);
-    graph.SetOutput(i, builder.Op("Identity", {value}));
-  }
-}
-
-}  // namespace
 
 void PrepareForInference(ir::Graph& graph, const ir::OpRegistry& registry,
                          passes::PassRunner& passes) {

@@ -23,7 +23,7 @@ using ir::Node;
 using ir::Value;
 
 // Ops whose output is their input's bytes.
-bool IsViewOp(const Node* node) {
+bool ShowsItsInput(const Node* node) {
   for (const char* name : {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}) {
     if (passes::Is(node, name)) return true;
   }
@@ -67,7 +67,7 @@ class InferencePlan::Emitter {
       const Value* value = graph_.outputs()[i];
       plan_.outputs_.push_back({value->type().dtype(), value->type().shape()});
       outputs_[value] = i;
-      while (IsViewOp(value->producer())) {
+      while (ShowsItsInput(value->producer())) {
         const Value* source = value->producer()->input(0);
         const bool ours = source->producer() != nullptr && source->uses().size() == 1 &&
                           !source->is_graph_output() && !passes::Is(source->producer(), "Constant");
@@ -98,7 +98,7 @@ class InferencePlan::Emitter {
 
   void EmitNode(const Node& node) {
     if (passes::Is(&node, "Constant") || memory_.IsView(node)) return;
-    if (IsViewOp(&node)) {
+    if (ShowsItsInput(&node)) {
       const Place from = PlaceOf(node.input(0)), to = PlaceOf(node.output());
       if (from.space == to.space && from.at == to.at) return;
     }

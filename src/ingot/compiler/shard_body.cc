@@ -1,10 +1,9 @@
 // The passes over what one shard computes.
 #include "ingot/compiler/shard_body.h"
 
-#include <set>
 #include <string>
 
-#include "ingot/ir/builder.h"
+#include "ingot/compiler/separate_outputs.h"
 #include "ingot/passes/canonicalize.h"
 #include "ingot/passes/channels_last.h"
 #include "ingot/passes/eliminate_dead_code.h"
@@ -22,19 +21,6 @@ namespace {
 std::string BatchSymbol(const ir::Graph& body) {
   const ir::Dimension& rows = body.inputs().at(0)->type().dim(0);
   return rows.symbol();
-}
-
-// An output that is an input or another output gets bytes of its own.
-void SeparateOutputs(ir::Graph& body, const ir::OpRegistry& registry) {
-  std::set<const ir::Value*> seen;
-  for (size_t i = 0; i < body.outputs().size(); ++i) {
-    ir::Value* value = body.outputs()[i];
-    const bool constant =
-        value->producer() != nullptr && value->producer()->op_type() == "Constant";
-    if (seen.insert(value).second && value->producer() != nullptr && !constant) continue;
-    ir::Builder builder(body, registry);
-    body.SetOutput(i, builder.Op("Identity", {value}));
-  }
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 namespace ingot::dist {
 namespace {
 
-enum Phase : int { kPartial = 0, kSum = 1, kSparse = 2 };
+enum CodedPhase : int { kPartial = 0, kSum = 1, kSparse = 2 };
 
-constexpr uint64_t kRangeUnit = 16;  // elements
+constexpr uint64_t kCodedRangeUnit = 16;  // elements
 
 }  // namespace
 
@@ -44,9 +44,9 @@ void CodedExchange::SumOwn(const ExchangePlan& plan, const std::byte* shared) {
 // The sparse segments, or what of the others lies in the range of a rank.
 std::vector<CodedExchange::Piece> CodedExchange::PiecesOf(const ExchangePlan& plan, bool sparse,
                                                           int rank) const {
-  const uint64_t units = (own_.size() + kRangeUnit - 1) / kRangeUnit;
+  const uint64_t units = (own_.size() + kCodedRangeUnit - 1) / kCodedRangeUnit;
   const auto at = [&](int r) {
-    return units * static_cast<uint64_t>(r) / static_cast<uint64_t>(size_) * kRangeUnit;
+    return units * static_cast<uint64_t>(r) / static_cast<uint64_t>(size_) * kCodedRangeUnit;
   };
   std::vector<Piece> pieces;
   for (const ExchangePlan::Segment& segment : plan.segments) {

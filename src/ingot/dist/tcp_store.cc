@@ -14,7 +14,7 @@
 namespace ingot::dist {
 namespace {
 
-constexpr double kConnectSeconds = 1;
+constexpr double kStoreConnectSeconds = 1;
 constexpr double kAnswerSeconds = 2;
 // How long a process looks for somebody who serves before it gives up.
 constexpr double kSearchSeconds = 10;
@@ -108,7 +108,7 @@ Json TcpStore::Ask(const Json& request) {
                   "names");
     }
     bool refused = false;
-    socket_ = LineSocket::Connect(server_, kConnectSeconds, &refused);
+    socket_ = LineSocket::Connect(server_, kStoreConnectSeconds, &refused);
     if (socket_.valid()) {
       if (!TryAsk({{"type", "hello"}, {"token", token_}}, answer)) socket_.Close();
       continue;

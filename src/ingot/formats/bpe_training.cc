@@ -15,7 +15,7 @@ namespace ingot::formats {
 
 namespace {
 
-constexpr int64_t kBytes = 256;
+constexpr int64_t kByteValues = 256;
 
 struct Piece {
   std::vector<uint32_t> symbols;
@@ -25,10 +25,10 @@ struct Piece {
 class Trainer {
  public:
   Trainer(std::string_view text, const BpeLimits& limits) {
-    for (uint32_t b = 0; b < kBytes; ++b) order_[b] = b;
+    for (uint32_t b = 0; b < kByteValues; ++b) order_[b] = b;
     std::sort(order_.begin(), order_.end(),
               [](uint32_t a, uint32_t b) { return ByteCharacters()[a] < ByteCharacters()[b]; });
-    for (uint32_t id = 0; id < kBytes; ++id) {
+    for (uint32_t id = 0; id < kByteValues; ++id) {
       number_[order_[id]] = id;
       parts_.tokens.emplace_back(1, static_cast<char>(order_[id]));
     }
@@ -140,8 +140,8 @@ class Trainer {
   }
 
   TokenizerParts parts_;
-  std::array<uint32_t, kBytes> order_{};   // bytes by their number as tokens
-  std::array<uint32_t, kBytes> number_{};  // the inverse
+  std::array<uint32_t, kByteValues> order_{};   // bytes by their number as tokens
+  std::array<uint32_t, kByteValues> number_{};  // the inverse
   std::vector<Piece> pieces_;
   std::map<Pair, PairState> pairs_;
   std::priority_queue<Candidate> queue_;
@@ -152,7 +152,7 @@ class Trainer {
 
 Tokenizer TrainBpe(std::string_view text, int64_t vocabulary, int64_t minimum_count,
                    const BpeLimits& limits) {
-  if (vocabulary < kBytes) {
+  if (vocabulary < kByteValues) {
     throw Error(ErrorCode::kInvalidInput,
                 "a vocabulary of " + std::to_string(vocabulary) + " tokens cannot hold all bytes",
                 "give at least 256");

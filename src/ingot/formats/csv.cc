@@ -1,5 +1,5 @@
-// The CSV reader. Fields view the file; only those with doubled quotes are copied, into one buffer
-// that is kept from row to row.
+// The CSV reader. CountOfFields view the file; only those with doubled quotes are copied, into one
+// buffer that is kept from row to row.
 #include "ingot/formats/csv.h"
 
 #include <charconv>
@@ -21,7 +21,7 @@ std::string Shown(std::string_view field) {
   return text;
 }
 
-std::string Fields(size_t count) {
+std::string CountOfFields(size_t count) {
   return std::to_string(count) + (count == 1 ? " field" : " fields");
 }
 
@@ -103,9 +103,10 @@ void CsvReader::Rewind() {
 bool CsvReader::Next() {
   if (!ReadRow()) return false;
   if (fields_.size() != columns_) {
-    FailLine(line_,
-             "the row has " + Fields(fields_.size()) + ", expected " + std::to_string(columns_),
-             "every row must have as many fields as the first; text with a separator needs quotes");
+    FailLine(
+        line_,
+        "the row has " + CountOfFields(fields_.size()) + ", expected " + std::to_string(columns_),
+        "every row must have as many fields as the first; text with a separator needs quotes");
   }
   return true;
 }

@@ -36,7 +36,7 @@ DType FromCode(std::byte code) {
   return DType::kUndefined;
 }
 
-struct Header {
+struct IdxHeader {
   DType dtype = DType::kUndefined;
   Shape shape;
   size_t header_bytes = 0;
@@ -45,8 +45,8 @@ struct Header {
   std::string Describe() const { return std::string(Name(dtype)) + shape.ToString(); }
 };
 
-[[noreturn]] void Corrupt(const std::string& name, const std::string& message,
-                          const std::string& hint = "") {
+[[noreturn]] void CorruptIdx(const std::string& name, const std::string& message,
+                             const std::string& hint = "") {
   throw Error(ErrorCode::kCorrupt, name + ": " + message, hint);
 }
 
@@ -55,30 +55,31 @@ std::string Bytes(uint64_t count) {
 }
 
 // The rank that the magic number declares.
-int CheckMagic(std::span<const std::byte> bytes, const std::string& name) {
+int CheckIdxMagic(std::span<const std::byte> bytes, const std::string& name) {
   if (bytes.size() < kMagicBytes) {
-    Corrupt(name, "truncated IDX file: it has " + Bytes(bytes.size()) +
-                      ", the header alone needs at least " + Bytes(kMagicBytes + 4));
+    CorruptIdx(name, "truncated IDX file: it has " + Bytes(bytes.size()) +
+                         ", the header alone needs at least " + Bytes(kMagicBytes + 4));
   }
   if (!IsIdx(bytes)) {
-    Corrupt(name,
-            "not an IDX file: it begins with '" + HexBytes(bytes, kMagicBytes) +
-                "', expected '00 00', an element type (08, 09, 0b, 0c, 0d or 0e) and a rank from "
-                "01 to 08",
-            "images begin with '00 00 08 03', labels with '00 00 08 01'");
+    CorruptIdx(
+        name,
+        "not an IDX file: it begins with '" + HexBytes(bytes, kMagicBytes) +
+            "', expected '00 00', an element type (08, 09, 0b, 0c, 0d or 0e) and a rank from "
+            "01 to 08",
+        "images begin with '00 00 08 03', labels with '00 00 08 01'");
   }
   return std::to_integer<int>(bytes[3]);
 }
 
 // `bytes` begins with the whole header.
-Header ParseHeader(std::span<const std::byte> bytes, const std::string& name) {
-  Header header;
-  const int rank = CheckMagic(bytes, name);
+IdxHeader ParseHeader(std::span<const std::byte> bytes, const std::string& name) {
+  IdxHeader header;
+  const int rank = CheckIdxMagic(bytes, name);
   header.dtype = FromCode(bytes[2]);
   header.header_bytes = kMagicBytes + 4 * static_cast<size_t>(rank);
   if (bytes.size() < header.header_bytes) {
-    Corrupt(name, "truncated IDX file: it has " + Bytes(bytes.size()) + ", the header of rank " +
-                      std::to_string(rank) + " needs " + Bytes(header.header_bytes));
+    CorruptIdx(name, "truncated IDX file: it has " + Bytes(bytes.size()) + ", the header of rank " +
+                         std::to_string(rank) + " needs " + Bytes(header.header_bytes));
   }
   std::vector<int64_t> dims;
   for (int axis = 0; axis < rank; ++axis) {
@@ -86,23 +87,23 @@ Header ParseHeader(std::span<const std::byte> bytes, const std::string& name) {
   }
   header.shape = Shape(dims);
   if (!StoredBytes(header.dtype, dims, &header.element_bytes)) {
-    Corrupt(name, "oversized header: " + header.Describe() + " is more than any file can hold");
+    CorruptIdx(name, "oversized header: " + header.Describe() + " is more than any file can hold");
   }
   return header;
 }
 
 Tensor ParsePlain(const Blob& blob, const std::string& name) {
-  const Header header = ParseHeader(blob.bytes(), name);
+  const IdxHeader header = ParseHeader(blob.bytes(), name);
   const uint64_t there = blob.size - header.header_bytes;
   if (there != header.element_bytes) {
     const std::string counts = "the header says " + header.Describe() + ", " +
                                Bytes(header.element_bytes) + " behind the header; " + Bytes(there) +
                                " are there";
     if (there > header.element_bytes) {
-      Corrupt(name, "trailing bytes: " + counts + ", " + Bytes(there - header.element_bytes) +
-                        " too many");
+      CorruptIdx(name, "trailing bytes: " + counts + ", " + Bytes(there - header.element_bytes) +
+                           " too many");
     }
-    Corrupt(name, "truncated IDX file: " + counts, "get the file again");
+    CorruptIdx(name, "truncated IDX file: " + counts, "get the file again");
   }
   if (ItemSize(header.dtype) == 1) {
     return TensorAt(blob, header.header_bytes, header.dtype, header.shape, name);
@@ -117,26 +118,27 @@ Tensor ParseGzip(const Blob& blob, const std::string& name) {
   GzipReader reader(blob.bytes(), name);
   std::array<std::byte, kMagicBytes + 4 * kMaxRank> start;
   size_t have = reader.Read({start.data(), kMagicBytes});
-  const int rank = CheckMagic({start.data(), have}, name);
+  const int rank = CheckIdxMagic({start.data(), have}, name);
   have += reader.Read({start.data() + have, 4 * static_cast<size_t>(rank)});
-  const Header header = ParseHeader({start.data(), have}, name);
+  const IdxHeader header = ParseHeader({start.data(), have}, name);
   if (header.element_bytes / kMaxDeflateRatio > blob.size) {
-    Corrupt(name, "oversized header: " + header.Describe() + " is " + Bytes(header.element_bytes) +
-                      ", more than " + Bytes(blob.size) + " of gzip can hold");
+    CorruptIdx(name, "oversized header: " + header.Describe() + " is " +
+                         Bytes(header.element_bytes) + ", more than " + Bytes(blob.size) +
+                         " of gzip can hold");
   }
   Tensor tensor(header.dtype, header.shape);
   const size_t there = reader.Read({tensor.raw(), tensor.bytes()});
   if (there < tensor.bytes()) {
-    Corrupt(name,
-            "truncated IDX file: the header says " + header.Describe() + ", " +
-                Bytes(header.element_bytes) + " behind the header; " + Bytes(there) +
-                " are there (inflated)",
-            "get the file again");
+    CorruptIdx(name,
+               "truncated IDX file: the header says " + header.Describe() + ", " +
+                   Bytes(header.element_bytes) + " behind the header; " + Bytes(there) +
+                   " are there (inflated)",
+               "get the file again");
   }
   std::byte extra;
   if (reader.Read({&extra, 1}) != 0) {
-    Corrupt(name, "trailing bytes: the header says " + header.Describe() + ", " +
-                      Bytes(header.element_bytes) + " behind the header, and more follow");
+    CorruptIdx(name, "trailing bytes: the header says " + header.Describe() + ", " +
+                         Bytes(header.element_bytes) + " behind the header, and more follow");
   }
   ReverseItems({tensor.raw(), tensor.bytes()}, ItemSize(header.dtype));
   return tensor;

@@ -41,7 +41,7 @@ constexpr std::array<Signature, 6> kOthers = {{
     {"RIFF", "WebP"},
 }};
 
-void CheckMagic(std::span<const std::byte> bytes, const std::string& name) {
+void CheckPngMagic(std::span<const std::byte> bytes, const std::string& name) {
   const std::string_view text = AsText(bytes);
   const std::string_view magic(reinterpret_cast<const char*>(kMagic.data()), kMagic.size());
   if (text.starts_with(magic)) return;
@@ -119,7 +119,7 @@ Tensor ReadPng(const std::string& path, const ImageLimits& limits) {
 }
 
 Tensor ParsePng(const Blob& blob, const std::string& name, const ImageLimits& limits) {
-  CheckMagic(blob.bytes(), name);
+  CheckPngMagic(blob.bytes(), name);
   CheckSize(blob.bytes(), name, limits);
   PngImage png;
   if (png_image_begin_read_from_memory(&png.image, blob.data.get(), blob.size) == 0) {

@@ -24,7 +24,7 @@ constexpr uint64_t kLargestDense = uint64_t{64} << 20;
 // Bytes from which a copy of weights is worth sparing.
 constexpr size_t kLargeWeights = size_t{16} << 10;
 
-[[noreturn]] void Corrupt(const std::string& what, const std::string& problem) {
+[[noreturn]] void CorruptOnnx(const std::string& what, const std::string& problem) {
   throw Error(ErrorCode::kCorrupt, what + " " + problem, "the file is damaged or was cut short");
 }
 
@@ -70,8 +70,8 @@ Tensor FromList(const List& list, DType dtype, const Shape& shape, const std::st
   const auto count = static_cast<uint64_t>(list.size());
   const uint64_t expected = PackedBytes(dtype, shape.size()) / sizeof(Stored);
   if (count != expected) {
-    Corrupt(what, "has " + std::to_string(count) + " values, but " + std::string(Name(dtype)) +
-                      shape.ToString() + " needs " + std::to_string(expected));
+    CorruptOnnx(what, "has " + std::to_string(count) + " values, but " + std::string(Name(dtype)) +
+                          shape.ToString() + " needs " + std::to_string(expected));
   }
   Tensor tensor(dtype, shape);
   std::vector<Stored> values(static_cast<size_t>(count));
@@ -122,8 +122,8 @@ Tensor FromLists(const TensorProto& proto, DType dtype, const Shape& shape,
 
 Tensor StringTensor(const TensorProto& proto, const Shape& shape, const std::string& what) {
   if (proto.string_data_size() != shape.size()) {
-    Corrupt(what, "has " + std::to_string(proto.string_data_size()) +
-                      " strings, but its shape is " + shape.ToString());
+    CorruptOnnx(what, "has " + std::to_string(proto.string_data_size()) +
+                          " strings, but its shape is " + shape.ToString());
   }
   return Tensor::OfStrings(shape, {proto.string_data().begin(), proto.string_data().end()});
 }
@@ -145,7 +145,7 @@ Shape CheckedShape(const Dims& dims, DType dtype, const std::string& what) {
   bool overflows = false;
   for (const int64_t d : extents) overflows = overflows || __builtin_mul_overflow(bytes, d, &bytes);
   if (negative || overflows) {
-    Corrupt(what, "has the shape " + Shape(extents).ToString() + ", which no memory holds");
+    CorruptOnnx(what, "has the shape " + Shape(extents).ToString() + ", which no memory holds");
   }
   return Shape(extents);
 }
@@ -163,7 +163,7 @@ std::optional<uint64_t> ParseBytes(const std::string& text, const std::string& w
   const bool digits =
       std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!digits || text.size() > 18) {
-    Corrupt(what, "says that its bytes stand at '" + text + "', expected a number");
+    CorruptOnnx(what, "says that its bytes stand at '" + text + "', expected a number");
   }
   return std::stoull(text);
 }
@@ -212,8 +212,9 @@ Tensor OnnxFile::FromPackedBytes(const Blob& blob, Range range, DType dtype, con
                                  const std::string& what, bool may_be_unaligned) const {
   const uint64_t expected = PackedBytes(dtype, shape.size());
   if (range.size != expected) {
-    Corrupt(what, "has " + std::to_string(range.size) + " bytes, but " + std::string(Name(dtype)) +
-                      shape.ToString() + " needs " + std::to_string(expected));
+    CorruptOnnx(what, "has " + std::to_string(range.size) + " bytes, but " +
+                          std::string(Name(dtype)) + shape.ToString() + " needs " +
+                          std::to_string(expected));
   }
   if (may_be_unaligned && dtype == DType::kF32 && range.size >= kLargeWeights) {
     return Tensor(dtype, shape, blob.data, range.offset);
@@ -262,16 +263,17 @@ Tensor OnnxFile::ReadTensor(const TensorProto& proto, bool may_be_unaligned) {
 Tensor OnnxFile::ExternalTensor(const TensorProto& proto, DType dtype, const Shape& shape,
                                 bool may_be_unaligned) {
   const std::string what = Describe(name_, proto.name());
-  if (dtype == DType::kString) Corrupt(what, "keeps strings in another file, which ONNX forbids");
+  if (dtype == DType::kString)
+    CorruptOnnx(what, "keeps strings in another file, which ONNX forbids");
   const std::string location = External(proto, "location");
   const Blob blob = ExternalFile(location, what);
   const uint64_t offset = ParseBytes(External(proto, "offset"), what).value_or(0);
   const uint64_t size = ParseBytes(External(proto, "length"), what)
                             .value_or(blob.size - std::min<uint64_t>(offset, blob.size));
   if (offset > blob.size || size > blob.size - offset) {
-    Corrupt(what, "needs the bytes " + std::to_string(offset) + " to " +
-                      std::to_string(offset + size) + " of '" + location + "', which has " +
-                      std::to_string(blob.size));
+    CorruptOnnx(what, "needs the bytes " + std::to_string(offset) + " to " +
+                          std::to_string(offset + size) + " of '" + location + "', which has " +
+                          std::to_string(blob.size));
   }
   return FromPackedBytes(blob, {offset, size}, dtype, shape, what, may_be_unaligned);
 }
@@ -323,8 +325,8 @@ Tensor OnnxFile::DenseTensorOf(const onnx_proto::SparseTensorProto& proto) {
   const int64_t width = linear ? 1 : shape.rank();
   if (values.shape().rank() != 1 || values.dtype() == DType::kString ||
       indices.dtype() != DType::kI64 || indices.size() != values.size() * width) {
-    Corrupt(what, "is sparse with values " + values.Describe() + " and indices " +
-                      indices.Describe() + ", which do not fit");
+    CorruptOnnx(what, "is sparse with values " + values.Describe() + " and indices " +
+                          indices.Describe() + ", which do not fit");
   }
   Tensor dense(values.dtype(), shape);
   const std::vector<int64_t> strides = Strides(shape.dims());
@@ -338,7 +340,7 @@ Tensor OnnxFile::DenseTensorOf(const onnx_proto::SparseTensorProto& proto) {
       inside = inside && index >= 0 && index < extent;
       place += inside ? index * (linear ? 1 : strides[static_cast<size_t>(axis)]) : 0;
     }
-    if (!inside) Corrupt(what, "is sparse with an index outside of " + shape.ToString());
+    if (!inside) CorruptOnnx(what, "is sparse with an index outside of " + shape.ToString());
     std::memcpy(dense.raw() + static_cast<size_t>(place) * item,
                 values.raw() + static_cast<size_t>(i) * item, item);
   }

@@ -14,7 +14,7 @@ constexpr uint64_t kTensorRawData = 9;
 // Smaller weights are cheaper to copy than to remember.
 constexpr size_t kSmallestLeftOut = 256;
 
-enum WireType : uint64_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
+enum OnnxWireType : uint64_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
 
 struct Field {
   uint64_t number = 0;

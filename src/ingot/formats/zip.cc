@@ -30,14 +30,14 @@ constexpr uint16_t kStored = 0;
 constexpr uint16_t kDeflated = 8;
 constexpr uint16_t kEncrypted = 1;
 
-[[noreturn]] void Corrupt(const std::string& name, const std::string& message) {
+[[noreturn]] void CorruptZip(const std::string& name, const std::string& message) {
   throw Error(ErrorCode::kCorrupt, name + ": " + message);
 }
 
 // Reads fields at places that have been checked to lie inside.
-class Fields {
+class ZipFields {
  public:
-  Fields(std::span<const std::byte> bytes, size_t at) : p_(bytes.data() + at) {}
+  ZipFields(std::span<const std::byte> bytes, size_t at) : p_(bytes.data() + at) {}
   uint16_t U16(size_t offset) const { return LoadLittle<uint16_t>(p_ + offset); }
   uint32_t U32(size_t offset) const { return LoadLittle<uint32_t>(p_ + offset); }
   uint64_t U64(size_t offset) const { return LoadLittle<uint64_t>(p_ + offset); }
@@ -63,16 +63,16 @@ size_t FindEnd(std::span<const std::byte> bytes, const std::string& name) {
     const size_t last = bytes.size() - kEndBytes;
     const size_t first = last > kMaxComment ? last - kMaxComment : 0;
     for (size_t at = last + 1; at-- > first;) {
-      const Fields end(bytes, at);
+      const ZipFields end(bytes, at);
       if (end.U32(0) == kEndMagic && end.U16(20) == last - at) return at;
     }
   }
-  Corrupt(name, "not a zip archive, or a truncated one: it has no end of central directory");
+  CorruptZip(name, "not a zip archive, or a truncated one: it has no end of central directory");
 }
 
 Directory ReadEnd(std::span<const std::byte> bytes, const std::string& name) {
   const size_t at = FindEnd(bytes, name);
-  const Fields end(bytes, at);
+  const ZipFields end(bytes, at);
   if (end.U16(4) != end.U16(6) || (end.U16(4) != 0 && end.U16(4) != 0xffff)) {
     throw Error(ErrorCode::kUnsupported, name + ": a zip archive in several parts");
   }
@@ -80,22 +80,22 @@ Directory ReadEnd(std::span<const std::byte> bytes, const std::string& name) {
   const bool is64 =
       directory.offset == kIn64 || directory.bytes == kIn64 || directory.count == 0xffff;
   if (is64 && at >= kLocator64Bytes) {
-    const Fields locator(bytes, at - kLocator64Bytes);
+    const ZipFields locator(bytes, at - kLocator64Bytes);
     if (locator.U32(0) == kLocator64Magic) {
       const uint64_t end64_at = locator.U64(8);
-      if (!Fits(bytes, end64_at, kEnd64Bytes) || Fields(bytes, end64_at).U32(0) != kEnd64Magic) {
-        Corrupt(name, "the zip64 end of central directory is not where its locator says");
+      if (!Fits(bytes, end64_at, kEnd64Bytes) || ZipFields(bytes, end64_at).U32(0) != kEnd64Magic) {
+        CorruptZip(name, "the zip64 end of central directory is not where its locator says");
       }
-      const Fields end64(bytes, end64_at);
+      const ZipFields end64(bytes, end64_at);
       directory = {end64.U64(48), end64.U64(40), end64.U64(32)};
     }
   }
   if (!Fits(bytes, directory.offset, directory.bytes) ||
       directory.count > directory.bytes / kCentralBytes) {
-    Corrupt(name, "the zip directory of " + std::to_string(directory.count) + " entries and " +
-                      std::to_string(directory.bytes) + " bytes at byte " +
-                      std::to_string(directory.offset) + " does not fit into " +
-                      std::to_string(bytes.size()) + " bytes");
+    CorruptZip(name, "the zip directory of " + std::to_string(directory.count) + " entries and " +
+                         std::to_string(directory.bytes) + " bytes at byte " +
+                         std::to_string(directory.offset) + " does not fit into " +
+                         std::to_string(bytes.size()) + " bytes");
   }
   return directory;
 }
@@ -104,7 +104,7 @@ Directory ReadEnd(std::span<const std::byte> bytes, const std::string& name) {
 void ReadExtra64(std::span<const std::byte> extra, ZipEntry& entry, const std::string& name) {
   size_t at = 0;
   while (Fits(extra, at, 4)) {
-    const Fields field(extra, at);
+    const ZipFields field(extra, at);
     const size_t size = field.U16(2);
     if (!Fits(extra, at + 4, size)) break;
     if (field.U16(0) == 1) {
@@ -112,7 +112,7 @@ void ReadExtra64(std::span<const std::byte> extra, ZipEntry& entry, const std::s
       for (uint64_t* value : {&entry.bytes, &entry.compressed_bytes, &entry.local_offset}) {
         if (*value != kIn64) continue;
         if (used + 8 > size + 4)
-          Corrupt(name, "the zip64 field of '" + entry.name + "' is too short");
+          CorruptZip(name, "the zip64 field of '" + entry.name + "' is too short");
         *value = field.U64(used);
         used += 8;
       }
@@ -136,15 +136,15 @@ ZipFile ZipFile::Parse(Blob blob, std::string name) {
   uint64_t at = directory.offset;
   const uint64_t end = directory.offset + directory.bytes;
   for (uint64_t i = 0; i < directory.count; ++i) {
-    if (end - at < kCentralBytes || Fields(bytes, at).U32(0) != kCentralMagic) {
-      Corrupt(name, "damaged zip directory at entry " + std::to_string(i));
+    if (end - at < kCentralBytes || ZipFields(bytes, at).U32(0) != kCentralMagic) {
+      CorruptZip(name, "damaged zip directory at entry " + std::to_string(i));
     }
-    const Fields fields(bytes, at);
+    const ZipFields fields(bytes, at);
     const size_t name_bytes = fields.U16(28);
     const size_t extra_bytes = fields.U16(30);
     const size_t entry_bytes = kCentralBytes + name_bytes + extra_bytes + fields.U16(32);
     if (end - at < entry_bytes)
-      Corrupt(name, "damaged zip directory at entry " + std::to_string(i));
+      CorruptZip(name, "damaged zip directory at entry " + std::to_string(i));
     ZipEntry entry;
     entry.name = AsText(bytes.subspan(at + kCentralBytes, name_bytes));
     entry.method = fields.U16(10);
@@ -154,7 +154,7 @@ ZipFile ZipFile::Parse(Blob blob, std::string name) {
     entry.local_offset = fields.U32(42);
     ReadExtra64(bytes.subspan(at + kCentralBytes + name_bytes, extra_bytes), entry, name);
     if (!names.insert(entry.name).second)
-      Corrupt(name, "two entries are called '" + entry.name + "'");
+      CorruptZip(name, "two entries are called '" + entry.name + "'");
     zip.entries_.push_back(std::move(entry));
     at += entry_bytes;
   }
@@ -167,30 +167,30 @@ Blob ZipFile::Read(const ZipEntry& entry) const {
   const std::span<const std::byte> bytes = blob_.bytes();
   const std::string where = name_ + ": entry '" + entry.name + "'";
   if (!Fits(bytes, entry.local_offset, kLocalBytes) ||
-      Fields(bytes, entry.local_offset).U32(0) != kLocalMagic) {
-    Corrupt(where, "no local header at byte " + std::to_string(entry.local_offset));
+      ZipFields(bytes, entry.local_offset).U32(0) != kLocalMagic) {
+    CorruptZip(where, "no local header at byte " + std::to_string(entry.local_offset));
   }
-  const Fields local(bytes, entry.local_offset);
+  const ZipFields local(bytes, entry.local_offset);
   if ((local.U16(6) & kEncrypted) != 0)
     throw Error(ErrorCode::kUnsupported, where + " is encrypted");
   const uint64_t begin = entry.local_offset + kLocalBytes + local.U16(26) + local.U16(28);
   if (!Fits(bytes, begin, entry.compressed_bytes)) {
-    Corrupt(where, "truncated: " + std::to_string(entry.compressed_bytes) + " bytes from byte " +
-                       std::to_string(begin) + " are stated, the archive has " +
-                       std::to_string(bytes.size()));
+    CorruptZip(where, "truncated: " + std::to_string(entry.compressed_bytes) + " bytes from byte " +
+                          std::to_string(begin) + " are stated, the archive has " +
+                          std::to_string(bytes.size()));
   }
   const auto compressed = bytes.subspan(begin, entry.compressed_bytes);
   Blob blob;
   if (entry.method == kStored) {
     if (entry.bytes != entry.compressed_bytes) {
-      Corrupt(where, "stored, yet of two sizes: " + std::to_string(entry.compressed_bytes) +
-                         " and " + std::to_string(entry.bytes));
+      CorruptZip(where, "stored, yet of two sizes: " + std::to_string(entry.compressed_bytes) +
+                            " and " + std::to_string(entry.bytes));
     }
     blob = {std::shared_ptr<std::byte>(blob_.data, blob_.data.get() + begin), compressed.size()};
   } else if (entry.method == kDeflated) {
     if (entry.bytes / kMaxDeflateRatio > compressed.size()) {
-      Corrupt(where, std::to_string(entry.bytes) + " bytes are stated, more than " +
-                         std::to_string(compressed.size()) + " bytes of deflate can hold");
+      CorruptZip(where, std::to_string(entry.bytes) + " bytes are stated, more than " +
+                            std::to_string(compressed.size()) + " bytes of deflate can hold");
     }
     blob = {AllocateBytes(entry.bytes), entry.bytes};
     InflateRaw(compressed, {blob.data.get(), blob.size}, where);
@@ -200,7 +200,7 @@ Blob ZipFile::Read(const ZipEntry& entry) const {
                                              ", expected 0 (stored) or 8 (deflated)");
   }
   if (Crc32(blob.bytes()) != entry.crc32)
-    Corrupt(where, "wrong checksum: the contents are damaged");
+    CorruptZip(where, "wrong checksum: the contents are damaged");
   return blob;
 }
 

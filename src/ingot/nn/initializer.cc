@@ -88,7 +88,7 @@ Values Orthogonal(const Request& request) {
   return values;
 }
 
-struct Kind {
+struct InitializerKind {
   std::string summary;
   std::function<Values(const Request&)> make;
   std::vector<std::string> options;  // members of Initializer that it reads
@@ -98,8 +98,8 @@ Values UniformOf(const Request& request, double limit) {
   return Uniform(request, -limit, limit);
 }
 
-const std::map<std::string, Kind>& Kinds() {
-  static const std::map<std::string, Kind> kinds = {
+const std::map<std::string, InitializerKind>& InitializerKinds() {
+  static const std::map<std::string, InitializerKind> kinds = {
       {"glorot_uniform",
        {"U(-a, a), a = sqrt(6 / (fan_in + fan_out))",
         [](const Request& r) { return UniformOf(r, std::sqrt(6 / (r.fan_in + r.fan_out))); },
@@ -146,7 +146,7 @@ const std::map<std::string, Kind>& Kinds() {
 }
 
 // The options that a kind has.
-OptionTable<Initializer> TableOf(const std::string& name, const Kind& kind) {
+OptionTable<Initializer> TableOf(const std::string& name, const InitializerKind& kind) {
   OptionTable<Initializer> table(name, kind.summary);
   for (const std::string& option : kind.options) {
     if (option == "gain") table.Add("gain", &Initializer::gain, "factor of the matrix");
@@ -175,22 +175,23 @@ Fans FansOf(const Shape& shape) {
 
 std::vector<std::string> InitializerNames() {
   std::vector<std::string> names;
-  for (const auto& entry : Kinds()) names.push_back(entry.first);
+  for (const auto& entry : InitializerKinds()) names.push_back(entry.first);
   return names;
 }
 
 Initializer ReadInitializer(const ConfigNode& node) {
   const NamedNode named = ReadNamed(node, "an initializer");
-  const auto kind = Kinds().find(named.name);
-  if (kind == Kinds().end()) FailUnknownName(node, "initializer", named.name, InitializerNames());
+  const auto kind = InitializerKinds().find(named.name);
+  if (kind == InitializerKinds().end())
+    FailUnknownName(node, "initializer", named.name, InitializerNames());
   Initializer initializer = TableOf(kind->first, kind->second).Read(named.options);
   initializer.kind = named.name;
   return initializer;
 }
 
 ConfigNode WriteInitializer(const Initializer& initializer) {
-  const auto kind = Kinds().find(initializer.kind);
-  if (kind == Kinds().end() || kind->second.options.empty()) {
+  const auto kind = InitializerKinds().find(initializer.kind);
+  if (kind == InitializerKinds().end() || kind->second.options.empty()) {
     return ConfigNode::Scalar(initializer.kind);
   }
   return ConfigNode::Map({{kind->first, TableOf(kind->first, kind->second).Write(initializer)}});
@@ -198,7 +199,7 @@ ConfigNode WriteInitializer(const Initializer& initializer) {
 
 std::vector<OptionHelp> InitializerHelp() {
   std::vector<OptionHelp> rows;
-  for (const auto& entry : Kinds()) {
+  for (const auto& entry : InitializerKinds()) {
     rows.push_back({entry.first, "initializer", "", entry.second.summary});
     for (OptionHelp& row : TableOf(entry.first, entry.second).Help(entry.first)) {
       rows.push_back(std::move(row));
@@ -210,8 +211,8 @@ std::vector<OptionHelp> InitializerHelp() {
 Tensor Initialize(const Initializer& initializer, const std::string& name, const Shape& shape,
                   Fans fans, DType dtype, uint64_t seed) {
   if (initializer.given != nullptr) return initializer.given->Cast(dtype);
-  const auto kind = Kinds().find(initializer.kind);
-  if (kind == Kinds().end()) {
+  const auto kind = InitializerKinds().find(initializer.kind);
+  if (kind == InitializerKinds().end()) {
     throw Error(ErrorCode::kInvalidInput, "unknown initializer '" + initializer.kind + "'",
                 DidYouMean(initializer.kind, InitializerNames()));
   }

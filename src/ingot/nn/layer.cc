@@ -20,7 +20,7 @@ class LayerError : public Error {
 };
 
 // So many layers are a mistake in the job (repeats of repeats), not a network.
-constexpr int64_t kMostLayers = 20000;
+constexpr int64_t kMostLayersBuilt = 20000;
 
 bool IsAtTop(const std::string& path) {
   return path.empty();
@@ -33,9 +33,9 @@ std::string Joined(const std::string& path, const std::string& part) {
 ir::Value* BuildLayer(NetworkParts& parts, const Layer& layer, const std::string& prefix,
                       const std::string& path, int depth, const std::string& name,
                       ir::Value* input) {
-  if (parts.layers_built >= kMostLayers) {
+  if (parts.layers_built >= kMostLayersBuilt) {
     throw Error(ErrorCode::kInvalidInput,
-                "the network has more than " + std::to_string(kMostLayers) + " layers");
+                "the network has more than " + std::to_string(kMostLayersBuilt) + " layers");
   }
   parts.builder.set_layer(name);
   if (!layer.takes_any_type && input->type().dtype() != parts.precision) {

@@ -87,8 +87,8 @@ struct LossKind {
 };
 
 template <typename Options>
-LossKind Kind(const OptionTable<Options>& table, std::string absorbs, bool classification,
-              ir::Value* (*build)(const Options&, ir::Builder&, ir::Value*, ir::Value*)) {
+LossKind MakeLossKind(const OptionTable<Options>& table, std::string absorbs, bool classification,
+                      ir::Value* (*build)(const Options&, ir::Builder&, ir::Value*, ir::Value*)) {
   LossKind kind;
   kind.name = table.name();
   kind.summary = table.summary();
@@ -108,13 +108,13 @@ LossKind Kind(const OptionTable<Options>& table, std::string absorbs, bool class
   return kind;
 }
 
-const std::vector<LossKind>& Kinds() {
+const std::vector<LossKind>& LossKinds() {
   static const std::vector<LossKind> kinds = {
-      Kind(CrossEntropyTable(), "Softmax", true, BuildCrossEntropy),
-      Kind(BinaryCrossEntropyTable(), "Sigmoid", true, BuildBinaryCrossEntropy),
-      Kind(MseTable(), "", false, BuildMse),
-      Kind(MaeTable(), "", false, BuildMae),
-      Kind(HuberTable(), "", false, BuildHuber),
+      MakeLossKind(CrossEntropyTable(), "Softmax", true, BuildCrossEntropy),
+      MakeLossKind(BinaryCrossEntropyTable(), "Sigmoid", true, BuildBinaryCrossEntropy),
+      MakeLossKind(MseTable(), "", false, BuildMse),
+      MakeLossKind(MaeTable(), "", false, BuildMae),
+      MakeLossKind(HuberTable(), "", false, BuildHuber),
   };
   return kinds;
 }
@@ -123,13 +123,13 @@ const std::vector<LossKind>& Kinds() {
 
 std::vector<std::string> LossNames() {
   std::vector<std::string> names;
-  for (const LossKind& kind : Kinds()) names.push_back(kind.name);
+  for (const LossKind& kind : LossKinds()) names.push_back(kind.name);
   return names;
 }
 
 std::vector<OptionHelp> LossHelp() {
   std::vector<OptionHelp> rows;
-  for (const LossKind& kind : Kinds()) {
+  for (const LossKind& kind : LossKinds()) {
     rows.push_back({kind.name, "loss", "", kind.summary});
     for (OptionHelp& row : kind.help()) rows.push_back(std::move(row));
   }
@@ -138,7 +138,7 @@ std::vector<OptionHelp> LossHelp() {
 
 Loss ReadLoss(const ConfigNode& node) {
   const NamedNode named = ReadNamed(node, "a loss");
-  for (const LossKind& kind : Kinds()) {
+  for (const LossKind& kind : LossKinds()) {
     if (kind.name == named.name) return kind.read(named.options);
   }
   FailUnknownName(node, "loss", named.name, LossNames());

@@ -11,14 +11,14 @@ namespace ingot::nn {
 
 namespace {
 
-struct PlainOptions {};
+struct NoOptions {};
 
 struct TopKOptions {
   int64_t k = 5;
 };
 
-const OptionTable<PlainOptions>& AccuracyTable() {
-  static const OptionTable<PlainOptions> table("accuracy", "share of samples whose class is right");
+const OptionTable<NoOptions>& AccuracyTable() {
+  static const OptionTable<NoOptions> table("accuracy", "share of samples whose class is right");
   return table;
 }
 
@@ -30,25 +30,24 @@ const OptionTable<TopKOptions>& TopKTable() {
   return table;
 }
 
-const OptionTable<PlainOptions>& PerplexityTable() {
-  static const OptionTable<PlainOptions> table("perplexity",
-                                               "exp of the mean softmax cross-entropy");
+const OptionTable<NoOptions>& PerplexityTable() {
+  static const OptionTable<NoOptions> table("perplexity", "exp of the mean softmax cross-entropy");
   return table;
 }
 
-const OptionTable<PlainOptions>& BitsPerByteTable() {
-  static const OptionTable<PlainOptions> table(
+const OptionTable<NoOptions>& BitsPerByteTable() {
+  static const OptionTable<NoOptions> table(
       "bits_per_byte", "mean softmax cross-entropy in bits, where a label is a byte");
   return table;
 }
 
-const OptionTable<PlainOptions>& MaeTable() {
-  static const OptionTable<PlainOptions> table("mae", "mean absolute error");
+const OptionTable<NoOptions>& MaeMetricTable() {
+  static const OptionTable<NoOptions> table("mae", "mean absolute error");
   return table;
 }
 
-const OptionTable<PlainOptions>& RmseTable() {
-  static const OptionTable<PlainOptions> table("rmse", "root of the mean squared error");
+const OptionTable<NoOptions>& RmseTable() {
+  static const OptionTable<NoOptions> table("rmse", "root of the mean squared error");
   return table;
 }
 
@@ -89,7 +88,7 @@ ir::Value* Hits(ir::Builder& builder, const std::string& what, int64_t k, ir::Va
   return builder.Op("ingot.TopKHits", {output, target}, {{"k", k}});
 }
 
-ir::Value* BuildAccuracy(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+ir::Value* BuildAccuracy(const NoOptions&, ir::Builder& builder, ir::Value* output,
                          ir::Value* target) {
   return Hits(builder, "accuracy", 1, output, target);
 }
@@ -99,24 +98,23 @@ ir::Value* BuildTopK(const TopKOptions& options, ir::Builder& builder, ir::Value
   return Hits(builder, "top_k", options.k, output, target);
 }
 
-ir::Value* BuildPerplexity(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+ir::Value* BuildPerplexity(const NoOptions&, ir::Builder& builder, ir::Value* output,
                            ir::Value* target) {
   return SoftmaxCrossEntropy(builder, "perplexity", output, target, 0);
 }
 
-ir::Value* BuildBitsPerByte(const PlainOptions&, ir::Builder& builder, ir::Value* output,
+ir::Value* BuildBitsPerByte(const NoOptions&, ir::Builder& builder, ir::Value* output,
                             ir::Value* target) {
   ir::Value* nats = SoftmaxCrossEntropy(builder, "bits_per_byte", output, target, 0);
   return builder.MulScalar(nats, 1 / std::numbers::ln2);
 }
 
-ir::Value* BuildMae(const PlainOptions&, ir::Builder& builder, ir::Value* output,
-                    ir::Value* target) {
+ir::Value* BuildMaeMetric(const NoOptions&, ir::Builder& builder, ir::Value* output,
+                          ir::Value* target) {
   return builder.Op("ingot.AbsoluteError", {output, MatchTarget(builder, "mae", output, target)});
 }
 
-ir::Value* BuildRmse(const PlainOptions&, ir::Builder& builder, ir::Value* output,
-                     ir::Value* target) {
+ir::Value* BuildRmse(const NoOptions&, ir::Builder& builder, ir::Value* output, ir::Value* target) {
   return builder.Op("ingot.SquaredError", {output, MatchTarget(builder, "rmse", output, target)});
 }
 
@@ -127,7 +125,7 @@ struct MetricKind {
   std::function<Metric(const ConfigNode&)> read;
 };
 
-std::string NameOf(const std::string& kind, const PlainOptions&) {
+std::string NameOf(const std::string& kind, const NoOptions&) {
   return kind;
 }
 std::string NameOf(const std::string&, const TopKOptions& options) {
@@ -135,8 +133,9 @@ std::string NameOf(const std::string&, const TopKOptions& options) {
 }
 
 template <typename Options>
-MetricKind Kind(const OptionTable<Options>& table,
-                ir::Value* (*build)(const Options&, ir::Builder&, ir::Value*, ir::Value*)) {
+MetricKind MakeMetricKind(const OptionTable<Options>& table,
+                          ir::Value* (*build)(const Options&, ir::Builder&, ir::Value*,
+                                              ir::Value*)) {
   MetricKind kind;
   kind.name = table.name();
   kind.summary = table.summary();
@@ -154,21 +153,21 @@ MetricKind Kind(const OptionTable<Options>& table,
   return kind;
 }
 
-const std::vector<MetricKind>& Kinds() {
+const std::vector<MetricKind>& MetricKinds() {
   static const std::vector<MetricKind> kinds = {
-      Kind(AccuracyTable(), BuildAccuracy),
-      Kind(TopKTable(), BuildTopK),
-      Kind(PerplexityTable(), BuildPerplexity),
-      Kind(BitsPerByteTable(), BuildBitsPerByte),
-      Kind(MaeTable(), BuildMae),
-      Kind(RmseTable(), BuildRmse),
+      MakeMetricKind(AccuracyTable(), BuildAccuracy),
+      MakeMetricKind(TopKTable(), BuildTopK),
+      MakeMetricKind(PerplexityTable(), BuildPerplexity),
+      MakeMetricKind(BitsPerByteTable(), BuildBitsPerByte),
+      MakeMetricKind(MaeMetricTable(), BuildMaeMetric),
+      MakeMetricKind(RmseTable(), BuildRmse),
   };
   return kinds;
 }
 
 Metric ReadMetric(const ConfigNode& node) {
   const NamedNode named = ReadNamed(node, "a metric");
-  for (const MetricKind& kind : Kinds()) {
+  for (const MetricKind& kind : MetricKinds()) {
     if (kind.name == named.name) return kind.read(named.options);
   }
   FailUnknownName(node, "metric", named.name, MetricNames());
@@ -178,13 +177,13 @@ Metric ReadMetric(const ConfigNode& node) {
 
 std::vector<std::string> MetricNames() {
   std::vector<std::string> names;
-  for (const MetricKind& kind : Kinds()) names.push_back(kind.name);
+  for (const MetricKind& kind : MetricKinds()) names.push_back(kind.name);
   return names;
 }
 
 std::vector<OptionHelp> MetricHelp() {
   std::vector<OptionHelp> rows;
-  for (const MetricKind& kind : Kinds()) {
+  for (const MetricKind& kind : MetricKinds()) {
     rows.push_back({kind.name, "metric", "", kind.summary});
     for (OptionHelp& row : kind.help()) rows.push_back(std::move(row));
   }

@@ -58,7 +58,8 @@ GraphImporter::Body GraphImporter::ImportBody(const GraphProto& proto,
     const auto& input = proto.input(static_cast<int>(i));
     const std::string what = "input '" + input.name() + "' of graph '" + proto.name() + "'";
     const ir::Type declared = TypeOf(input.type(), what);
-    importer.Bind(input.name(), body.graph->AddInput(input.name(), Join(given[i], declared, what)));
+    importer.Bind(input.name(),
+                  body.graph->AddInput(input.name(), JoinTypes(given[i], declared, what)));
   }
   importer.AddInitializers(proto);
   if (before != nullptr) {

@@ -99,8 +99,8 @@ ImportedModel Import(formats::OnnxFile& file, const ir::OpRegistry& registry,
   if (model.graph->outputs().empty()) throw Error(ErrorCode::kInvalidInput, "it has no output");
   for (int i = 0; i < proto.graph().output_size(); ++i) {
     const std::string what = "output '" + proto.graph().output(i).name() + "'";
-    model.output_types.push_back(Join(model.graph->outputs()[static_cast<size_t>(i)]->type(),
-                                      TypeOf(proto.graph().output(i).type(), what), what));
+    model.output_types.push_back(JoinTypes(model.graph->outputs()[static_cast<size_t>(i)]->type(),
+                                           TypeOf(proto.graph().output(i).type(), what), what));
   }
   return model;
 }

@@ -37,7 +37,10 @@ struct ImportedNode {
 };
 
 // Either changes the node (returns nullopt), or adds what it stands for and returns its outputs.
-using Rewrite = std::optional<std::vector<ir::Value*>> (*)(ImportedNode&, ir::Builder&);
+using Outputs = std::optional<std::vector<ir::Value*>>;
+using Rewrite = Outputs (*)(ImportedNode&, ir::Builder&);
+
+constexpr int64_t kEveryVersion = 1'000'000;
 
 struct VersionChange {
   std::string_view op;

@@ -72,19 +72,21 @@ ir::Type TypeOf(const TypeProto& proto, const std::string& what) {
   }
 }
 
-ir::Type Join(const ir::Type& a, const ir::Type& b, const std::string& what) {
+ir::Type JoinTypes(const ir::Type& a, const ir::Type& b, const std::string& what) {
   using Kind = ir::Type::Kind;
   if (a.kind() == Kind::kUnknown) return b;
   if (b.kind() == Kind::kUnknown) return a;
   if (a.kind() != b.kind() || a.dtype() != b.dtype()) {
     // An optional stands for its element.
-    if (b.kind() == Kind::kOptional) return Join(a, b.element(), what);
-    if (a.kind() == Kind::kOptional) return Join(a.element(), b, what);
+    if (b.kind() == Kind::kOptional) return JoinTypes(a, b.element(), what);
+    if (a.kind() == Kind::kOptional) return JoinTypes(a.element(), b, what);
     throw Error(ErrorCode::kInvalidInput,
                 what + " is declared as " + b.ToString() + ", but its value is " + a.ToString());
   }
-  if (a.kind() == Kind::kSequence) return ir::Type::Sequence(Join(a.element(), b.element(), what));
-  if (a.kind() == Kind::kOptional) return ir::Type::Optional(Join(a.element(), b.element(), what));
+  if (a.kind() == Kind::kSequence)
+    return ir::Type::Sequence(JoinTypes(a.element(), b.element(), what));
+  if (a.kind() == Kind::kOptional)
+    return ir::Type::Optional(JoinTypes(a.element(), b.element(), what));
   if (!a.has_rank()) return b;
   if (!b.has_rank() || a.rank() != b.rank()) return a;
   ir::Dimensions dims = a.dims();

@@ -22,7 +22,7 @@ ir::Type TypeOf(const onnx_proto::TypeProto& proto, const std::string& what);
 
 // What is known of a value from two sources; throws Error(kInvalidInput) where they contradict each
 // other in kind or element type. Where extents differ, `a` is right.
-ir::Type Join(const ir::Type& a, const ir::Type& b, const std::string& what);
+ir::Type JoinTypes(const ir::Type& a, const ir::Type& b, const std::string& what);
 
 // Any attribute but a graph. Throws Error: kUnsupported for lists of tensors, graphs and types.
 ir::Attribute AttributeOf(const onnx_proto::AttributeProto& proto, formats::OnnxFile& file);

@@ -13,10 +13,6 @@ namespace {
 using ir::Node;
 using ir::Value;
 
-Node* OnlyUser(const Value* value) {
-  return value->uses().size() == 1 && !value->is_graph_output() ? value->uses()[0].node : nullptr;
-}
-
 // What is added to the convolution's result, where that is all its only user does.
 Value* ResidualOf(const Node* add, const Value* result) {
   if (!Is(add, "Add") || add->input(0) == add->input(1)) return nullptr;

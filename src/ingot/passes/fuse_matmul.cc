@@ -66,15 +66,8 @@ std::optional<Fusion> StartFrom(Node* node, const FuseMatMulOptions& options) {
   return fusion;
 }
 
-// The only user of the node's output; null where there are several or the graph needs it too.
-Node* OnlyUser(const Node* node) {
-  const Value* output = node->output();
-  return output->uses().size() == 1 && !output->is_graph_output() ? output->uses()[0].node
-                                                                  : nullptr;
-}
-
 void TakeBias(Fusion& fusion) {
-  Node* add = OnlyUser(fusion.last);
+  Node* add = OnlyUser(fusion.last->output());
   if (fusion.bias != nullptr || !Is(add, "Add")) return;
   const Value* product = fusion.last->output();
   Value* bias = add->input(0) == product ? add->input(1) : add->input(0);
@@ -84,7 +77,7 @@ void TakeBias(Fusion& fusion) {
 }
 
 void TakeActivation(Fusion& fusion) {
-  Node* next = OnlyUser(fusion.last);
+  Node* next = OnlyUser(fusion.last->output());
   if (next == nullptr) return;
   if (Is(next, "Relu")) {
     fusion.epilogue = "relu";

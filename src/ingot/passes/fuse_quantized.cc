@@ -112,10 +112,6 @@ bool TakeBias(Product& p, const Value* value) {
   return true;
 }
 
-Node* OnlyUser(const Value* value) {
-  return value->uses().size() == 1 && !value->is_graph_output() ? value->uses()[0].node : nullptr;
-}
-
 // Activations that commute with a positive factor stay in front of the rounding.
 bool Scales(const ActivationEpilogue& activation) {
   return activation.name == "relu" || activation.name == "leaky_relu" || activation.name == "clip";

@@ -15,8 +15,8 @@ namespace {
 using ir::Node;
 using ir::Value;
 
-constexpr int64_t kPartial = 0;
-constexpr int64_t kRows = 1;
+constexpr int64_t kPartialOutput = 0;
+constexpr int64_t kRowsOutput = 1;
 
 bool IsMatrixTranspose(const Node* node) {
   return Is(node, "Transpose") && node->input(0)->type().has_rank() &&
@@ -131,7 +131,8 @@ class Hoister {
       const auto& outputs = body_->outputs();
       const bool alone =
           output->uses().empty() && std::count(outputs.begin(), outputs.end(), output) == 1;
-      if (kinds_.at(i) != kPartial || !alone) continue;  // who else uses it needs it in the shard
+      if (kinds_.at(i) != kPartialOutput || !alone)
+        continue;  // who else uses it needs it in the shard
       Value* x = TransposedFactor(output->producer());
       if (x == nullptr) continue;
       Value* d = output->producer()->input(1);
@@ -159,10 +160,10 @@ class Hoister {
       if (index < sharded_) return {true, index};
     }
     for (size_t i = 0; i < kinds_.size(); ++i) {
-      if (kinds_[i] == kRows && body_->outputs()[i] == value) return {false, i};
+      if (kinds_[i] == kRowsOutput && body_->outputs()[i] == value) return {false, i};
     }
     body_->AddOutput(value, "rows_" + std::to_string(value->id()));
-    kinds_.push_back(kRows);
+    kinds_.push_back(kRowsOutput);
     return {false, kinds_.size() - 1};
   }
 

@@ -85,10 +85,6 @@ std::optional<Normalized> NormalizedOf(const Node* node) {
   return Normalized{d, deviation->epsilon, false};
 }
 
-Node* OnlyUser(const Value* value) {
-  return value->uses().size() == 1 && !value->is_graph_output() ? value->uses()[0].node : nullptr;
-}
-
 // One number for each place of the last axis, of `x`.
 Value* RowOperand(const Node* node, const char* op, const Value* value, const Value* x) {
   if (!Is(node, op)) return nullptr;

@@ -25,6 +25,10 @@ bool Is(const ir::Node* node, std::string_view full_name) {
          full_name.ends_with(node->op_type());
 }
 
+ir::Node* OnlyUser(const ir::Value* value) {
+  return value->uses().size() == 1 && !value->is_graph_output() ? value->uses()[0].node : nullptr;
+}
+
 const Tensor* ConstantOf(const ir::Value* value) {
   if (value == nullptr || !Is(value->producer(), "Constant")) return nullptr;
   const ir::Attributes& attributes = value->producer()->attributes();

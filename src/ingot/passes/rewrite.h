@@ -19,6 +19,9 @@ void ForEachGraph(ir::Graph& graph, const std::function<void(ir::Graph&)>& chang
 // Whether the node is there and of this op: Is(node, "Gemm"), Is(node, "ingot.SumToLike").
 bool Is(const ir::Node* node, std::string_view full_name);
 
+// The one node that uses the value, once; null where others do or the graph gives it out.
+ir::Node* OnlyUser(const ir::Value* value);
+
 // The value of a Constant, else null.
 const Tensor* ConstantOf(const ir::Value* value);
 

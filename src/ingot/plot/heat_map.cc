@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kMostCounts = 24;
 constexpr size_t kMostNames = 60;
 constexpr size_t kLongestName = 18;
-constexpr double kMargin = 16;
+constexpr double kMapMargin = 16;
 constexpr double kTop = 56;  // title and the name of the columns
 constexpr Colour kFull = {0, 84, 140};
 
@@ -40,7 +40,7 @@ struct Layout {
       }
     }
     turned = names > cell - 6;
-    left = kMargin + 22 + names + 8;
+    left = kMapMargin + 22 + names + 8;
     top = kTop + (n > kMostNames ? 0 : turned ? names + 10 : font + 10);
   }
   size_t n;
@@ -57,20 +57,20 @@ struct Layout {
 Rectangle SizeOf(const HeatMap& map) {
   const Layout layout(map);
   const double side = layout.cell * static_cast<double>(layout.n);
-  const double title = TextWidth(map.title, 16) + 2 * kMargin;
-  return {0, 0, std::max(layout.left + side + kMargin, title), layout.top + side + kMargin};
+  const double title = TextWidth(map.title, 16) + 2 * kMapMargin;
+  return {0, 0, std::max(layout.left + side + kMapMargin, title), layout.top + side + kMapMargin};
 }
 
 void DrawHeatMap(const HeatMap& map, Canvas& canvas) {
   const Layout layout(map);
   const auto at = [&](size_t i) { return layout.cell * static_cast<double>(i); };
   const double middle = at(layout.n) / 2;
-  canvas.Text({kMargin, kMargin + 12}, map.title, {.size = 15, .bold = true});
+  canvas.Text({kMapMargin, kMapMargin + 12}, map.title, {.size = 15, .bold = true});
   const TextStyle title = {.size = 13, .colour = kGrey, .anchor = Anchor::kMiddle};
   canvas.Text({layout.left + middle, kTop - 8}, map.column_title, title);
   TextStyle upwards = title;
   upwards.upwards = true;
-  canvas.Text({kMargin + 12, layout.top + middle}, map.row_title, upwards);
+  canvas.Text({kMapMargin + 12, layout.top + middle}, map.row_title, upwards);
   for (size_t row = 0; row < layout.n; ++row) {
     const int64_t* counts = map.counts.data() + row * layout.n;
     int64_t sum = 0;

@@ -13,7 +13,7 @@ namespace ingot::plot {
 namespace {
 
 constexpr double kBaseline = 12;
-constexpr double kGap = 3.2;           // between two letters
+constexpr double kLetterGap = 3.2;     // between two letters
 constexpr double kUnitsOfSize = 16.6;  // grid units to the font's size
 constexpr int kCurvePoints = 6;        // of each curve
 
@@ -172,8 +172,8 @@ std::vector<Point> Curve(const std::vector<Point>& steering) {
 
 double TextWidth(std::string_view text, double size) {
   double units = 0;
-  ForEachGlyph(text, [&](const Glyph& glyph) { units += glyph.width + kGap; });
-  return units == 0 ? 0 : (units - kGap) * size / kUnitsOfSize;
+  ForEachGlyph(text, [&](const Glyph& glyph) { units += glyph.width + kLetterGap; });
+  return units == 0 ? 0 : (units - kLetterGap) * size / kUnitsOfSize;
 }
 
 std::vector<std::vector<Point>> TextStrokes(std::string_view text, double size) {
@@ -192,7 +192,7 @@ std::vector<std::vector<Point>> TextStrokes(std::string_view text, double size) 
       for (Point& point : points) point = {(x + point.x) * scale, (point.y - kBaseline) * scale};
       strokes.push_back(std::move(points));
     }
-    x += glyph.width + kGap;
+    x += glyph.width + kLetterGap;
   });
   return strokes;
 }

@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::string_view kStored = "data.";
 
-const std::string& Find(const std::map<std::string, std::string>& metadata, const std::string& name,
-                        const std::string& path) {
+const std::string& FindEntry(const std::map<std::string, std::string>& metadata,
+                             const std::string& name, const std::string& path) {
   const auto found = metadata.find(name);
   if (found != metadata.end()) return found->second;
   throw Error(ErrorCode::kCorrupt, path + " does not say its '" + name + "'",
@@ -54,7 +54,7 @@ ModelMetadata MetadataOf(const data::DataSets& data) {
 ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metadata,
                                 const std::string& path) {
   ModelMetadata read;
-  const std::string& input = Find(metadata, "input", path);
+  const std::string& input = FindEntry(metadata, "input", path);
   const size_t open = input.find('[');
   if (open == std::string::npos || input.back() != ']') {
     throw Error(ErrorCode::kCorrupt, path + " says that its input is '" + input + "'");
@@ -67,7 +67,7 @@ ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metada
       dims.push_back(Number(Trim(extent), path));
   }
   read.input_shape = Shape(dims);
-  read.classes = Number(Find(metadata, "classes", path), path);
+  read.classes = Number(FindEntry(metadata, "classes", path), path);
   if (const auto tokens = metadata.find("input_classes"); tokens != metadata.end()) {
     read.input_classes = Number(tokens->second, path);
   }

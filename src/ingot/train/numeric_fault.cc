@@ -12,7 +12,7 @@
 namespace ingot::train {
 namespace {
 
-double ElementOf(const Tensor& tensor, int64_t i) {
+double ValueAt(const Tensor& tensor, int64_t i) {
   return DispatchFloat("a finite check", tensor.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     return static_cast<double>(reinterpret_cast<const T*>(tensor.raw())[i]);
@@ -30,7 +30,7 @@ std::vector<int64_t> BadRows(const Tensor& tensor, int64_t rows, int64_t first) 
   const int64_t row_size = tensor.size() / rows;
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t i = 0; i < row_size; ++i) {
-      if (std::isfinite(ElementOf(tensor, row * row_size + i))) continue;
+      if (std::isfinite(ValueAt(tensor, row * row_size + i))) continue;
       bad.push_back(first + row);
       break;
     }
@@ -87,7 +87,7 @@ class Watch {
     const std::optional<int64_t> at = FirstNotFinite(output);
     if (!at) return false;
     fault_ = NumericFault{
-        node.Describe(), node.op().FullName(), node.layer(), NameOf(ElementOf(output, *at)), {}};
+        node.Describe(), node.op().FullName(), node.layer(), NameOf(ValueAt(output, *at)), {}};
     fault_order_ = order;
     AddRows(output);
     return true;
@@ -118,7 +118,7 @@ std::optional<NumericFault> FaultOfInput(const ir::Value& input, const Tensor& t
   const std::optional<int64_t> at = FirstNotFinite(tensor);
   if (!at) return std::nullopt;
   NumericFault fault;
-  fault.value = NameOf(ElementOf(tensor, *at));
+  fault.value = NameOf(ValueAt(tensor, *at));
   const char* kind = "input";
   if (input.role() == ir::Role::kParameter) kind = "parameter";
   if (input.role() == ir::Role::kState) kind = "optimizer state";
@@ -134,7 +134,7 @@ std::optional<NumericFault> FaultOfInput(const ir::Value& input, const Tensor& t
 std::optional<int64_t> FirstNotFinite(const Tensor& tensor) {
   if (tensor.empty() || !IsFloat(tensor.dtype())) return std::nullopt;
   for (int64_t i = 0; i < tensor.size(); ++i) {
-    if (!std::isfinite(ElementOf(tensor, i))) return i;
+    if (!std::isfinite(ValueAt(tensor, i))) return i;
   }
   return std::nullopt;
 }

@@ -24,18 +24,16 @@
 namespace ingot::train {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr size_t kRecentRecords = 64;
 
-Json ToJson(const MonitorState& state) {
+nlohmann::json MonitorJson(const MonitorState& state) {
   return {{"metric", state.metric},
           {"best", state.best},
           {"best_step", state.best_step},
           {"waited", state.waited}};
 }
 
-MonitorState MonitorFrom(const Json& json) {
+MonitorState MonitorFrom(const nlohmann::json& json) {
   MonitorState state;
   state.metric = json.at("metric").get<std::string>();
   if (json.at("best").is_number()) state.best = json.at("best").get<double>();
@@ -304,22 +302,22 @@ void TrainingRun::ShareState() {
 }
 
 std::string TrainingRun::WriteRunState() const {
-  const Json json = {{"out", out_},
-                     {"step", step_},
-                     {"first_step", first_step_},
-                     {"was_resumed", was_resumed_},
-                     {"epoch_sums", epoch_sums_->State()},
-                     {"interval_sums", interval_sums_->State()},
-                     {"best", ToJson(best_.state())},
-                     {"early_stopping", ToJson(early_stopping_.state())},
-                     {"plateau", ToJson(plateau_.state())},
-                     {"plateau_falls", plateau_falls_},
-                     {"samples_per_rank", samples_per_rank_}};
+  const nlohmann::json json = {{"out", out_},
+                               {"step", step_},
+                               {"first_step", first_step_},
+                               {"was_resumed", was_resumed_},
+                               {"epoch_sums", epoch_sums_->State()},
+                               {"interval_sums", interval_sums_->State()},
+                               {"best", MonitorJson(best_.state())},
+                               {"early_stopping", MonitorJson(early_stopping_.state())},
+                               {"plateau", MonitorJson(plateau_.state())},
+                               {"plateau_falls", plateau_falls_},
+                               {"samples_per_rank", samples_per_rank_}};
   return json.dump();
 }
 
 void TrainingRun::ReadRunState(const std::string& text) {
-  const Json json = Json::parse(text);
+  const nlohmann::json json = nlohmann::json::parse(text);
   out_ = json.at("out").get<std::string>();
   step_ = json.at("step").get<int64_t>();
   first_step_ = json.at("first_step").get<int64_t>();
@@ -387,7 +385,7 @@ void TrainingRun::TakeLead() {
   directory_->TruncateMetrics(step_);
   if (file_system_.Exists(directory_->File(kMetricsFile))) {
     for (const std::string& line : Split(ReadFile(directory_->File(kMetricsFile)), '\n')) {
-      const Json json = Json::parse(line, nullptr, false);
+      const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
       if (json.is_object()) known.emplace(json.value("kind", ""), json.value("step", int64_t{-1}));
     }
   }
@@ -452,7 +450,7 @@ std::vector<int64_t> TrainingRun::SamplesOfRanks(int64_t step) const {
 }
 
 void TrainingRun::AddToLedger(int64_t step, const std::vector<int64_t>& samples) {
-  Json ranks = Json::array();
+  nlohmann::json ranks = nlohmann::json::array();
   for (size_t rank = 0; rank < samples.size(); ++rank) {
     ranks.push_back({group_->view.members[rank].slot, samples[rank]});
   }

@@ -97,7 +97,7 @@ bool IsStaticF32(const ir::Value* value) {
   return value != nullptr && value->type().is_static() && value->type().dtype() == DType::kF32;
 }
 
-const Tensor* ConstantOf(const ir::Value* value) {
+const Tensor* ConstantTensor(const ir::Value* value) {
   const bool constant = value != nullptr && value->producer() != nullptr &&
                         value->producer()->op().FullName() == "Constant" &&
                         value->producer()->HasAttribute("value");
@@ -154,7 +154,7 @@ bool FindConvolutionShape(const ops::Convolution& convolution, ConvolutionShape&
 }
 
 PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantOf(node.input(1));
+  const Tensor* w = ConstantTensor(node.input(1));
   if (w == nullptr || !IsStaticF32(node.input(0)) || w->dtype() != DType::kF32) return nullptr;
   ConvolutionShape shape;
   const ops::Convolution convolution =
@@ -204,7 +204,7 @@ PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeig
 }
 
 PackedKernelPointer MakePackedMatMulKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantOf(node.input(1));
+  const Tensor* w = ConstantTensor(node.input(1));
   if (w == nullptr || w->dtype() != DType::kF32 || w->shape().rank() != 2) return nullptr;
   if (!IsStaticF32(node.input(0)) || node.input(0)->type().rank() < 2) return nullptr;
   bool transposed = false;

@@ -14,7 +14,7 @@
 namespace ingot::cpu {
 namespace {
 
-struct Plan {
+struct PoolPlan {
   bool maximum = false, gradient = false;
   size_t x = 0, dx = 0, y = 0;  // places among the operands; of a forward op dx is not used
   size_t batch = 0, positions = 0, channels = 0;
@@ -23,7 +23,8 @@ struct Plan {
 
 class PoolKernel : public runtime::SharedKernel {
  public:
-  PoolKernel(Plan plan, ops::TapTable table) : plan_(std::move(plan)), table_(std::move(table)) {}
+  PoolKernel(PoolPlan plan, ops::TapTable table)
+      : plan_(std::move(plan)), table_(std::move(table)) {}
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
     RunSamples(operands, scratch, 0, plan_.batch, 0, table_.outputs());
@@ -98,7 +99,7 @@ class PoolKernel : public runtime::SharedKernel {
     }
   }
 
-  Plan plan_;
+  PoolPlan plan_;
   ops::TapTable table_;
 };
 
@@ -114,7 +115,7 @@ bool IsCovered(const ir::Node& node) {
 
 KernelPointer MakePoolKernel(const ir::Node& node) {
   if (!IsCovered(node)) return nullptr;
-  Plan plan;
+  PoolPlan plan;
   plan.maximum = node.op_type().find("Max") != std::string::npos;
   plan.gradient = node.op_type().find("Gradient") != std::string::npos;
   const size_t inputs = node.inputs().size();

@@ -82,7 +82,7 @@ class QuantizeKernel : public runtime::SharedKernel {
   size_t inputs_;
 };
 
-bool IsBytes(DType dtype) {
+bool HoldsBytes(DType dtype) {
   return dtype == DType::kU8 || dtype == DType::kI8;
 }
 
@@ -107,7 +107,7 @@ KernelPointer MakeQuantizeKernel(const ir::Node& node) {
   const bool quantizes = node.op_type() == "QuantizeLinear";
   const DType bytes = quantizes ? node.output()->type().dtype() : x.dtype();
   const DType floats = quantizes ? x.dtype() : node.output()->type().dtype();
-  if (!IsBytes(bytes) || floats != DType::kF32) return nullptr;
+  if (!HoldsBytes(bytes) || floats != DType::kF32) return nullptr;
   return std::make_shared<QuantizeKernel>(quantizes ? Direction::kQuantize : Direction::kDequantize,
                                           bytes == DType::kI8, zero != nullptr, count,
                                           node.inputs().size());

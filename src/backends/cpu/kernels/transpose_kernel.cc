@@ -13,14 +13,14 @@ namespace {
 
 // An axis of the result: its extent, and the elements between neighbours in the input and in the
 // result.
-struct Axis {
+struct TransposeAxis {
   int64_t extent = 1, from = 0, to = 0;
 };
 
 class TransposeKernel : public runtime::Kernel {
  public:
   // Axes of the result, the last one dense in it.
-  explicit TransposeKernel(std::vector<Axis> axes) : axes_(std::move(axes)) {
+  explicit TransposeKernel(std::vector<TransposeAxis> axes) : axes_(std::move(axes)) {
     // The axis that is dense in the input, if it is another one, is transposed with the last.
     for (size_t i = 0; i + 1 < axes_.size(); ++i) {
       if (axes_[i].from != 1) continue;
@@ -37,7 +37,7 @@ class TransposeKernel : public runtime::Kernel {
 
  private:
   void Visit(size_t depth, const float* from, float* to) const {
-    const Axis& axis = axes_[depth];
+    const TransposeAxis& axis = axes_[depth];
     if (depth + 2 == axes_.size() && dense_.extent > 1 && axis.from == dense_.extent) {
       return Brick(axis, axes_[depth + 1], from, to);
     }
@@ -47,7 +47,7 @@ class TransposeKernel : public runtime::Kernel {
     }
   }
 
-  void Last(const Axis& axis, const float* from, float* to) const {
+  void Last(const TransposeAxis& axis, const float* from, float* to) const {
     if (dense_.extent > 1) return Plane(axis, from, to);
     if (axis.from == 1) {
       std::memcpy(to, from, static_cast<size_t>(axis.extent) * sizeof(float));
@@ -57,7 +57,7 @@ class TransposeKernel : public runtime::Kernel {
   }
 
   // to[p * dense_.to + j] = from[j * axis.from + p].
-  void Plane(const Axis& axis, const float* from, float* to) const {
+  void Plane(const TransposeAxis& axis, const float* from, float* to) const {
     constexpr int64_t kSquare = 16;
     if (dense_.to == axis.extent && axis.extent >= 8) {
       Tiles().pack_transposed(from, static_cast<size_t>(axis.from),
@@ -76,7 +76,8 @@ class TransposeKernel : public runtime::Kernel {
 
   // A convolution's weights, [O, I, K] to [K, I, O] or back: I and K stand together in the input,
   // so that runs of it are transposed into a buffer, whose rows then go to their places.
-  void Brick(const Axis& middle, const Axis& last, const float* from, float* to) const {
+  void Brick(const TransposeAxis& middle, const TransposeAxis& last, const float* from,
+             float* to) const {
     constexpr int64_t kWidth = 16;  // elements of `last` at once: a cache line of the result
     constexpr int64_t kRows = 256;
     alignas(64) float buffer[kRows * kWidth];
@@ -117,8 +118,8 @@ class TransposeKernel : public runtime::Kernel {
     }
   }
 
-  std::vector<Axis> axes_;
-  Axis dense_;
+  std::vector<TransposeAxis> axes_;
+  TransposeAxis dense_;
 };
 
 }  // namespace
@@ -137,9 +138,10 @@ KernelPointer MakeTransposeKernel(const ir::Node& node) {
   } else {
     for (int axis = shape.rank(); axis-- > 0;) perm.push_back(axis);
   }
-  std::vector<Axis> axes;
+  std::vector<TransposeAxis> axes;
   for (const int64_t source : perm) {
-    const Axis axis = {shape[static_cast<int>(source)], strides[static_cast<size_t>(source)], 0};
+    const TransposeAxis axis = {shape[static_cast<int>(source)],
+                                strides[static_cast<size_t>(source)], 0};
     if (axis.extent == 1) continue;
     if (!axes.empty() && axes.back().from == axis.from * axis.extent) {
       axes.back() = {axes.back().extent * axis.extent, axis.from, 0};

@@ -3,8 +3,9 @@
 
 #include "ingot/ir/op.h"
 
-#undef HWY_TARGET_INCLUDE
+#ifndef HWY_TARGET_INCLUDE  // else its unit says it
 #define HWY_TARGET_INCLUDE "backends/cpu/updates/lion_update.cc"
+#endif
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "backends/cpu/updates/update-inl.h"

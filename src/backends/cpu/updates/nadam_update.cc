@@ -4,8 +4,9 @@
 #include "ingot/ir/op.h"
 #include "ingot/ops/nadam_momentum.h"
 
-#undef HWY_TARGET_INCLUDE
+#ifndef HWY_TARGET_INCLUDE  // else its unit says it
 #define HWY_TARGET_INCLUDE "backends/cpu/updates/nadam_update.cc"
+#endif
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "backends/cpu/updates/update-inl.h"

@@ -20,44 +20,42 @@
 namespace ingot::cli {
 namespace {
 
-using dist::Json;
-
 constexpr double kAnswerSeconds = 1;
 
 // What the coordinator of a run says of its workers; null where there is none.
-Json AskCoordinator(const std::string& folder) {
+dist::Json AskCoordinator(const std::string& folder) {
   if (!RealFileSystem().Exists(folder)) return nullptr;
   dist::FileStore store(folder);
   const int64_t newest = dist::LastNumber(store, "coordinator");
-  const Json record =
-      Json::parse(store.Get("coordinator-" + std::to_string(newest)).value_or(""), nullptr, false);
+  const dist::Json record = dist::Json::parse(
+      store.Get("coordinator-" + std::to_string(newest)).value_or(""), nullptr, false);
   if (!record.is_object()) return nullptr;
   dist::LineSocket socket = dist::LineSocket::Connect(
       {record.value("host", ""), record.value("port", 0)}, kAnswerSeconds);
   if (!socket.valid()) return nullptr;
   socket.Send({{"type", "top"}, {"token", store.Get("token").value_or("")}});
-  std::vector<Json> answers;
+  std::vector<dist::Json> answers;
   const double until = MonotonicSeconds() + kAnswerSeconds;
   while (answers.empty() && MonotonicSeconds() < until) {
     pollfd poll = {socket.fd(), POLLIN, 0};
     ::poll(&poll, 1, 100);
     if (!socket.Receive(answers) && answers.empty()) return nullptr;
   }
-  return answers.empty() ? Json(nullptr) : answers[0];
+  return answers.empty() ? dist::Json(nullptr) : answers[0];
 }
 
-std::string Doing(const Json& worker) {
+std::string Doing(const dist::Json& worker) {
   if (worker.value("silent_seconds", 0.0) > 0.3) return "silent";
   if (worker.value("waiting_for", -1) < 0) return worker.value("doing", "");
   return fmt::format("waits {:.1f} s for rank {}: {}", worker.value("waiting_seconds", 0.0),
                      worker.value("waiting_for", -1), worker.value("what", ""));
 }
 
-std::string Table(const Json& top) {
+std::string Table(const dist::Json& top) {
   std::string text = fmt::format(
       "group {}\n{:>4}  {:>8}  {:>9}  {:>9}  {:>10}  {:>10}  {:>13}  {}\n", top.value("epoch", 0),
       "rank", "process", "step", "samples/s", "memory", "sent", "communication", "does");
-  for (const Json& worker : top.at("workers")) {
+  for (const dist::Json& worker : top.at("workers")) {
     const double seconds = worker.value("seconds", 0.0);
     const double communication = worker.value("communication_seconds", 0.0);
     text +=
@@ -85,7 +83,7 @@ class Top : public Verb {
     const InterruptGuard interrupts;
     bool shown = false;
     while (true) {
-      const Json top = AskCoordinator(folder);
+      const dist::Json top = AskCoordinator(folder);
       if (top.is_null()) {
         if (shown) return kOk;
         throw Error(ErrorCode::kNotFound, "no worker of the run " + run_ + " answers",

@@ -45,7 +45,7 @@ const OptionTable<AttentionOptions>& AttentionTable() {
   return table;
 }
 
-std::string Describe(const AttentionOptions& options) {
+std::string DescribeAttention(const AttentionOptions& options) {
   return std::string(options.causal ? "causal " : "") + "attention " +
          std::to_string(options.heads);
 }
@@ -106,7 +106,7 @@ ir::Value* Projection(const AttentionOptions& options, const std::string& name, 
   return Product(context.builder(), x, weight, bias);
 }
 
-ir::Value* Build(const AttentionOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildAttention(const AttentionOptions& options, LayerContext& context, ir::Value* x) {
   const Sizes s = SizesOf(options, x);
   ir::Builder& b = context.builder();
   const int64_t kv = s.kv_heads * s.head;
@@ -133,7 +133,7 @@ ir::Value* Build(const AttentionOptions& options, LayerContext& context, ir::Val
 }  // namespace
 
 LayerKind AttentionLayer() {
-  return DefineLayer<AttentionOptions>(AttentionTable(), Describe, Build);
+  return DefineLayer<AttentionOptions>(AttentionTable(), DescribeAttention, BuildAttention);
 }
 
 }  // namespace ingot::nn

@@ -32,11 +32,11 @@ const OptionTable<BatchNormOptions>& BatchNormTable() {
   return table;
 }
 
-std::string Describe(const BatchNormOptions&) {
+std::string DescribeBatchNorm(const BatchNormOptions&) {
   return "batch_norm";
 }
 
-ir::Value* Build(const BatchNormOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildBatchNorm(const BatchNormOptions& options, LayerContext& context, ir::Value* x) {
   if (x->type().rank() < 2 || !x->type().dim(1).is_static()) {
     throw Error(ErrorCode::kInvalidInput,
                 "batch_norm takes [batch, channels, ...], got " + ir::ToString(x->type().dims()));
@@ -68,7 +68,7 @@ ir::Value* Build(const BatchNormOptions& options, LayerContext& context, ir::Val
 }  // namespace
 
 LayerKind BatchNormLayer() {
-  return DefineLayer<BatchNormOptions>(BatchNormTable(), Describe, Build);
+  return DefineLayer<BatchNormOptions>(BatchNormTable(), DescribeBatchNorm, BuildBatchNorm);
 }
 
 }  // namespace ingot::nn

@@ -59,8 +59,8 @@ ir::Value* Concat(ir::Builder& builder, const std::vector<ir::Value*>& outputs, 
   return builder.Op("Concat", outputs, {{"axis", at}});
 }
 
-ir::Value* Join(ir::Builder& builder, const BranchOptions& options,
-                const std::vector<ir::Value*>& outputs) {
+ir::Value* JoinBranches(ir::Builder& builder, const BranchOptions& options,
+                        const std::vector<ir::Value*>& outputs) {
   if (options.join == "concat") return Concat(builder, outputs, options.axis);
   ir::Value* y = outputs[0];
   for (size_t i = 1; i < outputs.size(); ++i) {
@@ -89,7 +89,7 @@ Layer MakeBranch(BranchOptions options, const LayerReader& reader) {
     for (size_t i = 0; i < branches.size(); ++i) {
       outputs.push_back(context.Build(branches[i], std::to_string(i), x));
     }
-    ir::Value* y = Join(context.builder(), options, outputs);
+    ir::Value* y = JoinBranches(context.builder(), options, outputs);
     return ApplyActivation(context.builder(), options.activation, y);
   };
   return layer;

@@ -49,7 +49,7 @@ const OptionTable<ConvOptions>& ConvTable() {
   return table;
 }
 
-std::string Describe(const ConvOptions& options) {
+std::string DescribeConv(const ConvOptions& options) {
   CheckPerAxis(options.kernel, 1);
   CheckPerAxis(options.stride, 1);
   CheckPerAxis(options.dilation, 1);
@@ -85,7 +85,7 @@ Shapes ShapesOf(const ConvOptions& options, const ir::Value* x) {
   return s;
 }
 
-ir::Value* Build(const ConvOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildConv(const ConvOptions& options, LayerContext& context, ir::Value* x) {
   const Shapes s = ShapesOf(options, x);
   std::vector<int64_t> weight = {s.filters, s.channels / s.groups};
   int64_t field = 1;
@@ -113,7 +113,7 @@ ir::Value* Build(const ConvOptions& options, LayerContext& context, ir::Value* x
 }  // namespace
 
 LayerKind ConvLayer() {
-  return DefineLayer<ConvOptions>(ConvTable(), Describe, Build);
+  return DefineLayer<ConvOptions>(ConvTable(), DescribeConv, BuildConv);
 }
 
 }  // namespace ingot::nn

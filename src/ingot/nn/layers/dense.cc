@@ -31,11 +31,11 @@ const OptionTable<DenseOptions>& DenseTable() {
   return table;
 }
 
-std::string Describe(const DenseOptions& options) {
+std::string DescribeDense(const DenseOptions& options) {
   return "dense " + std::to_string(options.units);
 }
 
-ir::Value* Build(const DenseOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildDense(const DenseOptions& options, LayerContext& context, ir::Value* x) {
   if (x->type().rank() < 2 || !x->type().dim(-1).is_static()) {
     throw Error(ErrorCode::kInvalidInput,
                 "dense takes [batch, ..., features], got " + ir::ToString(x->type().dims()));
@@ -56,7 +56,7 @@ ir::Value* Build(const DenseOptions& options, LayerContext& context, ir::Value* 
 }  // namespace
 
 LayerKind DenseLayer() {
-  return DefineLayer<DenseOptions>(DenseTable(), Describe, Build);
+  return DefineLayer<DenseOptions>(DenseTable(), DescribeDense, BuildDense);
 }
 
 }  // namespace ingot::nn

@@ -20,11 +20,11 @@ const OptionTable<DropoutOptions>& DropoutTable() {
   return table;
 }
 
-std::string Describe(const DropoutOptions& options) {
+std::string DescribeDropout(const DropoutOptions& options) {
   return "dropout " + FormatNumber(options.ratio);
 }
 
-ir::Value* Build(const DropoutOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildDropout(const DropoutOptions& options, LayerContext& context, ir::Value* x) {
   if (!context.training() || options.ratio == 0) return x;
   return context.builder().Op("ingot.Dropout", {x, context.RandomKey()},
                               {{"ratio", options.ratio}, {"stream", context.stream()}});
@@ -33,7 +33,7 @@ ir::Value* Build(const DropoutOptions& options, LayerContext& context, ir::Value
 }  // namespace
 
 LayerKind DropoutLayer() {
-  return DefineLayer<DropoutOptions>(DropoutTable(), Describe, Build);
+  return DefineLayer<DropoutOptions>(DropoutTable(), DescribeDropout, BuildDropout);
 }
 
 }  // namespace ingot::nn

@@ -12,11 +12,11 @@ const OptionTable<FlattenOptions>& FlattenTable() {
   return table;
 }
 
-std::string Describe(const FlattenOptions&) {
+std::string DescribeFlatten(const FlattenOptions&) {
   return "flatten";
 }
 
-ir::Value* Build(const FlattenOptions&, LayerContext& context, ir::Value* x) {
+ir::Value* BuildFlatten(const FlattenOptions&, LayerContext& context, ir::Value* x) {
   if (x->type().rank() == 2) return x;
   return context.builder().Op("Flatten", {x}, {{"axis", int64_t{1}}});
 }
@@ -24,7 +24,8 @@ ir::Value* Build(const FlattenOptions&, LayerContext& context, ir::Value* x) {
 }  // namespace
 
 LayerKind FlattenLayer() {
-  return DefineLayer<FlattenOptions>(FlattenTable(), Describe, Build, /*takes_any_type=*/true);
+  return DefineLayer<FlattenOptions>(FlattenTable(), DescribeFlatten, BuildFlatten,
+                                     /*takes_any_type=*/true);
 }
 
 }  // namespace ingot::nn

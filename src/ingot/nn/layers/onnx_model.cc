@@ -39,7 +39,7 @@ const OptionTable<OnnxOptions>& OnnxTable() {
   return table;
 }
 
-std::string Describe(const OnnxOptions& options) {
+std::string DescribeOnnx(const OnnxOptions& options) {
   return "onnx " + options.file;
 }
 
@@ -206,7 +206,7 @@ ir::Value* Fitting(const OnnxOptions& options, LayerContext& context, ir::Value*
   return context.builder().Op("Cast", {x}, {{"to", static_cast<int64_t>(dtype)}});
 }
 
-ir::Value* Build(const OnnxOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildOnnx(const OnnxOptions& options, LayerContext& context, ir::Value* x) {
   const ir::OpRegistry& registry = context.builder().registry();
   auto file = formats::OnnxFile::Open(options.file);
   const onnx::ImportedModel model = onnx::ImportModel(file, registry);
@@ -220,7 +220,7 @@ ir::Value* Build(const OnnxOptions& options, LayerContext& context, ir::Value* x
 }  // namespace
 
 LayerKind OnnxLayer() {
-  return DefineLayer<OnnxOptions>(OnnxTable(), Describe, Build, true);
+  return DefineLayer<OnnxOptions>(OnnxTable(), DescribeOnnx, BuildOnnx, true);
 }
 
 }  // namespace ingot::nn

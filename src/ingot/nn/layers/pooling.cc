@@ -13,7 +13,7 @@ struct PoolOptions {
   ConfigNode padding = ConfigNode::Scalar("valid");
 };
 
-OptionTable<PoolOptions> CommonTable(const std::string& name, const std::string& summary) {
+OptionTable<PoolOptions> PoolTable(const std::string& name, const std::string& summary) {
   return OptionTable<PoolOptions>(name, summary)
       .AddNode("size", &PoolOptions::size, "extent of the window: 2, or [2, 3] by axis")
       .AddNode("stride", &PoolOptions::stride, "from one window to the next (default: size)")
@@ -24,16 +24,16 @@ OptionTable<PoolOptions> CommonTable(const std::string& name, const std::string&
 
 const OptionTable<PoolOptions>& MaxTable() {
   static const auto table =
-      CommonTable("max_pool", "the largest of each window: [batch, C, H, W] -> [batch, C, H', W']");
+      PoolTable("max_pool", "the largest of each window: [batch, C, H, W] -> [batch, C, H', W']");
   return table;
 }
 
 const OptionTable<PoolOptions>& AverageTable() {
-  static const auto table = CommonTable("average_pool", "the mean of each window");
+  static const auto table = PoolTable("average_pool", "the mean of each window");
   return table;
 }
 
-std::string Describe(const std::string& name, const PoolOptions& options) {
+std::string DescribePool(const std::string& name, const PoolOptions& options) {
   CheckPerAxis(options.size, 1);
   if (!options.stride.is_null()) CheckPerAxis(options.stride, 1);
   CheckPadding(options.padding);
@@ -56,14 +56,14 @@ ir::Value* Pool(const std::string& op, const std::string& name, const PoolOption
 }
 
 std::string DescribeMax(const PoolOptions& options) {
-  return Describe("max_pool", options);
+  return DescribePool("max_pool", options);
 }
 ir::Value* BuildMax(const PoolOptions& options, LayerContext& context, ir::Value* x) {
   return Pool("MaxPool", "max_pool", options, context, x);
 }
 
 std::string DescribeAverage(const PoolOptions& options) {
-  return Describe("average_pool", options);
+  return DescribePool("average_pool", options);
 }
 ir::Value* BuildAverage(const PoolOptions& options, LayerContext& context, ir::Value* x) {
   return Pool("AveragePool", "average_pool", options, context, x);

@@ -23,12 +23,12 @@ const OptionTable<PReluOptions>& PReluTable() {
   return table;
 }
 
-std::string Describe(const PReluOptions&) {
+std::string DescribePRelu(const PReluOptions&) {
   return "prelu";
 }
 
 // relu(x) - a relu(-x).
-ir::Value* Build(const PReluOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildPRelu(const PReluOptions& options, LayerContext& context, ir::Value* x) {
   Shape shape = Shape{1};
   const int rank = x->type().rank();
   if (!options.shared && rank > 1) {
@@ -48,7 +48,7 @@ ir::Value* Build(const PReluOptions& options, LayerContext& context, ir::Value* 
 }  // namespace
 
 LayerKind PReluLayer() {
-  return DefineLayer<PReluOptions>(PReluTable(), Describe, Build);
+  return DefineLayer<PReluOptions>(PReluTable(), DescribePRelu, BuildPRelu);
 }
 
 }  // namespace ingot::nn

@@ -14,7 +14,7 @@ struct RecurrentOptions {
   ConfigNode initializer = ConfigNode::Scalar("torch_uniform");
 };
 
-OptionTable<RecurrentOptions> CommonTable(const std::string& name, const std::string& summary) {
+OptionTable<RecurrentOptions> RecurrentTable(const std::string& name, const std::string& summary) {
   return OptionTable<RecurrentOptions>(name, summary)
       .Add("units", &RecurrentOptions::units, "numbers of the state", AtLeast(1))
       .AddChoice("return", &RecurrentOptions::returns,
@@ -32,13 +32,13 @@ OptionTable<RecurrentOptions> CommonTable(const std::string& name, const std::st
 
 const OptionTable<RecurrentOptions>& LstmTable() {
   static const auto table =
-      CommonTable("lstm", "long short-term memory over a sequence [batch, length, features]");
+      RecurrentTable("lstm", "long short-term memory over a sequence [batch, length, features]");
   return table;
 }
 
 const OptionTable<RecurrentOptions>& GruTable() {
   static const auto table =
-      CommonTable("gru", "gated recurrent units over a sequence [batch, length, features]");
+      RecurrentTable("gru", "gated recurrent units over a sequence [batch, length, features]");
   return table;
 }
 

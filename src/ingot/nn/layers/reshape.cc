@@ -19,11 +19,11 @@ const OptionTable<ReshapeOptions>& ReshapeTable() {
   return table;
 }
 
-std::string Describe(const ReshapeOptions& options) {
+std::string DescribeReshape(const ReshapeOptions& options) {
   return "reshape " + Shape(options.shape).ToString();
 }
 
-ir::Value* Build(const ReshapeOptions& options, LayerContext& context, ir::Value* x) {
+ir::Value* BuildReshape(const ReshapeOptions& options, LayerContext& context, ir::Value* x) {
   int64_t have = 1;
   for (int i = 1; i < x->type().rank(); ++i) have *= x->type().dim(i).value();
   const int64_t want = Shape(options.shape).size();
@@ -41,7 +41,8 @@ ir::Value* Build(const ReshapeOptions& options, LayerContext& context, ir::Value
 }  // namespace
 
 LayerKind ReshapeLayer() {
-  return DefineLayer<ReshapeOptions>(ReshapeTable(), Describe, Build, /*takes_any_type=*/true);
+  return DefineLayer<ReshapeOptions>(ReshapeTable(), DescribeReshape, BuildReshape,
+                                     /*takes_any_type=*/true);
 }
 
 }  // namespace ingot::nn

@@ -11,7 +11,7 @@ struct AdadeltaOptions : CommonOptimizerOptions {
   double epsilon = 1e-6;
 };
 
-const OptionTable<AdadeltaOptions>& Table() {
+const OptionTable<AdadeltaOptions>& AdadeltaTable() {
   static const auto table =
       CommonOptimizerTable<AdadeltaOptions>("adadelta", "Adadelta (Zeiler 2012)")
           .Add("rho", &AdadeltaOptions::rho, "decay of the mean squares", Between(0, kLargestDecay))
@@ -19,7 +19,8 @@ const OptionTable<AdadeltaOptions>& Table() {
   return table;
 }
 
-void Make(const AdadeltaOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeAdadelta(const AdadeltaOptions& options, const ConfigNode& /*node*/,
+                  OptimizerOptions& result) {
   result.op = "ingot.Adadelta";
   result.attributes = {{"rho", options.rho}, {"epsilon", options.epsilon}};
   result.states = {{"square"}, {"moved"}};
@@ -28,7 +29,7 @@ void Make(const AdadeltaOptions& options, const ConfigNode& /*node*/, OptimizerO
 }  // namespace
 
 OptimizerKind AdadeltaOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(AdadeltaTable(), MakeAdadelta);
 }
 
 }  // namespace ingot::nn

@@ -12,7 +12,7 @@ struct AdagradOptions : CommonOptimizerOptions {
   double initial = 0;
 };
 
-const OptionTable<AdagradOptions>& Table() {
+const OptionTable<AdagradOptions>& AdagradTable() {
   static const auto table =
       CommonOptimizerTable<AdagradOptions>("adagrad", "Adagrad (Duchi, Hazan & Singer 2011)")
           .Add("epsilon", &AdagradOptions::epsilon, "added to the root of the sum of squares",
@@ -24,7 +24,8 @@ const OptionTable<AdagradOptions>& Table() {
   return table;
 }
 
-void Make(const AdagradOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeAdagrad(const AdagradOptions& options, const ConfigNode& /*node*/,
+                 OptimizerOptions& result) {
   result.op = "ingot.Adagrad";
   result.counts_steps = true;
   result.attributes = {{"epsilon", options.epsilon}, {"rate_decay", options.rate_decay}};
@@ -34,7 +35,7 @@ void Make(const AdagradOptions& options, const ConfigNode& /*node*/, OptimizerOp
 }  // namespace
 
 OptimizerKind AdagradOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(AdagradTable(), MakeAdagrad);
 }
 
 }  // namespace ingot::nn

@@ -44,7 +44,7 @@ const OptionTable<AdamWOptions>& AdamWTable() {
 }
 
 template <typename Options>
-void Make(const Options& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeAdamLike(const Options& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
   result.op = "ingot.Adam";
   result.counts_steps = true;
   result.decoupled = std::is_same_v<Options, AdamWOptions>;
@@ -59,11 +59,11 @@ void Make(const Options& options, const ConfigNode& /*node*/, OptimizerOptions& 
 }  // namespace
 
 OptimizerKind AdamOptimizer() {
-  return DefineOptimizer(AdamTable(), Make<AdamOptions>);
+  return DefineOptimizer(AdamTable(), MakeAdamLike<AdamOptions>);
 }
 
 OptimizerKind AdamWOptimizer() {
-  return DefineOptimizer(AdamWTable(), Make<AdamWOptions>);
+  return DefineOptimizer(AdamWTable(), MakeAdamLike<AdamWOptions>);
 }
 
 }  // namespace ingot::nn

@@ -12,7 +12,7 @@ struct LambOptions : CommonOptimizerOptions {
   double epsilon = 1e-6;
 };
 
-const OptionTable<LambOptions>& Table() {
+const OptionTable<LambOptions>& LambTable() {
   static const auto table =
       CommonOptimizerTable<LambOptions>("lamb", "LAMB, for large batches (You et al. 2020)")
           .Add("beta1", &LambOptions::beta1, "decay of the first moment", Between(0, kLargestDecay))
@@ -23,7 +23,7 @@ const OptionTable<LambOptions>& Table() {
   return table;
 }
 
-void Make(const LambOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeLamb(const LambOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
   result.op = "ingot.Sgd";
   result.counts_steps = true;
   result.states = {{"m"}, {"v"}};
@@ -47,7 +47,7 @@ void Make(const LambOptions& options, const ConfigNode& /*node*/, OptimizerOptio
 }  // namespace
 
 OptimizerKind LambOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(LambTable(), MakeLamb);
 }
 
 }  // namespace ingot::nn

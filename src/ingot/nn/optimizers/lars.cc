@@ -12,7 +12,7 @@ struct LarsOptions : CommonOptimizerOptions {
   double epsilon = 1e-8;
 };
 
-const OptionTable<LarsOptions>& Table() {
+const OptionTable<LarsOptions>& LarsTable() {
   static const auto table =
       CommonOptimizerTable<LarsOptions>("lars", "LARS, for large batches (You et al. 2017)")
           .Add("momentum", &LarsOptions::momentum, "share of the last step that is kept",
@@ -24,7 +24,7 @@ const OptionTable<LarsOptions>& Table() {
   return table;
 }
 
-void Make(const LarsOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeLars(const LarsOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
   result.op = "ingot.Sgd";
   result.attributes = {{"momentum", options.momentum}};
   if (options.momentum != 0) result.states = {{"momentum"}};
@@ -46,7 +46,7 @@ void Make(const LarsOptions& options, const ConfigNode& /*node*/, OptimizerOptio
 }  // namespace
 
 OptimizerKind LarsOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(LarsTable(), MakeLars);
 }
 
 }  // namespace ingot::nn

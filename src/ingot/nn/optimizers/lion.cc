@@ -11,7 +11,7 @@ struct LionOptions : CommonOptimizerOptions {
   double beta2 = 0.99;
 };
 
-const OptionTable<LionOptions>& Table() {
+const OptionTable<LionOptions>& LionTable() {
   static const auto table =
       CommonOptimizerTable<LionOptions>("lion", "Lion (Chen et al. 2023)", true)
           .Add("beta1", &LionOptions::beta1, "share of the average in a step",
@@ -20,7 +20,7 @@ const OptionTable<LionOptions>& Table() {
   return table;
 }
 
-void Make(const LionOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeLion(const LionOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
   result.op = "ingot.Lion";
   result.decoupled = true;
   result.attributes = {{"beta1", options.beta1}, {"beta2", options.beta2}};
@@ -30,7 +30,7 @@ void Make(const LionOptions& options, const ConfigNode& /*node*/, OptimizerOptio
 }  // namespace
 
 OptimizerKind LionOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(LionTable(), MakeLion);
 }
 
 }  // namespace ingot::nn

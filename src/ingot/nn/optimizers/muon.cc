@@ -16,7 +16,7 @@ struct MuonOptions : CommonOptimizerOptions {
   double epsilon = 1e-8;
 };
 
-const OptionTable<MuonOptions>& Table() {
+const OptionTable<MuonOptions>& MuonTable() {
   static const auto table =
       CommonOptimizerTable<MuonOptions>(
           "muon", "Muon for matrices (Jordan et al. 2024), AdamW for all else", true)
@@ -35,7 +35,7 @@ const OptionTable<MuonOptions>& Table() {
   return table;
 }
 
-void Make(const MuonOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeMuon(const MuonOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
   result.op = "ingot.Sgd";
   result.decoupled = true;
   result.states = {{"momentum"}};
@@ -67,7 +67,7 @@ void Make(const MuonOptions& options, const ConfigNode& /*node*/, OptimizerOptio
 }  // namespace
 
 OptimizerKind MuonOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(MuonTable(), MakeMuon);
 }
 
 }  // namespace ingot::nn

@@ -14,19 +14,22 @@ struct NadamOptions : CommonOptimizerOptions {
   bool decoupled = false;
 };
 
-const OptionTable<NadamOptions>& Table() {
+const OptionTable<NadamOptions>& NadamTable() {
   static const auto table =
       CommonOptimizerTable<NadamOptions>("nadam", "NAdam: Adam with Nesterov momentum (Dozat 2016)")
-          .Add("beta1", &NadamOptions::beta1, "decay of the first moment", Between(0, kLargestDecay))
-          .Add("beta2", &NadamOptions::beta2, "decay of the second moment", Between(0, kLargestDecay))
-          .Add("epsilon", &NadamOptions::epsilon, "added to the root of the second moment", AtLeast(0))
+          .Add("beta1", &NadamOptions::beta1, "decay of the first moment",
+               Between(0, kLargestDecay))
+          .Add("beta2", &NadamOptions::beta2, "decay of the second moment",
+               Between(0, kLargestDecay))
+          .Add("epsilon", &NadamOptions::epsilon, "added to the root of the second moment",
+               AtLeast(0))
           .Add("momentum_decay", &NadamOptions::momentum_decay, "how fast the momentum warms up",
                AtLeast(0))
           .Add("decoupled", &NadamOptions::decoupled, "weight decay as AdamW's");
   return table;
 }
 
-void Make(const NadamOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeNadam(const NadamOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
   result.op = "ingot.Nadam";
   result.counts_steps = true;
   result.decoupled = options.decoupled;
@@ -40,7 +43,7 @@ void Make(const NadamOptions& options, const ConfigNode& /*node*/, OptimizerOpti
 }  // namespace
 
 OptimizerKind NadamOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(NadamTable(), MakeNadam);
 }
 
 }  // namespace ingot::nn

@@ -13,10 +13,11 @@ struct RmsPropOptions : CommonOptimizerOptions {
   bool centered = false;
 };
 
-const OptionTable<RmsPropOptions>& Table() {
+const OptionTable<RmsPropOptions>& RmsPropTable() {
   static const auto table =
       CommonOptimizerTable<RmsPropOptions>("rmsprop", "RMSprop (Tieleman & Hinton 2012)")
-          .Add("alpha", &RmsPropOptions::alpha, "decay of the mean square", Between(0, kLargestDecay))
+          .Add("alpha", &RmsPropOptions::alpha, "decay of the mean square",
+               Between(0, kLargestDecay))
           .Add("epsilon", &RmsPropOptions::epsilon, "added to the root of the mean square",
                AtLeast(0))
           .Add("momentum", &RmsPropOptions::momentum, "share of the last step that is kept",
@@ -26,7 +27,8 @@ const OptionTable<RmsPropOptions>& Table() {
   return table;
 }
 
-void Make(const RmsPropOptions& options, const ConfigNode& /*node*/, OptimizerOptions& result) {
+void MakeRmsProp(const RmsPropOptions& options, const ConfigNode& /*node*/,
+                 OptimizerOptions& result) {
   result.op = "ingot.RmsProp";
   result.attributes = {{"alpha", options.alpha},
                        {"epsilon", options.epsilon},
@@ -40,7 +42,7 @@ void Make(const RmsPropOptions& options, const ConfigNode& /*node*/, OptimizerOp
 }  // namespace
 
 OptimizerKind RmsPropOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(RmsPropTable(), MakeRmsProp);
 }
 
 }  // namespace ingot::nn

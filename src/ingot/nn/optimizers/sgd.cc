@@ -11,7 +11,7 @@ struct SgdOptions : CommonOptimizerOptions {
   bool nesterov = false;
 };
 
-const OptionTable<SgdOptions>& Table() {
+const OptionTable<SgdOptions>& SgdTable() {
   static const auto table =
       CommonOptimizerTable<SgdOptions>("sgd", "stochastic gradient descent")
           .Add("momentum", &SgdOptions::momentum, "share of the last step that is kept",
@@ -20,7 +20,7 @@ const OptionTable<SgdOptions>& Table() {
   return table;
 }
 
-void Make(const SgdOptions& options, const ConfigNode& node, OptimizerOptions& result) {
+void MakeSgd(const SgdOptions& options, const ConfigNode& node, OptimizerOptions& result) {
   if (options.nesterov && options.momentum == 0) {
     node.Fail("nesterov needs a momentum above 0", "set momentum: 0.9, or nesterov: false");
   }
@@ -32,7 +32,7 @@ void Make(const SgdOptions& options, const ConfigNode& node, OptimizerOptions& r
 }  // namespace
 
 OptimizerKind SgdOptimizer() {
-  return DefineOptimizer(Table(), Make);
+  return DefineOptimizer(SgdTable(), MakeSgd);
 }
 
 }  // namespace ingot::nn

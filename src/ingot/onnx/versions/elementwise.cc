@@ -6,8 +6,6 @@
 namespace ingot::onnx {
 namespace {
 
-using Outputs = std::optional<std::vector<ir::Value*>>;
-
 // Input `i` with `count` axes of extent 1 behind its own.
 void AddTrailingAxes(ImportedNode& node, ir::Builder& builder, size_t i, int64_t count) {
   if (count <= 0) return;

@@ -5,10 +5,6 @@
 namespace ingot::onnx {
 namespace {
 
-using Outputs = std::optional<std::vector<ir::Value*>>;
-
-constexpr int64_t kEvery = 1'000'000;  // whatever the version
-
 Outputs AttentionForms(ImportedNode& node, ir::Builder& builder) {
   bool cached = node.outputs > 1;
   for (size_t i = 4; i < node.inputs.size(); ++i) cached = cached || node.inputs[i] != nullptr;
@@ -46,9 +42,9 @@ Outputs BatchNormalizationForms(ImportedNode& node, ir::Builder& builder) {
 }  // namespace
 
 std::vector<VersionChange> FormChanges() {
-  return {{"Attention", "", kEvery, AttentionForms},
-          {"MaxPool", "", kEvery, MaxPoolForms},
-          {"BatchNormalization", "", kEvery, BatchNormalizationForms}};
+  return {{"Attention", "", kEveryVersion, AttentionForms},
+          {"MaxPool", "", kEveryVersion, MaxPoolForms},
+          {"BatchNormalization", "", kEveryVersion, BatchNormalizationForms}};
 }
 
 }  // namespace ingot::onnx

@@ -7,8 +7,6 @@
 namespace ingot::onnx {
 namespace {
 
-using Outputs = std::optional<std::vector<ir::Value*>>;
-
 // Before 11 the places of X's elements were counted from its corner, and rounded down.
 void SetOldPlaces(ImportedNode& node) {
   node.attributes["coordinate_transformation_mode"] = std::string("asymmetric");

@@ -5,8 +5,6 @@
 namespace ingot::onnx {
 namespace {
 
-using Outputs = std::optional<std::vector<ir::Value*>>;
-
 // Further outputs were for training, where statistics were replaced in place.
 Outputs OldBatchNormalization(ImportedNode& node, ir::Builder&) {
   if (node.Int("spatial", 1) == 0) {

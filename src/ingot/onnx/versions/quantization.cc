@@ -6,10 +6,6 @@
 namespace ingot::onnx {
 namespace {
 
-using Outputs = std::optional<std::vector<ir::Value*>>;
-
-constexpr int64_t kEvery = 1'000'000;  // whatever the version
-
 ir::Value* Given(const ImportedNode& node, size_t i) {
   if (node.input(i) != nullptr) return node.input(i);
   throw Error(ErrorCode::kInvalidInput, "input " + std::to_string(i) + " is missing");
@@ -90,17 +86,17 @@ Outputs ToOnnx(ImportedNode& node, ir::Builder&) {
 
 std::vector<VersionChange> QuantizationChanges() {
   constexpr std::string_view kDomain = "com.microsoft";
-  return {{"QLinearAdd", kDomain, kEvery, Binary<kAdd>},
-          {"QLinearMul", kDomain, kEvery, Binary<kMul>},
-          {"QLinearLeakyRelu", kDomain, kEvery, Unary<kLeakyRelu>},
-          {"QLinearSigmoid", kDomain, kEvery, Unary<kSigmoid>},
-          {"QLinearGlobalAveragePool", kDomain, kEvery, Unary<kGlobalAveragePool>},
-          {"QLinearAveragePool", kDomain, kEvery, Unary<kAveragePool>},
-          {"QLinearSoftmax", kDomain, kEvery, Softmax},
-          {"QLinearConcat", kDomain, kEvery, Concat},
-          {"QuantizeLinear", kDomain, kEvery, ToOnnx},
-          {"DequantizeLinear", kDomain, kEvery, ToOnnx},
-          {"Gelu", kDomain, kEvery, ToOnnx}};
+  return {{"QLinearAdd", kDomain, kEveryVersion, Binary<kAdd>},
+          {"QLinearMul", kDomain, kEveryVersion, Binary<kMul>},
+          {"QLinearLeakyRelu", kDomain, kEveryVersion, Unary<kLeakyRelu>},
+          {"QLinearSigmoid", kDomain, kEveryVersion, Unary<kSigmoid>},
+          {"QLinearGlobalAveragePool", kDomain, kEveryVersion, Unary<kGlobalAveragePool>},
+          {"QLinearAveragePool", kDomain, kEveryVersion, Unary<kAveragePool>},
+          {"QLinearSoftmax", kDomain, kEveryVersion, Softmax},
+          {"QLinearConcat", kDomain, kEveryVersion, Concat},
+          {"QuantizeLinear", kDomain, kEveryVersion, ToOnnx},
+          {"DequantizeLinear", kDomain, kEveryVersion, ToOnnx},
+          {"Gelu", kDomain, kEveryVersion, ToOnnx}};
 }
 
 }  // namespace ingot::onnx

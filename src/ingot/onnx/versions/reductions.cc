@@ -6,8 +6,6 @@
 namespace ingot::onnx {
 namespace {
 
-using Outputs = std::optional<std::vector<ir::Value*>>;
-
 Outputs OldReduction(ImportedNode& node, ir::Builder& builder) {
   node.IntsToInput(builder, "axes", 1);
   return std::nullopt;

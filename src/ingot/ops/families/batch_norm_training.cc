@@ -36,7 +36,7 @@ using ir::OpDefinition;
 using ir::Type;
 using ir::Value;
 
-[[noreturn]] void Fail(const std::string& message) {
+[[noreturn]] void FailBatchNorm(const std::string& message) {
   throw Error(ErrorCode::kInvalidInput, message);
 }
 
@@ -46,8 +46,8 @@ Dimension ChannelsOf(const InferContext& context, size_t input) {
   const Type& x = context.input(input);
   if (!x.has_rank()) return {};
   if (x.rank() < 2) {
-    Fail("input " + std::to_string(input) + " is " + x.ToString() +
-         ", expected a batch and channels");
+    FailBatchNorm("input " + std::to_string(input) + " is " + x.ToString() +
+                  ", expected a batch and channels");
   }
   return x.dim(ChannelAxis(x.rank(), ChannelsLast(context.node())));
 }
@@ -59,8 +59,8 @@ void RequireVector(const InferContext& context, size_t input, const Dimension& e
                     (type.rank() == 1 &&
                      (!extent.is_static() || !type.dim(0).is_static() || type.dim(0) == extent));
   if (!fits) {
-    Fail("input " + std::to_string(input) + " (" + context.node().op().inputs[input].name +
-         ") is " + type.ToString() + ", expected [" + extent.ToString() + "]");
+    FailBatchNorm("input " + std::to_string(input) + " (" + context.node().op().inputs[input].name +
+                  ") is " + type.ToString() + ", expected [" + extent.ToString() + "]");
   }
 }
 

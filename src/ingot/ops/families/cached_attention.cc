@@ -143,7 +143,7 @@ class Bias {
 // What the fourth output holds.
 enum Shown { kRaw, kCapped, kBiased, kProbability };
 
-void Reference(const ir::ReferenceCall& call) {
+void CachedAttentionReference(const ir::ReferenceCall& call) {
   const ir::Node& node = call.node;
   const Heads q(node, call.input(0), "q_num_heads"), k(node, call.input(1), "kv_num_heads"),
       v(node, call.input(2), "kv_num_heads");
@@ -301,7 +301,7 @@ void RegisterCachedAttention(ir::OpRegistry& registry) {
                    FloatAttribute("softcap", 0),
                    OptionalAttribute("softmax_precision", ir::AttributeKind::kInt)};
   op.infer = Infer;
-  op.reference = Reference;
+  op.reference = CachedAttentionReference;
   op.cases = Cases();
   registry.Add(std::move(op));
 }

@@ -178,7 +178,7 @@ void AddPairLoss(ir::OpRegistry& registry, const PairLoss& loss,
 double Sign(double x) {
   return x > 0 ? 1.0 : (x < 0 ? -1.0 : x);
 }
-double SigmoidOf(double x) {
+double Logistic(double x) {
   return 1 / (1 + std::exp(-x));
 }
 
@@ -228,7 +228,7 @@ void AddPairLosses(ir::OpRegistry& registry) {
            [](double x, double t, double) {
              return std::max(x, 0.0) - x * t + std::log1p(std::exp(-std::fabs(x)));
            },
-       .slope = [](double x, double t, double) { return SigmoidOf(x) - t; },
+       .slope = [](double x, double t, double) { return Logistic(x) - t; },
        .target_gradient = BinaryTargetGradient},
       {(binary(1, 0.5) + binary(3, 0)) / 2, (binary(-2, 1) + binary(0, 0.25)) / 2},
       {slope(1, 0.5) / 2, slope(3, 0) / 2, 2 * slope(-2, 1), 2 * slope(0, 0)});

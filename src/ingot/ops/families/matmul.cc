@@ -44,8 +44,8 @@ void MatMulReference(const ir::ReferenceCall& call) {
 }
 
 // alpha * op(a) * op(b) of two matrices.
-Value* Product(Builder& b, Value* left, bool transpose_left, Value* right, bool transpose_right,
-               double alpha = 1) {
+Value* GradientProduct(Builder& b, Value* left, bool transpose_left, Value* right,
+                       bool transpose_right, double alpha = 1) {
   Attributes attributes;
   if (transpose_left) attributes["transA"] = int64_t{1};
   if (transpose_right) attributes["transB"] = int64_t{1};
@@ -113,15 +113,16 @@ void MatricesGradient(GradientContext& context) {
   const bool shared = right->type().rank() == 2 && left->type().dim(-1).is_static() &&
                       dy->type().dim(-1).is_static();
   if (context.wants(0)) {
-    Value* d = plain ? Product(b, dy, false, right, true)
+    Value* d = plain ? GradientProduct(b, dy, false, right, true)
                      : b.SumToLike(b.Op("MatMul", {dy, TransposeMatrices(b, right)}), left);
     context.SetInputGradient(0, d);
   }
   if (!context.wants(1)) return;
   if (plain) {
-    context.SetInputGradient(1, Product(b, left, true, dy, false));
+    context.SetInputGradient(1, GradientProduct(b, left, true, dy, false));
   } else if (shared) {
-    context.SetInputGradient(1, Product(b, AsMatrix(b, left), true, AsMatrix(b, dy), false));
+    context.SetInputGradient(1,
+                             GradientProduct(b, AsMatrix(b, left), true, AsMatrix(b, dy), false));
   } else {
     Value* d = b.Op("MatMul", {TransposeMatrices(b, left), dy});
     context.SetInputGradient(1, b.SumToLike(d, right));
@@ -267,12 +268,14 @@ void GemmGradient(GradientContext& context) {
   Value* right = context.input(1);
   Value* dy = context.output_gradient();
   if (context.wants(0)) {
-    context.SetInputGradient(0, transpose_a ? Product(b, right, transpose_b, dy, true, alpha)
-                                            : Product(b, dy, false, right, !transpose_b, alpha));
+    context.SetInputGradient(0, transpose_a
+                                    ? GradientProduct(b, right, transpose_b, dy, true, alpha)
+                                    : GradientProduct(b, dy, false, right, !transpose_b, alpha));
   }
   if (context.wants(1)) {
-    context.SetInputGradient(1, transpose_b ? Product(b, dy, true, left, transpose_a, alpha)
-                                            : Product(b, left, !transpose_a, dy, false, alpha));
+    context.SetInputGradient(1, transpose_b
+                                    ? GradientProduct(b, dy, true, left, transpose_a, alpha)
+                                    : GradientProduct(b, left, !transpose_a, dy, false, alpha));
   }
   if (context.wants(2)) {
     Value* sum = b.SumToLike(dy, context.input(2));

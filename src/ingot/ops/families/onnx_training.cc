@@ -37,7 +37,7 @@ size_t ParameterCount(const ir::Node& node, size_t states) {
   return (given - 2) / each;
 }
 
-void Reference(const ir::ReferenceCall& call, size_t states, const Formula& formula) {
+void UpdateReference(const ir::ReferenceCall& call, size_t states, const Formula& formula) {
   const size_t count = ParameterCount(call.node, states);
   const Update update = formula(call.node, ReadDouble(call.input(0)), ReadDouble(call.input(1)));
   const double decay = call.node.GetFloat("norm_coefficient");
@@ -92,7 +92,7 @@ ir::OpDefinition Optimizer(std::string name, std::string summary, size_t states,
     }
   };
   op.reference = [states, formula = std::move(formula)](const ir::ReferenceCall& call) {
-    Reference(call, states, formula);
+    UpdateReference(call, states, formula);
   };
   return op;
 }

@@ -29,7 +29,8 @@ namespace {
 using Matrix = std::vector<double>;
 
 // c [m, n] = a [m, k] b, with b [k, n], or [n, k] where it is transposed.
-Matrix Product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, bool transposed) {
+Matrix MatrixProduct(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k,
+                     bool transposed) {
   Matrix c(static_cast<size_t>(m * n));
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
@@ -63,10 +64,10 @@ Matrix NearlyOrthogonal(Matrix x, int64_t rows, int64_t columns) {
   for (const double value : x) sum += value * value;
   for (double& value : x) value /= std::sqrt(sum) + kNewtonSchulzEpsilon;
   for (int iteration = 0; iteration < kNewtonSchulzSteps; ++iteration) {
-    const Matrix a = Product(x, x, m, m, n, true);
-    Matrix b = Product(a, a, m, m, m, false);
+    const Matrix a = MatrixProduct(x, x, m, m, n, true);
+    Matrix b = MatrixProduct(a, a, m, m, m, false);
     for (size_t i = 0; i < b.size(); ++i) b[i] = kNewtonSchulzB * a[i] + kNewtonSchulzC * b[i];
-    const Matrix bx = Product(b, x, m, n, m, false);
+    const Matrix bx = MatrixProduct(b, x, m, n, m, false);
     for (size_t i = 0; i < x.size(); ++i) x[i] = kNewtonSchulzA * x[i] + bx[i];
   }
   return tall ? Turned(x, columns, rows) : x;

@@ -272,8 +272,8 @@ std::vector<Example> Examples(bool global) {
   return global ? GlobalExamples() : WindowExamples();
 }
 
-OpDefinition Forward(const std::string& name, const std::string& summary, bool global,
-                     bool average) {
+OpDefinition PoolOp(const std::string& name, const std::string& summary, bool global,
+                    bool average) {
   OpDefinition op;
   op.name = name;
   op.since_version = global ? 1 : 11;
@@ -293,7 +293,7 @@ OpDefinition Forward(const std::string& name, const std::string& summary, bool g
 }
 
 OpDefinition MaxForward(const std::string& name, const std::string& summary, bool global) {
-  OpDefinition op = Forward(name, summary, global, /*average=*/false);
+  OpDefinition op = PoolOp(name, summary, global, /*average=*/false);
   op.gradient = [name](GradientContext& context) {
     if (!context.wants(0)) return;
     context.SetInputGradient(0, context.builder().Op("ingot." + name + "Gradient",
@@ -328,7 +328,7 @@ OpDefinition MaxBackward(const std::string& name, bool global) {
 }
 
 OpDefinition AverageForward(const std::string& name, const std::string& summary, bool global) {
-  OpDefinition op = Forward(name, summary, global, /*average=*/true);
+  OpDefinition op = PoolOp(name, summary, global, /*average=*/true);
   op.gradient = [name](GradientContext& context) {
     if (!context.wants(0)) return;
     Attributes attributes = WindowAttributes(context.node());

@@ -44,8 +44,8 @@ DType ResultType(const ir::Node& node) {
               "y_type is " + std::to_string(number) + ", expected f32, u8 or i8");
 }
 
-// Bytes without their zero point, in f64.
-Tensor Centred(const TensorView& x, int64_t zero) {
+// RandomBytes without their zero point, in f64.
+Tensor CentredAt(const TensorView& x, int64_t zero) {
   Tensor result(DType::kF64, Shape(x.dims));
   ConvertElements(x.data, x.dtype, result.raw(), DType::kF64, x.size());
   for (double& value : result.data<double>()) value -= static_cast<double>(zero);
@@ -107,11 +107,10 @@ Tensor FilterLast(const Tensor& w) {
 }
 
 void RunConv(const ReferenceCall& call) {
-  const Tensor x = Centred(call.input(0), call.node.GetInt("x_zero"));
-  Tensor w = Centred(call.input(1), call.node.GetInt("w_zero"));
-  const Convolution convolution =
-      FusedConvolutionOf(call.node, Type::Tensor(DType::kF64, x.shape()),
-                         Type::Tensor(DType::kF64, w.shape()));
+  const Tensor x = CentredAt(call.input(0), call.node.GetInt("x_zero"));
+  Tensor w = CentredAt(call.input(1), call.node.GetInt("w_zero"));
+  const Convolution convolution = FusedConvolutionOf(
+      call.node, Type::Tensor(DType::kF64, x.shape()), Type::Tensor(DType::kF64, w.shape()));
   if (convolution.channels_last) w = FilterLast(w);
   Tensor sums(DType::kF64, Shape(call.output().dims));
   ConvolveForward(convolution, x.view(), w.view(), TensorView(), sums.view());
@@ -123,8 +122,8 @@ void RunConv(const ReferenceCall& call) {
 }
 
 void RunMatMul(const ReferenceCall& call) {
-  const Tensor a = Centred(call.input(0), call.node.GetInt("x_zero"));
-  const Tensor w = Centred(call.input(1), call.node.GetInt("w_zero"));
+  const Tensor a = CentredAt(call.input(0), call.node.GetInt("x_zero"));
+  const Tensor w = CentredAt(call.input(1), call.node.GetInt("w_zero"));
   Tensor sums(DType::kF64, Shape(call.output().dims));
   ForEachProduct<double, double>(a.view(), w.view(), false, call.node.GetInt("trans_b") != 0,
                                  [&](int64_t begin, const std::vector<double>& matrix) {
@@ -135,7 +134,7 @@ void RunMatMul(const ReferenceCall& call) {
   Finish(call, sums, [=](int64_t i) { return i % columns; });
 }
 
-OpCase::Input Bytes(Shape shape, DType dtype, int64_t seed) {
+OpCase::Input RandomBytes(Shape shape, DType dtype, int64_t seed) {
   std::vector<int64_t> values;
   uint64_t state = static_cast<uint64_t>(seed) * 2654435761U + 12345;
   for (int64_t i = 0; i < shape.size(); ++i) {
@@ -172,65 +171,79 @@ std::vector<OpCase> ConvCases() {
   for (const int64_t type : {1, 2, 3}) {
     for (const bool is_signed : {false, true}) {
       const DType x = is_signed ? DType::kI8 : DType::kU8;
-      cases.push_back(OpCase{.name = "planes_" + std::to_string(type) + (is_signed ? "s" : "u"),
-                             .inputs = {Bytes({2, 6, 7, 5}, x, 1), Bytes({9, 5, 3, 3}, DType::kI8, 2),
-                                        Numbers(9, 0.0009765625F, 0), Integers({9}, {1, -2, 3, 4, 5, 6, 7, 8, -900}, DType::kI32),
-                                        Numbers(9, 0.5F, 0.25F)},
-                             .attributes = {{"pads", ones}, {"channels_last", int64_t{1}},
-                                            {"x_zero", int64_t{is_signed ? -3 : 120}},
-                                            {"y_zero", int64_t{is_signed ? 5 : 100}},
-                                            {"y_type", type}},
-                             .gradient = false});
+      cases.push_back(
+          OpCase{.name = "planes_" + std::to_string(type) + (is_signed ? "s" : "u"),
+                 .inputs = {RandomBytes({2, 6, 7, 5}, x, 1),
+                            RandomBytes({9, 5, 3, 3}, DType::kI8, 2), Numbers(9, 0.0009765625F, 0),
+                            Integers({9}, {1, -2, 3, 4, 5, 6, 7, 8, -900}, DType::kI32),
+                            Numbers(9, 0.5F, 0.25F)},
+                 .attributes = {{"pads", ones},
+                                {"channels_last", int64_t{1}},
+                                {"x_zero", int64_t{is_signed ? -3 : 120}},
+                                {"y_zero", int64_t{is_signed ? 5 : 100}},
+                                {"y_type", type}},
+                 .gradient = false});
     }
   }
-  cases.push_back(OpCase{.name = "depthwise",
-                         .inputs = {Bytes({1, 9, 8, 20}, DType::kU8, 3),
-                                    Bytes({20, 1, 3, 3}, DType::kU8, 4), Numbers(20, 0.0078125F, 0)},
-                         .attributes = {{"pads", ones}, {"group", int64_t{20}},
-                                        {"strides", Ints{2, 2}}, {"channels_last", int64_t{1}},
-                                        {"x_zero", int64_t{128}}, {"w_zero", int64_t{127}},
-                                        {"y_type", int64_t{2}}, {"epilogue", std::string("relu")}},
-                         .gradient = false});
-  cases.push_back(OpCase{.name = "one_by_one",
-                         .inputs = {Bytes({3, 4, 5, 33}, DType::kU8, 5),
-                                    Bytes({40, 33, 1, 1}, DType::kI8, 6), Numbers(40, 0.0009765625F, 0)},
-                         .attributes = {{"channels_last", int64_t{1}}, {"x_zero", int64_t{10}},
-                                        {"y_type", int64_t{2}}, {"y_zero", int64_t{30}}},
-                         .gradient = false});
+  cases.push_back(
+      OpCase{.name = "depthwise",
+             .inputs = {RandomBytes({1, 9, 8, 20}, DType::kU8, 3),
+                        RandomBytes({20, 1, 3, 3}, DType::kU8, 4), Numbers(20, 0.0078125F, 0)},
+             .attributes = {{"pads", ones},
+                            {"group", int64_t{20}},
+                            {"strides", Ints{2, 2}},
+                            {"channels_last", int64_t{1}},
+                            {"x_zero", int64_t{128}},
+                            {"w_zero", int64_t{127}},
+                            {"y_type", int64_t{2}},
+                            {"epilogue", std::string("relu")}},
+             .gradient = false});
+  cases.push_back(
+      OpCase{.name = "one_by_one",
+             .inputs = {RandomBytes({3, 4, 5, 33}, DType::kU8, 5),
+                        RandomBytes({40, 33, 1, 1}, DType::kI8, 6), Numbers(40, 0.0009765625F, 0)},
+             .attributes = {{"channels_last", int64_t{1}},
+                            {"x_zero", int64_t{10}},
+                            {"y_type", int64_t{2}},
+                            {"y_zero", int64_t{30}}},
+             .gradient = false});
   return cases;
 }
 
 std::vector<OpCase> MatMulCases() {
   std::vector<OpCase> cases;
-  cases.push_back(ExpectedOnly(
-      "by_hand", {Integers({1, 2}, {5, 3}, DType::kU8), Integers({2, 1}, {2, -1}, DType::kI8),
-                  Numbers(1, 0.5F, 0), Absent(), Numbers(1, 4, 0)},
-      {6.5}, {{"x_zero", int64_t{2}}}));
+  cases.push_back(
+      ExpectedOnly("by_hand",
+                   {Integers({1, 2}, {5, 3}, DType::kU8), Integers({2, 1}, {2, -1}, DType::kI8),
+                    Numbers(1, 0.5F, 0), Absent(), Numbers(1, 4, 0)},
+                   {6.5}, {{"x_zero", int64_t{2}}}));
   for (const int64_t rows : {1, 2, 3, 13}) {
-    cases.push_back(OpCase{.name = "rows_" + std::to_string(rows),
-                           .inputs = {Bytes({rows, 37}, DType::kU8, rows),
-                                      Bytes({37, 70}, DType::kI8, 7), Numbers(70, 0.0009765625F, 0)},
-                           .attributes = {{"x_zero", int64_t{101}}, {"y_type", int64_t{3}},
-                                          {"y_zero", int64_t{-7}}},
-                           .gradient = false});
+    cases.push_back(OpCase{
+        .name = "rows_" + std::to_string(rows),
+        .inputs = {RandomBytes({rows, 37}, DType::kU8, rows), RandomBytes({37, 70}, DType::kI8, 7),
+                   Numbers(70, 0.0009765625F, 0)},
+        .attributes = {{"x_zero", int64_t{101}}, {"y_type", int64_t{3}}, {"y_zero", int64_t{-7}}},
+        .gradient = false});
   }
-  cases.push_back(OpCase{.name = "transposed",
-                         .inputs = {Bytes({2, 3, 24}, DType::kI8, 8), Bytes({17, 24}, DType::kI8, 9),
-                                    Numbers(17, 0.0009765625F, 0.0009765625F)},
-                         .attributes = {{"trans_b", int64_t{1}}, {"epilogue", std::string("relu")}},
-                         .gradient = false});
+  cases.push_back(OpCase{
+      .name = "transposed",
+      .inputs = {RandomBytes({2, 3, 24}, DType::kI8, 8), RandomBytes({17, 24}, DType::kI8, 9),
+                 Numbers(17, 0.0009765625F, 0.0009765625F)},
+      .attributes = {{"trans_b", int64_t{1}}, {"epilogue", std::string("relu")}},
+      .gradient = false});
   return cases;
 }
 
 std::vector<ir::AttributeSpec> CommonAttributes() {
-  return {IntAttribute("x_zero", 0), IntAttribute("w_zero", 0), IntAttribute("y_zero", 0),
-          IntAttribute("y_type", 1), StringAttribute("epilogue", "none"),
-          FloatAttribute("alpha", 0), FloatAttribute("beta", 0)};
+  return {
+      IntAttribute("x_zero", 0), IntAttribute("w_zero", 0),           IntAttribute("y_zero", 0),
+      IntAttribute("y_type", 1), StringAttribute("epilogue", "none"), FloatAttribute("alpha", 0),
+      FloatAttribute("beta", 0)};
 }
 
 std::vector<ir::Port> Ports() {
-  return {Required("X", "TX"), Required("W", "TW"), Required("scale", "TS"),
-          Optional("bias", "TB"), Optional("offset", "TS")};
+  return {Required("X", "TX"), Required("W", "TW"), Required("scale", "TS"), Optional("bias", "TB"),
+          Optional("offset", "TS")};
 }
 
 }  // namespace

@@ -431,7 +431,7 @@ OpCase Random(std::string name, Cell cell, const std::string& direction, bool ba
 }
 
 template <Cell kCell>
-OpDefinition Forward(std::string name, std::string summary) {
+OpDefinition RecurrentOp(std::string name, std::string summary) {
   OpDefinition op;
   op.name = std::move(name);
   op.since_version = 22;
@@ -468,7 +468,7 @@ OpDefinition Forward(std::string name, std::string summary) {
 }
 
 OpDefinition Lstm() {
-  OpDefinition op = Forward<Cell::kLstm>("LSTM", "A layer of long short-term memory.");
+  OpDefinition op = RecurrentOp<Cell::kLstm>("LSTM", "A layer of long short-term memory.");
   // All weights 0, biases of the gates 0: i = o = f = 1/2; g = tanh(1) by its bias.
   const double c = std::tanh(1.0) / 2 + 2;
   op.cases.push_back(OpCase{
@@ -482,7 +482,7 @@ OpDefinition Lstm() {
 }
 
 OpDefinition Gru() {
-  OpDefinition op = Forward<Cell::kGru>("GRU", "A layer of gated recurrent units.");
+  OpDefinition op = RecurrentOp<Cell::kGru>("GRU", "A layer of gated recurrent units.");
   const Attributes linear = {{"linear_before_reset", int64_t{1}}};
   op.cases.push_back(
       Random("linear_before_reset", Cell::kGru, "forward", true, 3, 2, 2, 3, linear));
@@ -503,7 +503,7 @@ OpDefinition Gru() {
 }
 
 OpDefinition Rnn() {
-  OpDefinition op = Forward<Cell::kRnn>("RNN", "A layer of plain recurrence with tanh.");
+  OpDefinition op = RecurrentOp<Cell::kRnn>("RNN", "A layer of plain recurrence with tanh.");
   op.cases.push_back(OpCase{
       .name = "by_hand",
       .inputs = {Floats({2, 1, 1}, {1, 0}), Floats({1, 1, 1}, {0.5}), Floats({1, 1, 1}, {2})},

@@ -110,7 +110,7 @@ void InferAlongAxis(InferContext& context) {
 }
 
 // Y = f(X), whose gradient is the helper NAMEGradient(dY, Y).
-OpDefinition Forward(const std::string& name, const std::string& summary, LineFunction f) {
+OpDefinition SoftmaxOp(const std::string& name, const std::string& summary, LineFunction f) {
   OpDefinition op;
   op.name = name;
   op.since_version = 13;
@@ -180,7 +180,7 @@ OpDefinition Backward(const std::string& name, LineFunction f, double low, doubl
 
 void RegisterSoftmax(ir::OpRegistry& registry) {
   OpDefinition softmax =
-      Forward("Softmax", "Y = e^X / sum(e^X) along an axis, without overflow.", SoftmaxLine);
+      SoftmaxOp("Softmax", "Y = e^X / sum(e^X) along an axis, without overflow.", SoftmaxLine);
   const double e = std::exp(1.0);
   softmax.cases.push_back(OpCase{.name = "by_hand",
                                  .inputs = {Floats({2, 2}, {0, 1, -1024, 1024})},
@@ -192,7 +192,7 @@ void RegisterSoftmax(ir::OpRegistry& registry) {
   registry.Add(std::move(softmax));
 
   OpDefinition log_softmax =
-      Forward("LogSoftmax", "Y = X - log(sum(e^X)) along an axis.", LogSoftmaxLine);
+      SoftmaxOp("LogSoftmax", "Y = X - log(sum(e^X)) along an axis.", LogSoftmaxLine);
   log_softmax.cases.push_back(OpCase{.name = "by_hand",
                                      .inputs = {Floats({2, 2}, {0, 1, -1024, 1024})},
                                      .expected = {{-std::log1p(e), 1 - std::log1p(e), -2048, 0}}});

@@ -11,7 +11,7 @@ void RegisterUpdateAdadelta(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double /*step*/) {
+ElementUpdate AdadeltaFormula(const ir::Node& node, double rate, double /*step*/) {
   const double rho = node.GetFloat("rho");
   const double epsilon = node.GetFloat("epsilon");
   return [=](double& w, double g, double* state) {
@@ -30,7 +30,7 @@ void RegisterUpdateAdadelta(ir::OpRegistry& registry) {
   rule.summary = "One step of Adadelta.";
   rule.attributes = {FloatAttribute("rho", 0.9), FloatAttribute("epsilon", 1e-6)};
   rule.states = [](const ir::Node&) { return std::vector<std::string>{"square", "moved"}; };
-  rule.formula = Formula;
+  rule.formula = AdadeltaFormula;
   rule.cases = {
       // s' = 3, 15; with epsilon 1 the roots are 2, 4 and 2, 1: d = 2, -1.
       OpCase{.name = "by_hand",

@@ -10,7 +10,7 @@ void RegisterUpdateAdagrad(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double step) {
+ElementUpdate AdagradFormula(const ir::Node& node, double rate, double step) {
   const double epsilon = node.GetFloat("epsilon");
   const double step_size = rate / (1 + (step - 1) * node.GetFloat("rate_decay"));
   return [=](double& w, double g, double* state) {
@@ -28,7 +28,7 @@ void RegisterUpdateAdagrad(ir::OpRegistry& registry) {
   rule.counts_steps = true;
   rule.attributes = {FloatAttribute("epsilon", 1e-10), FloatAttribute("rate_decay", 0)};
   rule.states = [](const ir::Node&) { return std::vector<std::string>{"sum"}; };
-  rule.formula = Formula;
+  rule.formula = AdagradFormula;
   rule.cases = {
       // s' = 16, 25; the rate is 1/4 / (1 + 2 / 2).
       OpCase{.name = "third_step",

@@ -1,6 +1,6 @@
 // ingot.Adam, as torch.optim.Adam and AdamW (decoupled):
-//   m' = m + (1 - b1) (g - m);  v' = b2 v + (1 - b2) g^2;  x = amsgrad ? (largest' = max(largest, v'))
-//   : v';  w' = w - lr / (1 - b1^t) * m' / (sqrt(x) / sqrt(1 - b2^t) + epsilon)
+//   m' = m + (1 - b1) (g - m);  v' = b2 v + (1 - b2) g^2;  x = amsgrad ? (largest' = max(largest,
+//   v')) : v';  w' = w - lr / (1 - b1^t) * m' / (sqrt(x) / sqrt(1 - b2^t) + epsilon)
 // D. Kingma, J. Ba, ICLR 2015; I. Loshchilov, F. Hutter, ICLR 2019; AMSGrad: S. Reddi et al., 2018.
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@ void RegisterUpdateAdam(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double step) {
+ElementUpdate AdamFormula(const ir::Node& node, double rate, double step) {
   const double beta1 = node.GetFloat("beta1");
   const double beta2 = node.GetFloat("beta2");
   const double epsilon = node.GetFloat("epsilon");
@@ -95,8 +95,7 @@ std::vector<OpCase> Cases() {
              .gradient = false},
       RandomUpdate("default", {5, 7}, 3, 2, 1),
       RandomUpdate("ragged", {3, 11, 5}, 1000000, 2, 1, {{"weight_decay", 0.125}}),
-      RandomUpdate("adamw", {17}, 12, 2, 1,
-                   {{"weight_decay", 0.125}, {"decoupled", int64_t{1}}}),
+      RandomUpdate("adamw", {17}, 12, 2, 1, {{"weight_decay", 0.125}, {"decoupled", int64_t{1}}}),
       RandomUpdate("everything", {31, 3}, 12, 4, 1, everything),
       RandomUpdate("empty", {0, 3}, 1, 2, 1),
       RandomUpdate("scalar", {}, 2, 2, 1),
@@ -118,7 +117,7 @@ void RegisterUpdateAdam(ir::OpRegistry& registry) {
     if (node.GetInt("amsgrad") != 0) states.push_back("largest");
     return states;
   };
-  rule.formula = Formula;
+  rule.formula = AdamFormula;
   rule.cases = Cases();
   registry.Add(MakeUpdate(std::move(rule)));
 }

@@ -11,7 +11,7 @@ void RegisterUpdateAdamax(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double step) {
+ElementUpdate AdamaxFormula(const ir::Node& node, double rate, double step) {
   const double beta1 = node.GetFloat("beta1");
   const double beta2 = node.GetFloat("beta2");
   const double epsilon = node.GetFloat("epsilon");
@@ -33,7 +33,7 @@ void RegisterUpdateAdamax(ir::OpRegistry& registry) {
   rule.attributes = {FloatAttribute("beta1", 0.9), FloatAttribute("beta2", 0.999),
                      FloatAttribute("epsilon", 1e-8)};
   rule.states = [](const ir::Node&) { return std::vector<std::string>{"m", "largest"}; };
-  rule.formula = Formula;
+  rule.formula = AdamaxFormula;
   rule.cases = {
       // m' = 0.25, -1; u' = 1 of 2 / 2, and 2; the rate is 1/4 / (1/2).
       OpCase{.name = "first_step",

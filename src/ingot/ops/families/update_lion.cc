@@ -9,7 +9,7 @@ void RegisterUpdateLion(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double /*step*/) {
+ElementUpdate LionFormula(const ir::Node& node, double rate, double /*step*/) {
   const double beta1 = node.GetFloat("beta1");
   const double beta2 = node.GetFloat("beta2");
   return [=](double& w, double g, double* state) {
@@ -27,7 +27,7 @@ void RegisterUpdateLion(ir::OpRegistry& registry) {
   rule.summary = "One step of Lion: the sign of a moving average.";
   rule.attributes = {FloatAttribute("beta1", 0.9), FloatAttribute("beta2", 0.99)};
   rule.states = [](const ir::Node&) { return std::vector<std::string>{"m"}; };
-  rule.formula = Formula;
+  rule.formula = LionFormula;
   rule.cases = {
       // Directions 0.75 * 4 - 1, 0 and -1; m' is halfway to g.
       OpCase{.name = "by_hand",

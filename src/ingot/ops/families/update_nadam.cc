@@ -13,12 +13,13 @@ void RegisterUpdateNadam(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double step) {
+ElementUpdate NAdamFormula(const ir::Node& node, double rate, double step) {
   const double beta1 = node.GetFloat("beta1");
   const double beta2 = node.GetFloat("beta2");
   const double epsilon = node.GetFloat("epsilon");
   const NadamMomentum momentum(beta1, node.GetFloat("momentum_decay"), step);
-  const double of_gradient = rate * (1 - momentum.now) / (1 - static_cast<double>(momentum.product));
+  const double of_gradient =
+      rate * (1 - momentum.now) / (1 - static_cast<double>(momentum.product));
   const double of_moment = rate * momentum.next / (1 - momentum.product * momentum.next);
   const double correction = 1 - std::pow(beta2, step);
   return [=](double& w, double g, double* state) {
@@ -40,7 +41,7 @@ void RegisterUpdateNadam(ir::OpRegistry& registry) {
   rule.attributes = {FloatAttribute("beta1", 0.9), FloatAttribute("beta2", 0.999),
                      FloatAttribute("epsilon", 1e-8), FloatAttribute("momentum_decay", 0.004)};
   rule.states = [](const ir::Node&) { return std::vector<std::string>{"m", "v"}; };
-  rule.formula = Formula;
+  rule.formula = NAdamFormula;
   // momentum_decay 0 makes mu = b1 / 2 = 1/4 at every step: (3/4) / (3/4) of the gradient and
   // (1/4) / (15/16) of m' = 0.25, -2; the root is that of the gradient's square.
   const double share = 0.25 / (1 - 0.0625);
@@ -48,10 +49,8 @@ void RegisterUpdateNadam(ir::OpRegistry& registry) {
       OpCase{.name = "first_step",
              .inputs = {Floats({2}, {1, -2}), Floats({2}, {0.5, -4}), Floats({}, {0.25}),
                         Integers({}, {1}), Floats({2}, {0, 0}), Floats({2}, {0, 0})},
-             .attributes = {{"beta1", 0.5},
-                            {"beta2", 0.75},
-                            {"epsilon", 0.0},
-                            {"momentum_decay", 0.0}},
+             .attributes =
+                 {{"beta1", 0.5}, {"beta2", 0.75}, {"epsilon", 0.0}, {"momentum_decay", 0.0}},
              .expected = {{0.75 - 0.25 * share / 2, -1.75 + 0.25 * share / 2},
                           {0.25, -2},
                           {0.0625, 4}},

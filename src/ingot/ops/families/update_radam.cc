@@ -14,7 +14,7 @@ void RegisterUpdateRadam(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double step) {
+ElementUpdate RAdamFormula(const ir::Node& node, double rate, double step) {
   const double beta1 = node.GetFloat("beta1");
   const double beta2 = node.GetFloat("beta2");
   const double epsilon = node.GetFloat("epsilon");
@@ -44,7 +44,7 @@ void RegisterUpdateRadam(ir::OpRegistry& registry) {
   rule.attributes = {FloatAttribute("beta1", 0.9), FloatAttribute("beta2", 0.999),
                      FloatAttribute("epsilon", 1e-8)};
   rule.states = [](const ir::Node&) { return std::vector<std::string>{"m", "v"}; };
-  rule.formula = Formula;
+  rule.formula = RAdamFormula;
   rule.cases = {
       // Too early to adapt: w' = w - 1/4 / (1/2) m'.
       OpCase{.name = "first_step",

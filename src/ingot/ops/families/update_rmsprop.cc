@@ -13,7 +13,7 @@ void RegisterUpdateRmsprop(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double /*step*/) {
+ElementUpdate RmsPropFormula(const ir::Node& node, double rate, double /*step*/) {
   const double alpha = node.GetFloat("alpha");
   const double epsilon = node.GetFloat("epsilon");
   const double momentum = node.GetFloat("momentum");
@@ -85,7 +85,7 @@ void RegisterUpdateRmsprop(ir::OpRegistry& registry) {
     if (node.GetFloat("momentum") != 0) states.push_back("momentum");
     return states;
   };
-  rule.formula = Formula;
+  rule.formula = RmsPropFormula;
   rule.cases = Cases();
   registry.Add(MakeUpdate(std::move(rule)));
 }

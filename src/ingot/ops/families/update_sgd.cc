@@ -9,7 +9,7 @@ void RegisterUpdateSgd(ir::OpRegistry& registry);
 
 namespace {
 
-ElementUpdate Formula(const ir::Node& node, double rate, double /*step*/) {
+ElementUpdate SgdFormula(const ir::Node& node, double rate, double /*step*/) {
   const double momentum = node.GetFloat("momentum");
   const bool nesterov = node.GetInt("nesterov") != 0;
   return [=](double& w, double g, double* state) {
@@ -87,7 +87,7 @@ void RegisterUpdateSgd(ir::OpRegistry& registry) {
     return node.GetFloat("momentum") != 0 ? std::vector<std::string>{"momentum"}
                                           : std::vector<std::string>{};
   };
-  rule.formula = Formula;
+  rule.formula = SgdFormula;
   rule.cases = Cases();
   registry.Add(MakeUpdate(std::move(rule)));
 }
