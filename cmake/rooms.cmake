@@ -5,7 +5,7 @@
 #   OPTIMIZE the optimisation of a release build: -O1 where nothing is hot, which halves the time to
 #            build; -O2 or -O3 where it is
 #   UNITS    how many units its sources are compiled in (cmake/units.cmake); 0: each file by itself
-#   TEST_UNITS, TOGETHER, VECTORS, ALONE  likewise its tests; what else cmake/units.cmake takes
+#   TOGETHER, VECTORS, ALONE  as cmake/units.cmake says
 #   FAMILIES, VERBS  its sub-folder families/ or verbs/ holds one source for each op family or verb;
 #            the list of their registration functions is generated, so that adding one touches one place
 #
@@ -42,7 +42,7 @@ function(ingot_generate_list room folder function_prefix)
 endfunction()
 
 function(ingot_room name)
-  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;TEST_UNITS;ALONE"
+  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;ALONE"
                         "SEES;LINK;TOGETHER;VECTORS" ${ARGN})
   # Sanitized, code is optimised only as far as that is quick to compile.
   if(NOT ROOM_OPTIMIZE OR INGOT_SANITIZE)
