@@ -1,11 +1,10 @@
-// A run that several processes share: joining the group, giving the state to those who have none,
-// and who writes the run's files. See training_run.h.
+// A run that several processes share: joining the group, and who writes the run's files. See
+// training_run.h.
 //
 // Every worker goes through the same loop over the same steps with the same sums, so that whoever
 // is left can go on, and lead. A group that breaks in the middle of a step has changed nothing: the
 // step is done again by the next group, from the newest state that a member holds.
 #include <algorithm>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -16,7 +15,6 @@
 #include "ingot/base/clock.h"
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
-#include "ingot/compiler/compile.h"
 #include "ingot/dist/distributed_program.h"
 #include "ingot/dist/pipelined_exchange.h"
 #include "ingot/train/training_run.h"
@@ -25,22 +23,6 @@ namespace ingot::train {
 namespace {
 
 constexpr size_t kRecentRecords = 64;
-
-nlohmann::json MonitorJson(const MonitorState& state) {
-  return {{"metric", state.metric},
-          {"best", state.best},
-          {"best_step", state.best_step},
-          {"waited", state.waited}};
-}
-
-MonitorState MonitorFrom(const nlohmann::json& json) {
-  MonitorState state;
-  state.metric = json.at("metric").get<std::string>();
-  if (json.at("best").is_number()) state.best = json.at("best").get<double>();
-  state.best_step = json.at("best_step").get<int64_t>();
-  state.waited = json.at("waited").get<int64_t>();
-  return state;
-}
 
 std::string MachineName() {
   char name[256] = "";
@@ -98,6 +80,8 @@ void TrainingRun::OpenGroup() {
   options.most_workers = rounds_ ? setup_.replicas : setup_.programs[0]->shards();
   options.transport = request.transport;
   options.timing = request.timing;
+  // Replicas need not keep step: what each of their steps may be late adds up.
+  if (rounds_) options.timing.late *= static_cast<double>(*setup_.job.train.inner_steps);
   options.card.machine = MachineName();
   options.card.pid = ::getpid();
   options.card.id = fmt::format("{}-{}-{:x}", options.card.machine, options.card.pid,
@@ -195,179 +179,9 @@ void TrainingRun::ShareSteps() {
   group_->exchange->SetPlans(std::move(plans));
 }
 
-// How far this worker is: the end of an epoch, with its validation, comes after the step before it.
-int64_t TrainingRun::StateNumber() const {
-  if (step_ < 0) return -1;
-  return 2 * step_ + (epoch_sums_->weight() == 0 ? 1 : 0);
-}
-
-// Each worker evaluates its part of the batches; what comes out are the bits of one that evaluates
-// all.
-std::map<std::string, double> TrainingRun::EvaluateShared(
-    Evaluator& evaluator, const std::vector<formats::NamedTensor>& parameters) {
-  const int64_t batches = evaluator.batches();
-  const auto at = [&](int rank) { return batches * rank / Workers(); };
-  std::vector<float> own;
-  try {
-    own = evaluator.Sums(parameters, at(Rank()), at(Rank() + 1) - at(Rank()),
-                         [this] { return group_->exchange->broken().load(); });
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInterrupted) throw;
-    throw runtime::ExchangeBroken("the group changes");
-  }
-  const size_t sums = compiler::PlanOf(*setup_.programs[0]).sums.size();
-  std::vector<size_t> counts;
-  for (int rank = 0; rank < Workers(); ++rank) {
-    counts.push_back(static_cast<size_t>(at(rank + 1) - at(rank)) * sums);
-  }
-  return evaluator.Means(JoinSums(own, counts));
-}
-
-// What all ranks have, in their order. By way of the lead, so that nobody is further than the one
-// that writes what came out.
-std::vector<float> TrainingRun::JoinSums(const std::vector<float>& own,
-                                         const std::vector<size_t>& counts) {
-  std::vector<float> all(std::accumulate(counts.begin(), counts.end(), size_t{0}));
-  dist::GroupExchange& exchange = *group_->exchange;
-  const int lead = group_->view.lead;
-  if (!IsLead()) {
-    exchange.Send(lead, own.data(), own.size() * sizeof(float));
-    exchange.Receive(lead, all.data(), all.size() * sizeof(float));
-    return all;
-  }
-  float* to = all.data();
-  for (int rank = 0; rank < Workers(); ++rank) {
-    const size_t count = counts[static_cast<size_t>(rank)];
-    if (rank == lead) {
-      std::copy(own.begin(), own.end(), to);
-    } else {
-      exchange.Receive(rank, to, count * sizeof(float));
-    }
-    to += count;
-  }
-  try {
-    for (int rank = 0; rank < Workers(); ++rank) {
-      if (rank != lead) exchange.Send(rank, all.data(), all.size() * sizeof(float));
-    }
-  } catch (const runtime::ExchangeBroken&) {
-    // Some may have it, and so it counts; the next exchange sees that the group has changed.
-  }
-  return all;
-}
-
 void TrainingRun::LeaveGroup() {
   if (group_) wire_bytes_ += group_->exchange->exchange_bytes_sent();
   group_.reset();
-}
-
-// To the lead, what each worker has sent in exchanges; after the last of them.
-void TrainingRun::GatherWireBytes() {
-  const dist::GroupView& view = group_->view;
-  const uint64_t own = wire_bytes_ + group_->exchange->exchange_bytes_sent();
-  if (!IsLead()) {
-    group_->exchange->Send(view.lead, &own, sizeof(own));
-    return;
-  }
-  for (int rank = 0; rank < view.size(); ++rank) {
-    uint64_t bytes = own;
-    if (rank != view.rank) group_->exchange->Receive(rank, &bytes, sizeof(bytes));
-    const auto slot = static_cast<size_t>(view.members[static_cast<size_t>(rank)].slot);
-    if (wire_bytes_per_rank_.size() <= slot) wire_bytes_per_rank_.resize(slot + 1);
-    wire_bytes_per_rank_[slot] = bytes;
-  }
-}
-
-// From those who have done the most steps to all others; where nobody holds the state, the lead
-// begins, or takes the newest checkpoint.
-void TrainingRun::ShareState() {
-  const dist::GroupView& view = group_->view;
-  const int64_t newest = view.step();
-  std::vector<int> holders;
-  std::vector<int> others;
-  for (int rank = 0; rank < view.size(); ++rank) {
-    const bool holds =
-        newest < 0 ? rank == view.lead : view.members[static_cast<size_t>(rank)].step == newest;
-    (holds ? holders : others).push_back(rank);
-  }
-  if (newest < 0 && IsLead() && step_ < 0) {
-    step_ = 0;
-    Initialize();
-    OpenLedger();
-  }
-  for (size_t i = 0; i < others.size(); ++i) {
-    const int holder = holders[i % holders.size()];
-    if (holder == view.rank) SendState(others[i]);
-    if (others[i] == view.rank) ReceiveState(holder);
-  }
-}
-
-std::string TrainingRun::WriteRunState() const {
-  const nlohmann::json json = {{"out", out_},
-                               {"step", step_},
-                               {"first_step", first_step_},
-                               {"was_resumed", was_resumed_},
-                               {"epoch_sums", epoch_sums_->State()},
-                               {"interval_sums", interval_sums_->State()},
-                               {"best", MonitorJson(best_.state())},
-                               {"early_stopping", MonitorJson(early_stopping_.state())},
-                               {"plateau", MonitorJson(plateau_.state())},
-                               {"plateau_falls", plateau_falls_},
-                               {"samples_per_rank", samples_per_rank_}};
-  return json.dump();
-}
-
-void TrainingRun::ReadRunState(const std::string& text) {
-  const nlohmann::json json = nlohmann::json::parse(text);
-  out_ = json.at("out").get<std::string>();
-  step_ = json.at("step").get<int64_t>();
-  first_step_ = json.at("first_step").get<int64_t>();
-  was_resumed_ = json.at("was_resumed").get<bool>();
-  epoch_sums_->Clear();
-  interval_sums_->Clear();
-  epoch_sums_->Restore(json.at("epoch_sums").get<std::map<std::string, double>>());
-  interval_sums_->Restore(json.at("interval_sums").get<std::map<std::string, double>>());
-  best_.Restore(MonitorFrom(json.at("best")));
-  early_stopping_.Restore(MonitorFrom(json.at("early_stopping")));
-  plateau_.Restore(MonitorFrom(json.at("plateau")));
-  plateau_falls_ = json.at("plateau_falls").get<int64_t>();
-  samples_per_rank_ = json.at("samples_per_rank").get<std::vector<int64_t>>();
-}
-
-void TrainingRun::SendState(int peer) {
-  const std::string text = WriteRunState();
-  const uint64_t bytes = text.size();
-  group_->exchange->Send(peer, &bytes, sizeof(bytes));
-  group_->exchange->Send(peer, text.data(), text.size());
-  for (const std::string& name : engine_->StateNames()) {
-    const Tensor value = engine_->ReadState(name);
-    group_->exchange->Send(peer, value.raw(), value.bytes());
-  }
-  if (!rounds_) return;
-  for (const formats::NamedTensor& state : rounds_->State()) {
-    group_->exchange->Send(peer, state.tensor.raw(), state.tensor.bytes());
-  }
-}
-
-void TrainingRun::ReceiveState(int peer) {
-  // Until all of it has come there is none.
-  step_ = -1;
-  uint64_t bytes = 0;
-  group_->exchange->Receive(peer, &bytes, sizeof(bytes));
-  std::string text(bytes, '\0');
-  group_->exchange->Receive(peer, text.data(), text.size());
-  for (const std::string& name : engine_->StateNames()) {
-    Tensor value = engine_->ReadState(name);
-    group_->exchange->Receive(peer, value.raw(), value.bytes());
-    engine_->WriteState(name, value);
-  }
-  if (rounds_) {
-    std::vector<formats::NamedTensor> state = rounds_->State();
-    for (formats::NamedTensor& tensor : state) {
-      group_->exchange->Receive(peer, tensor.tensor.raw(), tensor.tensor.bytes());
-    }
-    rounds_->SetState(state);
-  }
-  ReadRunState(text);
 }
 
 // The lead opens the run directory and writes down what the one before it did not come to.

@@ -104,11 +104,6 @@ class TrainingRun {
   void OpenGroup();
   bool JoinGroup(std::string why);  // false: the run has ended elsewhere
   void EnterGroup();
-  void ShareState();
-  std::string WriteRunState() const;
-  void ReadRunState(const std::string& text);
-  void SendState(int peer);
-  void ReceiveState(int peer);
   void TakeLead();
   void LeaveLead();
   void OpenLedger();
@@ -123,14 +118,21 @@ class TrainingRun {
   int Rank() const { return group_ ? group_->view.rank : 0; }
   int Workers() const { return group_ ? group_->view.size() : 1; }
   void LeaveGroup();
+  void Record(const MetricsRecord& record);
+  TrainResult EndAsFollower(RunEnd end);
+  std::string NotFiniteRanks() const;
+
+  // training_sharing.cc
+  void ShareState();
+  std::string WriteRunState() const;
+  void ReadRunState(const std::string& text);
+  void SendState(int peer);
+  void ReceiveState(int peer);
   void GatherWireBytes();
   int64_t StateNumber() const;
   std::map<std::string, double> EvaluateShared(Evaluator& evaluator,
                                                const std::vector<formats::NamedTensor>& parameters);
   std::vector<float> JoinSums(const std::vector<float>& own, const std::vector<size_t>& counts);
-  void Record(const MetricsRecord& record);
-  TrainResult EndAsFollower(RunEnd end);
-  std::string NotFiniteRanks() const;
 
   // training_fault.cc
   // `replica`: of local rounds, else 0.
