@@ -36,8 +36,9 @@ GemmPeak FindGemmPeak(FileSystem& file_system, int threads, bool may_measure,
     // Neither a cache nor a home folder is named: nothing is remembered.
   }
   const std::string file = path + "/" + kGemmPeakFile;
-  const std::string key =
-      fmt::format("{}, {}, {} threads", CpuModelName(), cpu::InstructionSet(), threads);
+  // Rates of an older kernel are not those of this one.
+  const std::string key = fmt::format("{}, {}, {} threads, blocked products", CpuModelName(),
+                                      cpu::InstructionSet(), threads);
   auto peaks = path.empty() ? nlohmann::ordered_json::object() : ReadPeaks(file_system, file);
   if (peaks.contains(key) && peaks[key].is_number() && peaks[key].get<double>() > 0) {
     return {peaks[key].get<double>(), ""};
