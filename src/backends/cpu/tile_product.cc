@@ -276,7 +276,9 @@ void PackTransposedImpl(const float* from, size_t stride, size_t k, size_t colum
     const size_t to = std::min(width - j, kLanes);
     for (; p < k; ++p) {
       for (size_t r = 0; r < to; ++r) {
-        panel[p * width + j + r] = r < here ? from[(j + r) * stride + p] : 0.0f;
+        float value = 0;  // weights in a file may stand anywhere
+        if (r < here) std::memcpy(&value, from + (j + r) * stride + p, sizeof(value));
+        panel[p * width + j + r] = value;
       }
     }
   }
