@@ -71,7 +71,8 @@ int Supervisor::Run() {
   std::vector<std::string> shown = workers_[0].complaints;
   int status = 0;
   for (const Worker& worker : workers_) {
-    if (status == 0) status = worker.status;
+    const bool counts = !worker.given_up || worker.status != kInterrupted;
+    if (status == 0 && counts) status = worker.status;
     if (worker.complaints == shown) continue;
     if (!shown.empty() && worker.status == workers_[0].status) continue;
     for (const std::string& line : worker.complaints) streams_.Err(line + "\n");
@@ -189,6 +190,7 @@ void Supervisor::Show(Worker& worker, const std::string& line) {
     if (worker.rank == 0) streams_.Err(line + "\n");
     return;
   }
+  if (worker.given_up && line == "interrupted") return;  // nobody asked for that
   const std::string prefix = fmt::format("[rank {}]", worker.rank);
   if (colour_) {
     const char* colour = kColours[static_cast<size_t>(worker.rank) % std::size(kColours)];
@@ -230,8 +232,10 @@ void Supervisor::HandleEnd(Worker& worker, int status) {
     // One that ends because another has failed says nothing of its own, and that one is about to.
     if (worker.complaints.empty()) return;
     // One that never came to join is waited for by the others in vain.
-    for (const Worker& other : workers_) {
-      if (other.pid > 0 && MonotonicSeconds() - other.started < 5) ::kill(other.pid, SIGTERM);
+    for (Worker& other : workers_) {
+      if (other.pid <= 0 || MonotonicSeconds() - other.started >= 5) continue;
+      other.given_up = true;
+      ::kill(other.pid, SIGTERM);
     }
     return;
   }

@@ -41,7 +41,8 @@ class Supervisor {
     int output = -1;
     std::string line;  // what came without an end so far
     std::vector<std::string> complaints;
-    int status = -1;  // the exit status; -1 while it runs
+    bool given_up = false;  // ended by the supervisor because another has failed
+    int status = -1;        // the exit status; -1 while it runs
     bool is_child = true;
     double started = 0;
     int quick_deaths = 0;
