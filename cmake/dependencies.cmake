@@ -14,5 +14,6 @@ if(INGOT_BENCHMARKS)
 endif()
 
 include(${CMAKE_CURRENT_LIST_DIR}/highway.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/turbojpeg.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/onednn.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/onnx.cmake)

@@ -52,7 +52,7 @@ function(ingot_install)
   write_basic_package_version_file(${CMAKE_BINARY_DIR}/ingotConfigVersion.cmake
     COMPATIBILITY SameMinorVersion)
   install(FILES ${CMAKE_BINARY_DIR}/ingotConfig.cmake ${CMAKE_BINARY_DIR}/ingotConfigVersion.cmake
-                ${CMAKE_SOURCE_DIR}/cmake/highway.cmake
+                ${CMAKE_SOURCE_DIR}/cmake/highway.cmake ${CMAKE_SOURCE_DIR}/cmake/turbojpeg.cmake
           DESTINATION ${package} COMPONENT development)
   install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md
           DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime OPTIONAL)

@@ -244,7 +244,7 @@ std::string DataInfoText(const std::string& path) {
   if (kind == FileKind::kText) return TableText(path, ReadTable(path));
   if (kind == FileKind::kOther) FailUnknown(path);
   const Tensor tensor =
-      kind == FileKind::kPng ? formats::ReadPng(path) : ReadTensorFile(path, kind);
+      kind == FileKind::kPicture ? formats::ReadImage(path) : ReadTensorFile(path, kind);
   return fmt::format("{}: {}\n  values {}\n", path, tensor.Describe(), RangeOf(tensor).Text());
 }
 
@@ -263,7 +263,7 @@ std::string DataInfoJson(const std::string& path) {
     return Dump(json);
   }
   const Tensor tensor =
-      kind == FileKind::kPng ? formats::ReadPng(path) : ReadTensorFile(path, kind);
+      kind == FileKind::kPicture ? formats::ReadImage(path) : ReadTensorFile(path, kind);
   json["type"] = std::string(Name(tensor.dtype()));
   json["shape"] = tensor.shape().dims();
   RangeOf(tensor).Write(json);

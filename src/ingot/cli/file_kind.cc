@@ -10,6 +10,7 @@
 #include "ingot/base/error.h"
 #include "ingot/formats/gzip.h"
 #include "ingot/formats/idx.h"
+#include "ingot/formats/jpeg.h"
 #include "ingot/formats/npy.h"
 
 namespace ingot::cli {
@@ -26,7 +27,7 @@ bool IsText(std::string_view bytes) {
 
 FileKind KindOfBytes(std::span<const std::byte> bytes) {
   const std::string_view text = formats::AsText(bytes);
-  if (text.starts_with(kPngMagic)) return FileKind::kPng;
+  if (text.starts_with(kPngMagic) || formats::IsJpeg(bytes)) return FileKind::kPicture;
   if (formats::IsNpy(bytes)) return FileKind::kNpy;
   if (formats::IsIdx(bytes)) return FileKind::kIdx;
   return IsText(text.substr(0, 4096)) ? FileKind::kText : FileKind::kOther;

@@ -8,7 +8,7 @@
 
 namespace ingot::cli {
 
-enum class FileKind { kPng, kIdx, kNpy, kText, kOther };
+enum class FileKind { kPicture, kIdx, kNpy, kText, kOther };
 
 // Gzip files are told by what is in them. Throws Error(kNotFound) or Error(kIo), and kInvalidInput
 // for an empty file.

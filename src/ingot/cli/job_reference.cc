@@ -8,6 +8,7 @@
 
 #include "ingot/base/options.h"
 #include "ingot/base/text.h"
+#include "ingot/data/augment/augmenter.h"
 #include "ingot/data/data_options.h"
 #include "ingot/data/transforms.h"
 #include "ingot/nn/initializer.h"
@@ -49,6 +50,10 @@ std::vector<Section> Sections() {
       {"Sources of data", "For `data.source`.", RowsOf(data::SourceKinds(), "source")},
       {"Transforms", "For the list `data.transforms`.",
        RowsOf(data::TransformKinds(), "transform")},
+      {"Augmentations",
+       "For the list `data.augment`: `- horizontal_flip`, or `- random_crop: {padding: 4}`. Of "
+       "mixup and cutmix, one is drawn for each sample where both are listed.",
+       RowsOf(data::AugmentationKinds(), "augmentation")},
       {"Layers",
        "For the list `model.layers`: `- flatten`, `- dense: 64` or `- dense: {units: 64}`.",
        LayerRows()},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -13,7 +14,7 @@
 #include "ingot/base/text.h"
 #include "ingot/cli/file_kind.h"
 #include "ingot/data/csv_source.h"
-#include "ingot/data/transforms.h"
+#include "ingot/data/source_kind.h"
 #include "ingot/formats/csv.h"
 #include "ingot/formats/image.h"
 
@@ -32,25 +33,57 @@ std::string TypeText(const data::Field& field) {
 
 // ---- pictures
 
-PredictionInput ReadPicture(const std::string& path, const data::Field& wanted) {
+// As the training data's pictures were read, where they came from files.
+std::optional<PredictionInput> ReadLikeTheData(const std::string& path,
+                                               const infer::Predictor& predictor) {
+  std::optional<data::PictureReader> reader = data::PictureReaderOf(predictor.job().data.source);
+  const Shape& shape = predictor.raw_input().shape;
+  if (!reader || shape.rank() != 3) return std::nullopt;
+  if (!reader->has_size()) reader->SetSize({shape[1], shape[2]});
+  if (reader->shape() != shape) return std::nullopt;
+  Tensor sample(DType::kU8, Rows(1, shape));
+  reader->Read(formats::MapBlob(path), path, sample.data<uint8_t>().data());
+  return PredictionInput{sample, true};
+}
+
+// [H, W, C] as [C, H, W].
+Tensor Planes(const Tensor& picture) {
+  const int64_t pixels = picture.shape()[0] * picture.shape()[1];
+  const int64_t channels = picture.shape()[2];
+  Tensor planes(DType::kU8, Shape{channels, picture.shape()[0], picture.shape()[1]});
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t i = 0; i < pixels; ++i) {
+      planes.data<uint8_t>()[static_cast<size_t>(c * pixels + i)] =
+          picture.data<uint8_t>()[static_cast<size_t>(i * channels + c)];
+    }
+  }
+  return planes;
+}
+
+PredictionInput ReadPicture(const std::string& path, const infer::Predictor& predictor) {
+  if (const auto input = ReadLikeTheData(path, predictor)) return *input;
+  const data::Field& wanted = predictor.raw_input();
   const Shape& shape = wanted.shape;
-  const int channels = shape.rank() == 3 ? static_cast<int>(shape[2]) : 1;
-  const bool takes_pictures = wanted.dtype == DType::kU8 &&
-                              (shape.rank() == 2 || shape.rank() == 3) &&
-                              (channels == 1 || channels == 3);
-  if (!takes_pictures) {
+  const auto is_channels = [](int64_t extent) { return extent == 1 || extent == 3; };
+  const bool in_planes = shape.rank() == 3 && is_channels(shape[0]) && !is_channels(shape[2]);
+  const int64_t channels = in_planes ? shape[0] : shape.rank() == 3 ? shape[2] : 1;
+  if (wanted.dtype != DType::kU8 || shape.rank() < 2 || shape.rank() > 3 ||
+      !is_channels(channels)) {
     throw Error(ErrorCode::kInvalidInput,
                 "'" + path + "' is a picture, but the model takes " + TypeText(wanted));
   }
-  const Tensor picture = formats::ConvertImage(formats::ReadPng(path), channels);
-  if (picture.shape()[0] != shape[0] || picture.shape()[1] != shape[1]) {
+  const int64_t height = in_planes ? shape[1] : shape[0];
+  const int64_t width = in_planes ? shape[2] : shape[1];
+  const Tensor picture =
+      formats::ConvertImage(formats::ReadImage(path), static_cast<int>(channels));
+  if (picture.shape()[0] != height || picture.shape()[1] != width) {
     throw Error(ErrorCode::kInvalidInput,
                 fmt::format("'{}' is {} x {} pixels, but the model takes {} x {} ({})", path,
-                            picture.shape()[1], picture.shape()[0], shape[1], shape[0],
+                            picture.shape()[1], picture.shape()[0], width, height,
                             channels == 1 ? "grey" : "RGB"),
                 "scale it to that size first; the background should be as in the training data");
   }
-  return {picture.Reshape(Rows(1, shape)), true};
+  return {(in_planes ? Planes(picture) : picture).Reshape(Rows(1, shape)), true};
 }
 
 // ---- arrays
@@ -79,71 +112,83 @@ PredictionInput ReadArray(const std::string& path, FileKind kind, const data::Fi
 
 // ---- tables
 
-// The mean of a feature in the training data: missing values stand for it there too.
-std::vector<double> TrainingMeans(infer::Predictor& predictor) {
-  const data::DataSets& data = predictor.data();
-  const auto field = static_cast<size_t>(data.train->FieldIndex("x"));
-  return data::FieldStatistics(*data.train, data::Selection::All(data.train->size()),
-                               data::Conversion(data.train->fields()[field]))
-      .mean;
+// As the model stores it, or from the training data.
+data::CsvEncoding EncodingOf(infer::Predictor& predictor) {
+  const auto stored = predictor.metadata().find("data.csv");
+  return data::CsvEncoding::FromJson(
+      stored != predictor.metadata().end() ? stored->second : predictor.data().stored.at("csv"));
 }
 
-// The columns of the features, in the model's order.
-std::vector<size_t> FeatureColumns(const formats::CsvReader& csv,
-                                   const data::CsvSourceOptions& options, size_t features) {
-  std::vector<size_t> columns;
-  if (!options.features.empty()) {
-    for (const std::string& name : options.features) columns.push_back(csv.Column(name));
-    return columns;
-  }
-  for (size_t i = 0; i < csv.header().size(); ++i) {
-    if (options.label.empty() || csv.header()[i] != options.label) columns.push_back(i);
-  }
-  // By default the label is the last column.
-  if (options.label.empty() && columns.size() == features + 1) columns.pop_back();
-  if (columns.size() == features) return columns;
-  throw Error(ErrorCode::kInvalidInput,
-              fmt::format("'{}' has {} columns without the label, but the model takes {} features",
-                          csv.name(), columns.size(), features));
-}
-
+// Rows encoded as the training data were. The label's column need not be there.
 class TableReader {
  public:
-  TableReader(infer::Predictor& predictor, const data::CsvSourceOptions& options)
-      : predictor_(predictor), options_(options) {}
+  TableReader(const std::string& path, const data::CsvSourceOptions& options,
+              data::CsvEncoding encoding)
+      : csv_(path, {.separator = options.separator[0], .header = options.header}),
+        options_(options),
+        encoding_(std::move(encoding)) {
+    for (const std::string& name : encoding_.numbers) numbers_.push_back(Column(name));
+    for (const std::string& name : encoding_.categories) categories_.push_back(Column(name));
+  }
 
-  Tensor Read(const std::string& path) {
-    formats::CsvReader csv(path, {.separator = options_.separator[0], .header = options_.header});
-    const data::Field& wanted = predictor_.raw_input();
-    const auto features = static_cast<size_t>(wanted.shape.size());
-    const std::vector<size_t> columns = FeatureColumns(csv, options_, features);
-    std::vector<double> values;
-    while (csv.Next()) {
-      for (size_t f = 0; f < features; ++f) values.push_back(Value(csv, columns[f], f));
+  Tensor Read(const data::Field& wanted) {
+    const data::Field x = encoding_.field();
+    std::vector<std::byte> rows;
+    std::vector<double> values(numbers_.size());
+    std::vector<std::string_view> texts(categories_.size());
+    while (csv_.Next()) {
+      for (size_t i = 0; i < values.size(); ++i) values[i] = Number(numbers_[i]);
+      for (size_t i = 0; i < texts.size(); ++i) texts[i] = Text(categories_[i]);
+      rows.resize(rows.size() + x.bytes());
+      encoding_.Encode(values, texts, rows.data() + (rows.size() - x.bytes()));
     }
-    if (values.empty()) {
-      throw Error(ErrorCode::kInvalidInput, "'" + path + "' has no rows of data");
+    if (rows.empty()) {
+      throw Error(ErrorCode::kInvalidInput, "'" + csv_.name() + "' has no rows of data");
     }
-    const auto rows = static_cast<int64_t>(values.size() / std::max<size_t>(features, 1));
-    return Tensor::Of<double>(Rows(rows, wanted.shape), std::span<const double>(values))
-        .Cast(wanted.dtype);
+    if (x.shape != wanted.shape) {
+      throw Error(ErrorCode::kCorrupt,
+                  "the model takes " + TypeText(wanted) + ", but its table gives " + TypeText(x));
+    }
+    Tensor samples(x.dtype, Rows(static_cast<int64_t>(rows.size() / x.bytes()), x.shape));
+    std::copy(rows.begin(), rows.end(), samples.raw());
+    return samples.Cast(wanted.dtype);
   }
 
  private:
-  double Value(const formats::CsvReader& csv, size_t column, size_t feature) {
-    const std::string_view text = Trim(csv.fields()[column]);
-    const std::vector<std::string>& missing = options_.missing_texts;
-    if (std::find(missing.begin(), missing.end(), text) == missing.end()) return csv.Number(column);
-    if (options_.missing == "error") csv.Fail(column, "the value is missing");
-    if (options_.missing == "zero") return 0;
-    if (options_.missing == "constant") return options_.missing_value;
-    if (means_.empty()) means_ = TrainingMeans(predictor_);
-    return means_[feature];
+  // Without a header, columns are numbered; without the label's too where it is not there.
+  size_t Column(const std::string& name) const {
+    const size_t features = encoding_.numbers.size() + encoding_.categories.size();
+    const auto& header = csv_.header();
+    if (std::find(header.begin(), header.end(), name) == header.end() && header.size() < features) {
+      throw Error(
+          ErrorCode::kInvalidInput,
+          fmt::format("'{}' has {} columns without the label, but the model takes {} features",
+                      csv_.name(), header.size(), features));
+    }
+    return csv_.Column(name);
   }
 
-  infer::Predictor& predictor_;
+  bool IsMissing(std::string_view text) const {
+    const std::vector<std::string>& missing = options_.missing_texts;
+    return std::find(missing.begin(), missing.end(), text) != missing.end();
+  }
+
+  double Number(size_t column) const {
+    if (!IsMissing(Trim(csv_.fields()[column]))) return csv_.Number(column);
+    if (options_.missing == "error") csv_.Fail(column, "the value is missing");
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+
+  std::string_view Text(size_t column) const {
+    const std::string_view text = Trim(csv_.fields()[column]);
+    return IsMissing(text) ? std::string_view() : text;
+  }
+
+  formats::CsvReader csv_;
   const data::CsvSourceOptions& options_;
-  std::vector<double> means_;
+  data::CsvEncoding encoding_;
+  std::vector<size_t> numbers_;
+  std::vector<size_t> categories_;
 };
 
 // A table for a model that was not trained on one: all the numbers of a sample in a row.
@@ -180,15 +225,16 @@ PredictionInput ReadTable(const std::string& path, infer::Predictor& predictor) 
   const NamedNode source = ReadNamed(predictor.job().data.source, "a source of data");
   if (source.name != "csv") return {ReadNumbers(path, predictor.raw_input()), false};
   const data::CsvSourceOptions options = data::CsvSourceTable().Read(source.options);
-  return {TableReader(predictor, options).Read(path), false};
+  TableReader reader(path, options, EncodingOf(predictor));
+  return {reader.Read(predictor.raw_input()), false};
 }
 
 }  // namespace
 
 PredictionInput ReadPredictionInput(const std::string& path, infer::Predictor& predictor) {
   switch (const FileKind kind = KindOf(path); kind) {
-    case FileKind::kPng:
-      return ReadPicture(path, predictor.raw_input());
+    case FileKind::kPicture:
+      return ReadPicture(path, predictor);
     case FileKind::kIdx:
     case FileKind::kNpy:
       return ReadArray(path, kind, predictor.raw_input());
@@ -197,7 +243,7 @@ PredictionInput ReadPredictionInput(const std::string& path, infer::Predictor& p
     case FileKind::kOther:
       break;
   }
-  throw Error(ErrorCode::kUnsupported, "'" + path + "' is no PNG, IDX, npy or CSV file",
+  throw Error(ErrorCode::kUnsupported, "'" + path + "' is no PNG, JPEG, IDX, npy or CSV file",
               "other pictures can be converted to PNG");
 }
 

@@ -92,7 +92,17 @@ std::string ResultText(const train::Summary& summary, const std::string& out) {
                                   HumanSeconds(summary.wall_seconds),
                                   HumanBytes(summary.peak_memory_bytes)));
   text += Row("run", out);
-  return summary.time.empty() ? text : text + "\n" + train::TimeTableText(summary.time);
+  if (!summary.time.empty()) text += "\n" + train::TimeTableText(summary.time);
+  if (const auto slowest = train::SlowestStage(summary)) {
+    double sum = 0;
+    for (const data::StageTime& stage : summary.data_stages) sum += stage.seconds;
+    text += fmt::format(
+        "\ndata: {} is the slowest of the transforms, {:.0f}% of {} of assembling samples; threads "
+        "waited {} for batches\n",
+        slowest->name, sum > 0 ? 100 * slowest->seconds / sum : 0, HumanSeconds(sum),
+        HumanSeconds(summary.prefetch_wait_seconds));
+  }
+  return text;
 }
 
 }  // namespace

@@ -277,7 +277,10 @@ TEST_F(RunTest, PredictSaysWhatTheModelTakes) {
   EXPECT_THAT(RunProgram({"predict", Run(), *folder_ / "absent.png"}).err,
               HasSubstr("No such file"));
   EXPECT_THAT(RunProgram({"predict", Run(), INGOT_SOURCE_DIR "/tests/data/formats/photo.jpg"}).err,
-              HasSubstr("is no PNG, IDX, npy or CSV file"));
+              HasSubstr("photo.jpg' is 5 x 3 pixels, but the model takes 28 x 28"));
+  WriteText(*folder_ / "noise", std::string("\x01\x02\x03", 3));
+  EXPECT_THAT(RunProgram({"predict", Run(), *folder_ / "noise"}).err,
+              HasSubstr("is no PNG, JPEG, IDX, npy or CSV file"));
 }
 
 TEST_F(RunTest, ResumeGoesOnPastTheEnd) {

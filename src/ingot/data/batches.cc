@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -22,11 +23,21 @@ void PrefetchBytes(const std::byte* data, size_t bytes) {
   }
 }
 
-// Reused by a thread for samples that a source can only copy out; grows to the largest.
-std::byte* Scratch(size_t bytes) {
-  thread_local std::vector<std::byte> scratch;
+// Reused by a thread for samples that a source can only copy out, and for partners that are mixed
+// in; grow to the largest.
+enum class Purpose : size_t { kRaw, kPartnerX, kPartnerY };
+std::byte* Scratch(Purpose purpose, size_t bytes) {
+  thread_local std::array<std::vector<std::byte>, 3> all;
+  std::vector<std::byte>& scratch = all[static_cast<size_t>(purpose)];
   if (scratch.size() < bytes) scratch.resize(bytes);
   return scratch.data();
+}
+
+template <typename T>
+void MixElements(T* mine, const T* other, int64_t count, double share) {
+  const T a = static_cast<T>(share);
+  const T b = static_cast<T>(1 - share);
+  for (int64_t i = 0; i < count; ++i) mine[i] = mine[i] * a + other[i] * b;
 }
 
 }  // namespace
@@ -34,7 +45,7 @@ std::byte* Scratch(size_t bytes) {
 // Positions of an epoch to records of the source.
 class Batches::Order {
  public:
-  Order(const Batches& batches, int64_t epoch) : batches_(batches) {
+  Order(const Batches& batches, int64_t epoch) : batches_(batches), epoch_(epoch) {
     if (batches.options_.shuffle) {
       shuffle_ = Shuffle(batches.samples(), batches.options_.seed, epoch);
     } else if (batches.options_.wrap) {
@@ -43,6 +54,9 @@ class Batches::Order {
   }
 
   int64_t Record(int64_t position) const {
+    if (batches_.options_.sampler != nullptr) {
+      return batches_.selection_[batches_.options_.sampler->Draw(epoch_, position)];
+    }
     if (batches_.options_.shuffle) return batches_.selection_[shuffle_(position)];
     if (batches_.options_.wrap) position = (begin_ + position) % batches_.samples();
     return batches_.selection_[position];
@@ -50,6 +64,7 @@ class Batches::Order {
 
  private:
   const Batches& batches_;
+  int64_t epoch_;
   Shuffle shuffle_;
   int64_t begin_ = 0;
 };
@@ -83,14 +98,25 @@ Batches::Batches(std::shared_ptr<const Source> source, Selection selection,
     }
     input.contiguous = source_->Contiguous(input.field);
     input.output_bytes = conversion.output().bytes();
-    if (input.contiguous.data == nullptr) {
-      scratch_bytes_ = std::max(scratch_bytes_, field.bytes());
-    }
+    scratch_bytes_ = std::max(scratch_bytes_, field.bytes());
     inputs_.push_back(input);
     outputs_.push_back(conversion.output());
   }
   steps_per_epoch_ = options_.drop_last ? samples() / options_.batch
                                         : (samples() + options_.batch - 1) / options_.batch;
+  if (!cheap()) MakeStages();
+}
+
+void Batches::MakeStages() {
+  std::vector<std::string> names = {"read"};
+  if (options_.augmenter != nullptr) {
+    for (const std::string& name : options_.augmenter->names()) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  names.push_back("convert");
+  if (options_.augmenter != nullptr && options_.augmenter->mixes()) names.push_back("mix");
+  stage_times_ = std::make_shared<StageTimes>(std::move(names));
 }
 
 int64_t Batches::BatchOf(int64_t step) const {
@@ -116,26 +142,63 @@ std::vector<int64_t> Batches::SamplesOf(int64_t step) const {
 }
 
 bool Batches::cheap() const {
+  if (options_.augmenter != nullptr) return false;
   for (size_t i = 0; i < conversions_.size(); ++i) {
     if (!conversions_[i].cheap() || inputs_[i].contiguous.data == nullptr) return false;
   }
   return true;
 }
 
-void Batches::FillRow(int64_t record, int64_t row, std::span<void* const> inputs) const {
+// One field of a record, augmented where it is the picture, converted into `out`.
+void Batches::FillInput(int64_t epoch, int64_t record, size_t i, void* out, StageLap* lap) const {
+  const Input& input = inputs_[i];
+  const bool augmented = options_.augmenter != nullptr && conversions_[i].input().name == "x";
+  if (input.contiguous.data != nullptr && !augmented) {
+    conversions_[i].Apply(
+        input.contiguous.data + static_cast<size_t>(record) * input.contiguous.stride, out);
+    if (lap != nullptr) lap->End("convert");
+    return;
+  }
+  std::byte* raw = Scratch(Purpose::kRaw, 2 * scratch_bytes_);
+  source_->Read(record, input.field, raw);
+  if (lap != nullptr) lap->End("read");
+  if (augmented) options_.augmenter->Augment(epoch, record, raw, raw + scratch_bytes_, lap);
+  conversions_[i].Apply(raw, out);
+  if (lap != nullptr) lap->End("convert");
+}
+
+void Batches::FillRow(int64_t epoch, int64_t record, int64_t row, std::span<void* const> inputs,
+                      StageLap* lap) const {
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    const Input& input = inputs_[i];
-    std::byte* out =
-        static_cast<std::byte*>(inputs[i]) + static_cast<size_t>(row) * input.output_bytes;
-    if (input.contiguous.data != nullptr) {
-      conversions_[i].Apply(
-          input.contiguous.data + static_cast<size_t>(record) * input.contiguous.stride, out);
+    FillInput(epoch, record, i, RowOf(inputs, i, row), lap);
+  }
+  if (options_.augmenter == nullptr) return;
+  const auto mix = options_.augmenter->ChooseMix(epoch, record, samples());
+  if (mix) MixIn(*mix, epoch, record, row, inputs, lap);
+}
+
+// The partner is read and augmented as it is where it stands itself in this epoch.
+void Batches::MixIn(const Augmenter::Mix& mix, int64_t epoch, int64_t record, int64_t row,
+                    std::span<void* const> inputs, StageLap* lap) const {
+  const int64_t partner = selection_[mix.partner];
+  double share = 1;
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const Field& field = outputs_[i];
+    const bool is_x = field.name == "x";
+    std::byte* other =
+        Scratch(is_x ? Purpose::kPartnerX : Purpose::kPartnerY, inputs_[i].output_bytes);
+    FillInput(epoch, partner, i, other, lap);
+    const int64_t count = field.shape.size();
+    void* mine = RowOf(inputs, i, row);
+    if (is_x) {
+      share = options_.augmenter->Apply(mix, epoch, record, field.dtype, mine, other, count);
+    } else if (field.dtype == DType::kF64) {
+      MixElements(static_cast<double*>(mine), reinterpret_cast<const double*>(other), count, share);
     } else {
-      std::byte* scratch = Scratch(scratch_bytes_);
-      source_->Read(record, input.field, scratch);
-      conversions_[i].Apply(scratch, out);
+      MixElements(static_cast<float*>(mine), reinterpret_cast<const float*>(other), count, share);
     }
   }
+  if (lap != nullptr) lap->End("mix");
 }
 
 void Batches::Fill(int64_t step, int64_t first_sample, int64_t count,
@@ -152,10 +215,14 @@ void Batches::Fill(int64_t step, int64_t first_sample, int64_t count,
   for (int64_t i = 0; i < count; ++i) {
     if (i < next_count) Prefetch(next.Record(next_first + i));
     const int64_t record = order.Record(first + i);
+    std::optional<StageLap> lap;
+    if (stage_times_ != nullptr && stage_times_->CountSample()) lap.emplace(*stage_times_);
     try {
-      FillRow(record, i, inputs);
+      FillRow(EpochOf(step), record, i, inputs, lap ? &*lap : nullptr);
     } catch (const Error& error) {
-      throw error.In(source_->Where(record));
+      const std::string where = source_->Where(record);
+      // What is wrong inside a file says so itself.
+      throw error.message().starts_with(where) ? error : error.In(where);
     }
   }
 }

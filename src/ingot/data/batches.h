@@ -11,9 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "ingot/data/augment/augmenter.h"
+#include "ingot/data/class_weights.h"
 #include "ingot/data/conversion.h"
 #include "ingot/data/selection.h"
 #include "ingot/data/source.h"
+#include "ingot/data/stage_times.h"
 #include "ingot/runtime/step_engine.h"
 
 namespace ingot::data {
@@ -26,6 +29,10 @@ struct BatchOptions {
   // order of the file. An epoch is then batch * ceil(samples / batch) samples.
   bool wrap = false;
   uint64_t seed = 0;
+  // Changes the samples, and mixes them where it says so; may be null.
+  std::shared_ptr<const Augmenter> augmenter = nullptr;
+  // Draws the samples of an epoch instead of going through all of them; may be null.
+  std::shared_ptr<const WeightedSampler> sampler = nullptr;
 };
 
 class Batches : public runtime::BatchSource {
@@ -63,6 +70,8 @@ class Batches : public runtime::BatchSource {
   // Whether assembling costs so little that it is best done by the workers themselves.
   bool cheap() const;
   const Source& source() const { return *source_; }
+  // Of all samples assembled so far; null where that is cheap.
+  const StageTimes* stage_times() const { return stage_times_.get(); }
 
  private:
   // The order of one epoch.
@@ -73,7 +82,16 @@ class Batches : public runtime::BatchSource {
     size_t output_bytes = 0;
   };
 
-  void FillRow(int64_t record, int64_t row, std::span<void* const> inputs) const;
+  void FillRow(int64_t epoch, int64_t record, int64_t row, std::span<void* const> inputs,
+               StageLap* lap) const;
+  void FillInput(int64_t epoch, int64_t record, size_t input, void* out, StageLap* lap) const;
+  void MixIn(const Augmenter::Mix& mix, int64_t epoch, int64_t record, int64_t row,
+             std::span<void* const> inputs, StageLap* lap) const;
+  void* RowOf(std::span<void* const> inputs, size_t input, int64_t row) const {
+    return static_cast<std::byte*>(inputs[input]) +
+           static_cast<size_t>(row) * inputs_[input].output_bytes;
+  }
+  void MakeStages();
   void Prefetch(int64_t record) const;
 
   std::shared_ptr<const Source> source_;
@@ -82,7 +100,8 @@ class Batches : public runtime::BatchSource {
   BatchOptions options_;
   std::vector<Field> outputs_;
   std::vector<Input> inputs_;
-  size_t scratch_bytes_ = 0;  // of the largest sample that has to be copied out of its source
+  size_t scratch_bytes_ = 0;  // of the largest sample as it comes from its source
+  std::shared_ptr<StageTimes> stage_times_;
   int64_t steps_per_epoch_ = 0;
 };
 

@@ -110,8 +110,9 @@ void Conversion::Cast(DType to) {
   if (!IsFloat(to) && !widening) {
     stages_.push_back({.mean = {}, .std = {}, .truncate = to});
   }
+  // Numbers among which there are categories keep them.
+  if (IsFloat(to) && output_.categorical == 0) output_.classes = 0;
   output_.dtype = to;
-  if (IsFloat(to)) output_.classes = 0;
   Plan();
 }
 
@@ -154,7 +155,7 @@ void Conversion::Normalise(double divide, std::span<const double> mean, std::spa
   }
   stages_.push_back(std::move(stage));
   if (!IsFloat(output_.dtype)) output_.dtype = DType::kF32;
-  output_.classes = 0;
+  if (output_.categorical == 0) output_.classes = 0;
   Plan();
 }
 

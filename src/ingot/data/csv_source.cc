@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <optional>
+#include <map>
 #include <set>
 
 #include "ingot/base/error.h"
@@ -26,8 +26,15 @@ const OptionTable<CsvSourceOptions>& CsvSourceTable() {
                      {"number", "class"})
           .Add("features", &CsvSourceOptions::features,
                "the features' columns, in order (default: all but the label)")
+          .Add("categorical", &CsvSourceOptions::categorical,
+               "features whose texts are categories; in x they come behind the numbers")
+          .AddChoice("encoding", &CsvSourceOptions::encoding,
+                     "of categories: one_hot, or index for a layer embed_columns (or embedding, "
+                     "where all features are categories); texts that the training data do not have "
+                     "and missing ones are a category of their own",
+                     {"one_hot", "index"})
           .AddChoice("missing", &CsvSourceOptions::missing,
-                     "what stands for a missing feature: an error, the mean of its column in the "
+                     "what stands for a missing number: an error, the mean of its column in the "
                      "training data, 0, or missing_value",
                      {"error", "mean", "zero", "constant"})
           .Add("missing_value", &CsvSourceOptions::missing_value, "for missing: constant")
@@ -78,7 +85,8 @@ class CsvSource::Reader {
     std::vector<std::string> label_texts;
     while (csv_.Next()) {
       source_.lines_.push_back(csv_.line());
-      for (const size_t column : feature_columns_) source_.x_.push_back(Feature(column));
+      for (const size_t column : number_columns_) source_.numbers_.push_back(Number(column));
+      for (size_t c = 0; c < category_columns_.size(); ++c) source_.codes_.push_back(Code(c));
       const std::string_view label = Trim(csv_.fields()[label_column_]);
       if (IsMissing(label)) csv_.Fail(label_column_, "the label is missing");
       if (options_.label_type == "class") {
@@ -91,7 +99,6 @@ class CsvSource::Reader {
       throw Error(ErrorCode::kInvalidInput, source_.path_ + " has no rows of data");
     }
     if (options_.label_type == "class") NumberClasses(label_texts);
-    Impute();
   }
 
  private:
@@ -113,16 +120,38 @@ class CsvSource::Reader {
       }
     }
     for (const std::string& name : source_.features_) {
-      feature_columns_.push_back(csv_.Column(name));
       if (name == source_.label_) {
         throw Error(ErrorCode::kInvalidInput,
                     source_.path_ + ": column '" + name + "' is both the label and a feature",
                     "leave it out of features");
       }
     }
-    if (like != nullptr) {
-      source_.classes_ = like->classes_;
-      source_.means_ = like->means_;
+    if (like != nullptr) source_.classes_ = like->classes_;
+    ChooseCategories();
+  }
+
+  // Divides the features into numbers and categories.
+  void ChooseCategories() {
+    for (const std::string& name : options_.categorical) {
+      const auto& features = source_.features_;
+      if (std::find(features.begin(), features.end(), name) != features.end()) continue;
+      throw Error(ErrorCode::kNotFound,
+                  source_.path_ + ": categorical: '" + name + "' is none of the features",
+                  DidYouMean(name, features));
+    }
+    CsvEncoding& encoding = source_.encoding_;
+    encoding.one_hot = options_.encoding == "one_hot";
+    for (const std::string& name : source_.features_) {
+      const auto& categorical = options_.categorical;
+      const bool is_category =
+          std::find(categorical.begin(), categorical.end(), name) != categorical.end();
+      (is_category ? category_columns_ : number_columns_).push_back(csv_.Column(name));
+      (is_category ? encoding.categories : encoding.numbers).push_back(name);
+    }
+    source_.texts_.resize(category_columns_.size());
+    codes_.resize(category_columns_.size());
+    if (options_.missing != "mean") {
+      source_.missing_value_ = options_.missing == "constant" ? options_.missing_value : 0;
     }
   }
 
@@ -131,15 +160,27 @@ class CsvSource::Reader {
            options_.missing_texts.end();
   }
 
-  double Feature(size_t column) const {
+  // NaN for a missing value that something else stands for.
+  double Number(size_t column) const {
     if (!IsMissing(Trim(csv_.fields()[column]))) return csv_.Number(column);
     if (options_.missing == "error") {
       csv_.Fail(column, "the value is missing",
                 "fill it in, or set missing to mean, zero or constant");
     }
-    if (options_.missing == "zero") return 0;
-    if (options_.missing == "constant") return options_.missing_value;
-    return std::numeric_limits<double>::quiet_NaN();  // until the mean is known
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+
+  // The text's place among those that have been seen; a missing one is the text "", which is never
+  // a category.
+  uint32_t Code(size_t column) {
+    std::string_view text = Trim(csv_.fields()[category_columns_[column]]);
+    if (IsMissing(text)) text = "";
+    const auto found = codes_[column].find(text);
+    if (found != codes_[column].end()) return found->second;
+    const auto code = static_cast<uint32_t>(source_.texts_[column].size());
+    source_.texts_[column].emplace_back(text);
+    codes_[column].emplace(text, code);
+    return code;
   }
 
   void NumberClasses(const std::vector<std::string>& texts) {
@@ -167,60 +208,94 @@ class CsvSource::Reader {
     }
   }
 
-  // Replaces the NaN that stand for missing values by the column's mean.
-  void Impute() {
-    const size_t features = feature_columns_.size();
-    if (options_.missing != "mean") return;
-    if (source_.means_.empty()) {
-      for (size_t f = 0; f < features; ++f) source_.means_.push_back(Mean(f));
-    }
-    for (size_t i = 0; i < source_.x_.size(); ++i) {
-      if (source_.x_[i] != source_.x_[i]) source_.x_[i] = source_.means_[i % features];
-    }
-  }
-
-  double Mean(size_t feature) const {
-    double sum = 0;
-    int64_t count = 0;
-    for (size_t i = feature; i < source_.x_.size(); i += feature_columns_.size()) {
-      if (source_.x_[i] != source_.x_[i]) continue;
-      sum += source_.x_[i];
-      ++count;
-    }
-    if (count == 0) {
-      throw Error(ErrorCode::kInvalidInput,
-                  source_.path_ + ": column '" + source_.features_[feature] +
-                      "' has no value at all, so it has no mean",
-                  "leave it out of features");
-    }
-    return sum / static_cast<double>(count);
-  }
-
   CsvSource& source_;
   const CsvSourceOptions& options_;
   formats::CsvReader csv_;
   size_t label_column_ = 0;
-  std::vector<size_t> feature_columns_;
+  std::vector<size_t> number_columns_;
+  std::vector<size_t> category_columns_;
+  std::vector<std::map<std::string, uint32_t, std::less<>>> codes_;  // by column of categories
 };
 
 CsvSource::CsvSource(const std::string& path, const CsvSourceOptions& options,
                      const CsvSource* like)
     : path_(path) {
   Reader(*this, options, like).ReadRows();
-  const auto width = static_cast<int64_t>(features_.size());
-  fields_.push_back({.name = "x", .dtype = DType::kF64, .shape = Shape{width}});
-  if (classes_.empty()) {
-    fields_.push_back({.name = "y", .dtype = DType::kF64, .shape = Shape{1}});
+  fields_.resize(2);
+  fields_[1] = {.name = "y", .dtype = DType::kF64, .shape = Shape{1}};
+  if (!classes_.empty()) {
+    fields_[1] = {.name = "y",
+                  .dtype = DType::kI64,
+                  .shape = Shape{},
+                  .classes = static_cast<int64_t>(classes_.size())};
+  }
+  if (like != nullptr) {
+    FitLike(*like);
   } else {
-    fields_.push_back({.name = "y",
-                       .dtype = DType::kI64,
-                       .shape = Shape{},
-                       .classes = static_cast<int64_t>(classes_.size())});
+    Fit(Selection::All(size()));
   }
 }
 
+void CsvSource::Fit(const Selection& rows) {
+  encoding_.means.clear();
+  for (size_t column = 0; column < encoding_.numbers.size(); ++column) {
+    encoding_.means.push_back(missing_value_ ? *missing_value_ : Mean(rows, column));
+  }
+  const size_t columns = texts_.size();
+  encoding_.vocabularies.assign(columns, {});
+  for (size_t column = 0; column < columns; ++column) {
+    std::set<std::string> seen;
+    std::vector<bool> is_seen(texts_[column].size());
+    for (int64_t i = 0; i < rows.size(); ++i) {
+      is_seen[codes_[static_cast<size_t>(rows[i]) * columns + column]] = true;
+    }
+    for (size_t code = 0; code < is_seen.size(); ++code) {
+      if (is_seen[code] && !texts_[column][code].empty()) seen.insert(texts_[column][code]);
+    }
+    encoding_.vocabularies[column].assign(seen.begin(), seen.end());
+  }
+  Encode();
+}
+
+void CsvSource::FitLike(const CsvSource& like) {
+  encoding_ = like.encoding_;
+  Encode();
+}
+
+void CsvSource::Encode() {
+  fields_[0] = encoding_.field();
+  std::vector<int64_t> dims = fields_[0].shape.dims();
+  dims.insert(dims.begin(), size());
+  x_ = Tensor(fields_[0].dtype, Shape(dims));
+  const size_t numbers = encoding_.numbers.size();
+  std::vector<std::string_view> texts(texts_.size());
+  for (size_t row = 0; row < lines_.size(); ++row) {
+    for (size_t c = 0; c < texts.size(); ++c) texts[c] = texts_[c][codes_[row * texts.size() + c]];
+    encoding_.Encode(std::span(numbers_).subspan(row * numbers, numbers), texts,
+                     x_.raw() + row * fields_[0].bytes());
+  }
+}
+
+double CsvSource::Mean(const Selection& rows, size_t column) const {
+  double sum = 0;
+  int64_t count = 0;
+  for (int64_t i = 0; i < rows.size(); ++i) {
+    const double value = numbers_[static_cast<size_t>(rows[i]) * encoding_.numbers.size() + column];
+    if (value != value) continue;
+    sum += value;
+    ++count;
+  }
+  if (count == 0) {
+    throw Error(ErrorCode::kInvalidInput,
+                path_ + ": column '" + encoding_.numbers[column] +
+                    "' has no value at all, so it has no mean",
+                "leave it out of features");
+  }
+  return sum / static_cast<double>(count);
+}
+
 ContiguousField CsvSource::Contiguous(int field) const {
-  const void* data = field == 0               ? static_cast<const void*>(x_.data())
+  const void* data = field == 0               ? static_cast<const void*>(x_.raw())
                      : label_classes_.empty() ? static_cast<const void*>(y_.data())
                                               : static_cast<const void*>(label_classes_.data());
   return {static_cast<const std::byte*>(data), fields_[static_cast<size_t>(field)].bytes()};
@@ -242,9 +317,18 @@ OpenedSource OpenCsv(const CsvSourceOptions& options, const OpenContext& context
   auto train = std::make_shared<CsvSource>(context.Resolve(options.train), options);
   opened.class_names = train->classes();
   opened.train = train;
+  std::shared_ptr<CsvSource> test;
   if (!options.test.empty()) {
-    opened.test = std::make_shared<CsvSource>(context.Resolve(options.test), options, train.get());
+    test = std::make_shared<CsvSource>(context.Resolve(options.test), options, train.get());
+    opened.test = test;
   }
+  opened.fit = [train, test](const Selection& training) {
+    if (training.size() != train->size()) {
+      train->Fit(training);
+      if (test != nullptr) test->FitLike(*train);
+    }
+    return std::map<std::string, std::string>{{"csv", train->encoding().ToJson()}};
+  };
   return opened;
 }
 

@@ -40,6 +40,40 @@ std::shared_ptr<const Batches> InOrder(const std::shared_ptr<const Source>& sour
   return std::make_shared<Batches>(source, selection, conversions, options);
 }
 
+// The labels of mixed samples: shares of classes, or mixed numbers.
+Conversion MixedLabels(const ConfigNode& augment, Conversion y, DType precision) {
+  const Field& field = y.output();
+  if (IsInteger(field.dtype) && field.classes > 0 && field.shape.size() == 1) {
+    y.OneHot(field.classes);
+  } else if (!IsFloat(field.dtype)) {
+    augment.Fail("mixup and cutmix mix labels, which " + field.Describe() + " does not allow",
+                 "labels must be one class a sample, or floats");
+  }
+  y.Cast(precision);
+  return y;
+}
+
+std::shared_ptr<const WeightedSampler> MakeSampler(const ConfigNode& node, const DataSets& sets,
+                                                   uint64_t seed) {
+  const std::vector<int64_t> labels = LabelsOf(*sets.train, sets.train_selection, "data.sampling");
+  const bool balanced = node.is_scalar() && node.scalar() == "balanced";
+  if (node.is_scalar() && !balanced) {
+    node.Fail("expected balanced, a list of weights by class number, or a map by class name, got " +
+              node.Describe());
+  }
+  ConfigNode weights = balanced ? ConfigNode::Scalar("auto") : node;
+  const std::vector<double> of_class =
+      ReadClassWeights(weights, sets.class_names, sets.y().classes, labels);
+  std::vector<double> of_sample;
+  double sum = 0;
+  for (const int64_t label : labels) {
+    of_sample.push_back(of_class[static_cast<size_t>(label)]);
+    sum += of_sample.back();
+  }
+  if (!(sum > 0)) node.Fail("no sample of the training data has a weight above 0");
+  return std::make_shared<WeightedSampler>(of_sample, seed);
+}
+
 }  // namespace
 
 ConfigNode DefaultTransforms(const Source& source) {
@@ -65,8 +99,20 @@ const OptionTable<DataOptions>& DataTable() {
           .Add("validation", &DataOptions::validation,
                "share of the training data that is kept for validation",
                Limits{.low = 0, .high = 0.999999, .low_exclusive = true})
+          .Add("split_seed", &DataOptions::split_seed,
+               "decides which samples those are (default: the job's seed)", AtLeast(0))
           .AddNode("transforms", &DataOptions::transforms,
                    "list of transforms (default: bytes are divided by 255)")
+          .AddNode("augment", &DataOptions::augment,
+                   "list of random changes of training samples, before the transforms: see "
+                   "Augmentations")
+          .AddNode("class_weights", &DataOptions::class_weights,
+                   "what the loss of a sample is multiplied by: auto (classes count the same, "
+                   "whatever their size), a list by class number, or a map by class name")
+          .AddNode("sampling", &DataOptions::sampling,
+                   "draw the samples of an epoch with replacement: balanced (classes equally "
+                   "often), or a weight for each sample of a class as in class_weights (default: "
+                   "every sample once)")
           .AddChoice("prefetch", &DataOptions::prefetch,
                      "assemble batches ahead on threads of their own; auto: where that pays",
                      {"auto", "on", "off"})
@@ -91,11 +137,18 @@ DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
   sets.test = opened.test;
   sets.class_names = opened.class_names;
   sets.stored = opened.stored;
+  sets.skipped = opened.skipped;
   sets.train_selection = Selection::All(sets.train->size());
   if (options.limit) sets.train_selection = sets.train_selection.First(*options.limit);
   if (options.validation) {
-    std::tie(sets.train_selection, sets.validation_selection) =
-        sets.train_selection.Split(*options.validation, seed);
+    std::tie(sets.train_selection, sets.validation_selection) = sets.train_selection.Split(
+        *options.validation,
+        options.split_seed ? static_cast<uint64_t>(*options.split_seed) : seed);
+  }
+  if (opened.fit) {
+    for (auto& [name, text] : opened.fit(sets.train_selection)) {
+      sets.stored[name] = std::move(text);
+    }
   }
   if (sets.test != nullptr) {
     CheckSameFields(*sets.train, *sets.test);
@@ -107,10 +160,27 @@ DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
   }
   ApplyTransforms(
       options.transforms.is_null() ? DefaultTransforms(*sets.train) : options.transforms,
-      {sets.conversions, *sets.train, sets.train_selection});
+      {sets.conversions, *sets.train, sets.train_selection, &sets.stored});
+  if (!options.augment.is_null()) {
+    sets.augmenter =
+        std::make_shared<Augmenter>(options.augment, sets.conversions[0].input(), seed);
+    if (sets.augmenter->mixes()) {
+      sets.mixed_y = MixedLabels(options.augment, sets.conversions[1], precision);
+    }
+  }
   for (Conversion& conversion : sets.conversions) {
     CastForNetwork(conversion, precision);
   }
+  if (sets.mixed_y && !IsFloat(sets.x().dtype)) {
+    options.augment.Fail("mixup and cutmix mix numbers, but the network's input is " +
+                         sets.x().Describe());
+  }
+  if (!options.class_weights.is_null()) {
+    sets.class_weights =
+        ReadClassWeights(options.class_weights, sets.class_names, sets.y().classes,
+                         LabelsOf(*sets.train, sets.train_selection, "data.class_weights"));
+  }
+  if (!options.sampling.is_null()) sets.sampler = MakeSampler(options.sampling, sets, seed);
   return sets;
 }
 
@@ -121,13 +191,16 @@ std::shared_ptr<const Batches> DataSets::TrainingBatches(uint64_t seed, bool x_a
   batch.drop_last = options.drop_last;
   batch.wrap = options.wrap;
   batch.seed = seed;
+  batch.augmenter = augmenter;
+  batch.sampler = sampler;
   std::vector<Conversion> applied = conversions;
+  if (mixed_y) applied[1] = *mixed_y;
   if (x_as_bytes) {
     INGOT_ASSERT(ScaleOfBytes(), "x is made of bytes by a multiplication alone");
     applied[0] = Conversion(applied[0].input());
     if (conversions[0].output().shape != applied[0].output().shape) applied[0].Flatten();
   }
-  return std::make_shared<Batches>(train, train_selection, applied, batch);
+  return std::make_shared<Batches>(train, train_selection, std::move(applied), batch);
 }
 
 std::shared_ptr<const Batches> DataSets::ValidationBatches(int64_t batch) const {

@@ -37,7 +37,11 @@ struct DataOptions {
   bool wrap = false;
   std::optional<int64_t> limit;
   std::optional<double> validation;
-  ConfigNode transforms;  // null: the source's default
+  ConfigNode transforms;     // null: the source's default
+  ConfigNode augment;        // null: none
+  ConfigNode class_weights;  // null: every class has weight 1
+  ConfigNode sampling;       // null: every sample once in an epoch
+  std::optional<int64_t> split_seed;
   std::string prefetch = "auto";
   int64_t prefetch_batches = 4;
   int64_t prefetch_threads = 1;
@@ -61,13 +65,24 @@ struct DataSets {
   std::vector<Conversion> conversions;
   std::vector<std::string> class_names;
   std::map<std::string, std::string> stored;  // OpenedSource
+  std::vector<std::string> skipped;           // the same
+  // Of the training samples alone; null: none.
+  std::shared_ptr<const Augmenter> augmenter;
+  std::optional<Conversion> mixed_y;  // of y, where the augmenter mixes samples
+  std::shared_ptr<const WeightedSampler> sampler;
+  std::vector<double> class_weights;  // by class number; empty: all are 1
 
   // What the network gets for x and y.
   const Field& x() const { return conversions[0].output(); }
   const Field& y() const { return conversions[1].output(); }
+  // y as it is in training, where labels may be mixed.
+  const Field& training_y() const { return mixed_y ? mixed_y->output() : y(); }
 
   // Where x is bytes times a number: that number. Then training may take the bytes as they are.
-  std::optional<float> ScaleOfBytes() const { return conversions[0].ScaleOfBytes(); }
+  // Samples that are mixed are floats before.
+  std::optional<float> ScaleOfBytes() const {
+    return mixed_y ? std::nullopt : conversions[0].ScaleOfBytes();
+  }
 
   // The training batches in the job's order; `x_as_bytes`: before they are scaled (ScaleOfBytes).
   // Throws Error(kInvalidInput) for a batch larger than the data.

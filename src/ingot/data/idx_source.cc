@@ -113,7 +113,7 @@ OpenedSource OpenFolder(const std::string& folder, int64_t classes) {
   const IdxFiles test = FindIdxFiles(folder, "t10k");
   auto train_source = std::make_shared<IdxSource>(train.images, train.labels, classes);
   const int64_t found = train_source->fields()[1].classes;
-  return {train_source, std::make_shared<IdxSource>(test.images, test.labels, found), {}, {}};
+  return {train_source, std::make_shared<IdxSource>(test.images, test.labels, found), {}, {}, {}};
 }
 
 OpenedSource OpenMnist(const MnistSourceOptions&, const OpenContext& context) {

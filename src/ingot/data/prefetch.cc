@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "ingot/base/clock.h"
 #include "ingot/base/error.h"
 #include "ingot/tensor/tensor.h"
 
@@ -60,6 +61,11 @@ class Prefetcher::State {
     return assembled_;
   }
 
+  double waited_seconds() const {
+    const std::lock_guard lock(mutex_);
+    return static_cast<double>(waited_) * 1e-9;
+  }
+
  private:
   struct Slot {
     int64_t step = -1;     // what it holds or is being filled with; -1: nothing
@@ -105,7 +111,11 @@ class Prefetcher::State {
     if (!MoveFor(step)) return nullptr;
     Slot& slot = SlotOf(step);
     const auto there = [&] { return slot.step == step && slot.ready; };
-    ready_.wait(lock, [&] { return there() || !InWindow(step); });
+    if (!there()) {
+      const int64_t begin = MonotonicNanoseconds();
+      ready_.wait(lock, [&] { return there() || !InWindow(step); });
+      waited_ += MonotonicNanoseconds() - begin;
+    }
     if (!there()) return nullptr;  // the window moved on meanwhile
     ++slot.readers;
     return &slot;
@@ -167,6 +177,7 @@ class Prefetcher::State {
   int64_t begin_ = -1;      // the window is [begin_, begin_ + depth()); -1: nothing was asked for
   int64_t last_past_ = -2;  // the last step asked for that lay before the window
   int64_t assembled_ = 0;
+  int64_t waited_ = 0;  // nanoseconds of all callers
   bool stop_ = false;
   std::vector<std::thread> threads_;
 };
@@ -183,6 +194,10 @@ void Prefetcher::Fill(int64_t step, int64_t first_sample, int64_t count,
 
 int64_t Prefetcher::assembled() const {
   return state_->assembled();
+}
+
+double Prefetcher::waited_seconds() const {
+  return state_->waited_seconds();
 }
 
 }  // namespace ingot::data

@@ -32,6 +32,8 @@ class Prefetcher : public runtime::BatchSource {
 
   // Batches that the threads have assembled so far; for tests.
   int64_t assembled() const;
+  // How long callers have waited for batches that were not ready, all of them together.
+  double waited_seconds() const;
 
  private:
   class State;

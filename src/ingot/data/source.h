@@ -23,8 +23,11 @@ namespace ingot::data {
 struct Field {
   std::string name;  // "x", "y"
   DType dtype = DType::kUndefined;
-  Shape shape;          // of one sample: [28, 28]; [] for a class number
-  int64_t classes = 0;  // for class numbers: they are in [0, classes); else 0
+  Shape shape;  // of one sample: [28, 28]; [] for a class number
+  // For class numbers and categories: they are in [0, classes); else 0.
+  int64_t classes = 0;
+  // The last so many elements stand for categories, whatever their type: they are not standardised.
+  int64_t categorical = 0;
 
   size_t bytes() const { return static_cast<size_t>(shape.size()) * ItemSize(dtype); }
   // "x u8[28, 28]".

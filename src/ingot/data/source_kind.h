@@ -7,11 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ingot/base/config.h"
 #include "ingot/base/options.h"
+#include "ingot/data/picture.h"
+#include "ingot/data/selection.h"
 #include "ingot/data/source.h"
 
 namespace ingot::data {
@@ -34,6 +37,13 @@ struct OpenedSource {
   std::vector<std::string> class_names;  // by class number; empty where the data do not name them
   // What a model needs to know of its data when they are not at hand; stored with the model.
   std::map<std::string, std::string> stored;
+  // What is wrong with each record that was left out, as the job allowed: "cats/3.jpg: damaged
+  // ...".
+  std::vector<std::string> skipped;
+  // Where `train` and `test` are not complete before it is known which records of `train` are
+  // trained on: takes what depends on them (means, vocabularies) from those. Returns more to be
+  // stored.
+  std::function<std::map<std::string, std::string>(const Selection& training)> fit = nullptr;
 };
 
 struct SourceKind {
@@ -42,6 +52,8 @@ struct SourceKind {
   std::function<std::vector<OptionHelp>()> help;
   // Reads the options strictly and opens the files.
   std::function<OpenedSource(const ConfigNode& options, const OpenContext& context)> open;
+  // Of sources of pictures: how these become samples. Null for others.
+  std::function<PictureOptions(const ConfigNode& options)> pictures = nullptr;
 };
 
 // A kind from the table of its options (which must live as long as the program) and the function
@@ -55,6 +67,15 @@ SourceKind DefineSource(const OptionTable<Options>& table,
           }};
 }
 
+// The same for a source whose options derive from PictureOptions.
+template <typename Options>
+SourceKind DefinePictureSource(const OptionTable<Options>& table,
+                               OpenedSource (*open)(const Options&, const OpenContext&)) {
+  SourceKind kind = DefineSource(table, open);
+  kind.pictures = [&table](const ConfigNode& node) -> PictureOptions { return table.Read(node); };
+  return kind;
+}
+
 // All of them.
 const std::vector<SourceKind>& SourceKinds();
 
@@ -62,10 +83,18 @@ const std::vector<SourceKind>& SourceKinds();
 // what is wrong inside a file, which says so itself.
 OpenedSource OpenNamedSource(const ConfigNode& node, const OpenContext& context);
 
+// What makes samples of pictures as the source that a job names does; none for other sources. It
+// may be without a size: see PictureReader::SetSize.
+std::optional<PictureReader> PictureReaderOf(const ConfigNode& node);
+
 // One function for each file of a source.
 SourceKind MnistSourceKind();
 SourceKind IdxSourceKind();
 SourceKind CsvSourceKind();
+SourceKind ImageFolderSourceKind();
+SourceKind NpySourceKind();
+SourceKind NpzSourceKind();
+SourceKind TarSourceKind();
 SourceKind SyntheticSourceKind();
 SourceKind TokensSourceKind();
 SourceKind TextSourceKind();

@@ -9,8 +9,9 @@ namespace ingot::data {
 
 const std::vector<SourceKind>& SourceKinds() {
   static const std::vector<SourceKind> kinds = {
-      MnistSourceKind(),     IdxSourceKind(),    CsvSourceKind(),
-      SyntheticSourceKind(), TokensSourceKind(), TextSourceKind(),
+      MnistSourceKind(),  IdxSourceKind(),  CsvSourceKind(), ImageFolderSourceKind(),
+      NpySourceKind(),    NpzSourceKind(),  TarSourceKind(), SyntheticSourceKind(),
+      TokensSourceKind(), TextSourceKind(),
   };
   return kinds;
 }
@@ -36,6 +37,15 @@ OpenedSource OpenNamedSource(const ConfigNode& node, const OpenContext& context)
     names.push_back(kind.name);
   }
   FailUnknownName(node, "source", named.name, names);
+}
+
+std::optional<PictureReader> PictureReaderOf(const ConfigNode& node) {
+  const NamedNode named = ReadNamed(node, "a source of data");
+  for (const SourceKind& kind : SourceKinds()) {
+    if (kind.name == named.name && kind.pictures)
+      return PictureReader(kind.pictures(named.options));
+  }
+  return std::nullopt;
 }
 
 }  // namespace ingot::data

@@ -222,6 +222,71 @@ TEST_F(CsvSourceTest, FillsInMissingValues) {
   EXPECT_EQ(X(CsvSource(folder_ / "test.csv", options, &mean), 0), (std::vector<double>{2, 100}));
 }
 
+TEST_F(CsvSourceTest, CategoriesAreOneHotBehindTheNumbers) {
+  CsvSourceOptions options;
+  options.categorical = {"colour"};
+  const CsvSource source(Csv("colour,b,y\nred,3,1\nblue,8,1\n?,9,1\n"), options);
+  EXPECT_EQ(source.fields()[0].Describe(), "x f64[4]");
+  EXPECT_EQ(source.fields()[0].categorical, 3);
+  const auto row = [](const CsvSource& of, int64_t record) {
+    std::vector<double> x(4);
+    of.Read(record, 0, x.data());
+    return x;
+  };
+  EXPECT_EQ(row(source, 0), (std::vector<double>{3, 0, 0, 1}));
+  EXPECT_EQ(row(source, 1), (std::vector<double>{8, 0, 1, 0}));
+  EXPECT_EQ(row(source, 2), (std::vector<double>{9, 1, 0, 0}));
+  // What the training half does not have is unknown.
+  Write(folder_ / "test.csv", "b,colour,y\n5,green,1\n6,red,1\n");
+  const CsvSource test(folder_ / "test.csv", options, &source);
+  EXPECT_EQ(row(test, 0), (std::vector<double>{5, 1, 0, 0}));
+  EXPECT_EQ(row(test, 1), (std::vector<double>{6, 0, 0, 1}));
+}
+
+TEST_F(CsvSourceTest, CategoriesAsNumbersCountOnFromColumnToColumn) {
+  CsvSourceOptions options;
+  options.categorical = {"colour", "size"};
+  options.encoding = "index";
+  const std::string path = Csv("colour,size,y\nred,S,1\nblue,L,1\n,M,1\n");
+  const CsvSource source(path, options);
+  EXPECT_EQ(source.fields()[0].Describe(), "x i64[2]");
+  EXPECT_EQ(source.fields()[0].classes, 7);
+  std::vector<int64_t> x(2);
+  source.Read(0, 0, x.data());
+  EXPECT_EQ(x, (std::vector<int64_t>{2, 6}));  // unknown, blue, red; unknown, L, M, S from 3
+  source.Read(2, 0, x.data());
+  EXPECT_EQ(x, (std::vector<int64_t>{0, 5}));
+  options.categorical = {"size"};
+  options.features = {"size"};
+  EXPECT_THAT(Thrown([&] {
+                options.categorical = {"colour"};
+                CsvSource(path, options);
+              }).message(),
+              HasSubstr("categorical: 'colour' is none of the features"));
+}
+
+TEST_F(CsvSourceTest, IsFittedToTheSamplesThatTrain) {
+  std::string text = "colour,b,y\n";
+  for (int i = 0; i < 20; ++i) text += "c" + std::to_string(i) + "," + std::to_string(i) + ",1\n";
+  CsvSourceOptions options;
+  options.categorical = {"colour"};
+  CsvSource source(Csv(text), options);
+  source.Fit(Selection::All(20).First(2));
+  EXPECT_EQ(source.encoding().vocabularies[0], (std::vector<std::string>{"c0", "c1"}));
+  EXPECT_EQ(source.fields()[0].shape, (Shape{4}));
+  const CsvEncoding read = CsvEncoding::FromJson(source.encoding().ToJson());
+  EXPECT_EQ(read.vocabularies, source.encoding().vocabularies);
+  EXPECT_EQ(read.numbers, (std::vector<std::string>{"b"}));
+  EXPECT_THROW(CsvEncoding::FromJson("{}"), Error);
+  // The mean of b in them.
+  options.missing = "mean";
+  options.categorical = {};
+  options.features = {"b"};
+  CsvSource means(Csv("b,y\n2,1\n4,1\n100,1\n,1\n"), options);
+  means.Fit(Selection::All(4).First(2));
+  EXPECT_EQ(X(means, 3), (std::vector<double>{3}));
+}
+
 TEST_F(CsvSourceTest, SaysWhereItIsWrong) {
   const auto message = [&](const std::string& text) {
     return Thrown([&] { CsvSource(Csv(text), {}); }).message();

@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include <nlohmann/json.hpp>
+
 #include "ingot/base/error.h"
 #include "ingot/base/named_node.h"
 #include "ingot/base/text.h"
+#include "ingot/data/augment/augmentation.h"
 
 namespace ingot::data {
 
@@ -40,7 +43,7 @@ struct NormaliseOptions {
   double divide = 1;
   std::vector<double> mean;
   std::vector<double> std;
-  int64_t axis = -1;
+  std::optional<int64_t> axis;
   std::string field = "x";
 };
 
@@ -52,7 +55,8 @@ const OptionTable<NormaliseOptions>& NormaliseTable() {
                "one value for all, or one for each position along axis (default: 0)")
           .Add("std", &NormaliseOptions::std, "the same (default: 1)")
           .Add("axis", &NormaliseOptions::axis,
-               "the axis of the sample that lists run along; negative ones count from the end")
+               "the axis of the sample that lists run along; negative ones count from the end "
+               "(default: the only one of that extent, else the last)")
           .Add("field", &NormaliseOptions::field, "which field")
           .Shorthand("divide");
   return table;
@@ -74,14 +78,21 @@ const OptionTable<OneHotOptions>& OneHotTable() {
 }
 
 struct StandardiseOptions {
+  std::string per = "element";
   double epsilon = 1e-12;
   std::string field = "x";
 };
 
 const OptionTable<StandardiseOptions>& StandardiseTable() {
   static const auto table =
-      OptionTable<StandardiseOptions>(
-          "standardise", "(x - mean) / std of every element, taken from the training data")
+      OptionTable<StandardiseOptions>("standardise",
+                                      "(x - mean) / std, taken from the training data and stored "
+                                      "with the model; categories stay "
+                                      "as they are")
+          .AddChoice("per", &StandardiseOptions::per,
+                     "what has a mean of its own: every element of a sample, or every channel of a "
+                     "picture",
+                     {"element", "channel"})
           .Add("epsilon", &StandardiseOptions::epsilon,
                "elements that vary less than this are only shifted", AtLeast(0))
           .Add("field", &StandardiseOptions::field, "which field");
@@ -97,7 +108,14 @@ void ApplyFlatten(const FlattenOptions& options, const TransformContext& context
 }
 
 void ApplyNormalise(const NormaliseOptions& options, const TransformContext& context) {
-  context.Find(options.field).Normalise(options.divide, options.mean, options.std, options.axis);
+  Conversion& conversion = context.Find(options.field);
+  const auto values = static_cast<int64_t>(std::max(options.mean.size(), options.std.size()));
+  const std::vector<int64_t>& dims = conversion.output().shape.dims();
+  int64_t axis = options.axis.value_or(-1);
+  if (!options.axis && std::count(dims.begin(), dims.end(), values) == 1) {
+    axis = std::find(dims.begin(), dims.end(), values) - dims.begin();
+  }
+  conversion.Normalise(options.divide, options.mean, options.std, axis);
 }
 
 void ApplyOneHot(const OneHotOptions& options, const TransformContext& context) {
@@ -105,12 +123,83 @@ void ApplyOneHot(const OneHotOptions& options, const TransformContext& context) 
   conversion.OneHot(options.classes.value_or(conversion.output().classes));
 }
 
+// One value for each channel: of all its elements in all samples.
+Statistics OfChannels(const Statistics& elements, const PictureLayout& layout) {
+  Statistics channels;
+  for (int64_t c = 0; c < layout.channels; ++c) {
+    double mean = 0;
+    double square = 0;
+    for (int64_t y = 0; y < layout.height; ++y) {
+      for (int64_t x = 0; x < layout.width; ++x) {
+        const auto at = static_cast<size_t>(layout.At(c, y, x));
+        mean += elements.mean[at];
+        square +=
+            elements.deviation[at] * elements.deviation[at] + elements.mean[at] * elements.mean[at];
+      }
+    }
+    const auto pixels = static_cast<double>(layout.height * layout.width);
+    mean /= pixels;
+    channels.mean.push_back(mean);
+    channels.deviation.push_back(std::sqrt(std::max(0.0, square / pixels - mean * mean)));
+  }
+  return channels;
+}
+
+Statistics ToElements(const Statistics& channels, const PictureLayout& layout) {
+  const auto n = static_cast<size_t>(layout.elements());
+  Statistics elements{std::vector<double>(n), std::vector<double>(n)};
+  for (int64_t c = 0; c < layout.channels; ++c) {
+    for (int64_t y = 0; y < layout.height; ++y) {
+      for (int64_t x = 0; x < layout.width; ++x) {
+        const auto at = static_cast<size_t>(layout.At(c, y, x));
+        elements.mean[at] = channels.mean[static_cast<size_t>(c)];
+        elements.deviation[at] = channels.deviation[static_cast<size_t>(c)];
+      }
+    }
+  }
+  return elements;
+}
+
+std::string ToText(const Statistics& statistics) {
+  return nlohmann::json{{"mean", statistics.mean}, {"std", statistics.deviation}}.dump();
+}
+
+Statistics FromText(const std::string& text, size_t values) {
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  try {
+    Statistics statistics{json.at("mean").get<std::vector<double>>(),
+                          json.at("std").get<std::vector<double>>()};
+    if (statistics.mean.size() == values && statistics.deviation.size() == values) {
+      return statistics;
+    }
+  } catch (const nlohmann::json::exception&) {
+  }
+  throw Error(ErrorCode::kCorrupt, "the stored means and deviations are not those of " +
+                                       std::to_string(values) + " values");
+}
+
 void ApplyStandardise(const StandardiseOptions& options, const TransformContext& context) {
   Conversion& conversion = context.Find(options.field);
-  Statistics statistics = FieldStatistics(context.source, context.selection, conversion);
-  for (double& deviation : statistics.deviation) {
-    if (!(deviation > options.epsilon)) deviation = 1;
+  const Field& field = conversion.input();
+  const bool channels = options.per == "channel";
+  const PictureLayout layout =
+      channels ? LayoutOf(field, "standardise per channel") : PictureLayout{};
+  const auto values = static_cast<size_t>(channels ? layout.channels : field.shape.size());
+  const std::string name = "standardise." + std::to_string(context.position);
+  Statistics statistics;
+  if (context.statistics != nullptr && context.statistics->contains(name)) {
+    statistics = FromText(context.statistics->at(name), values);
+  } else {
+    statistics = FieldStatistics(context.source, context.selection, conversion);
+    if (channels) statistics = OfChannels(statistics, layout);
+    for (size_t i = 0; i < values; ++i) {
+      const bool is_category = static_cast<int64_t>(values - i) <= field.categorical;
+      if (is_category) statistics.mean[i] = 0;
+      if (is_category || !(statistics.deviation[i] > options.epsilon)) statistics.deviation[i] = 1;
+    }
+    if (context.statistics != nullptr) (*context.statistics)[name] = ToText(statistics);
   }
+  if (channels) statistics = ToElements(statistics, layout);
   conversion.NormaliseElements(statistics.mean, statistics.deviation);
 }
 
@@ -160,8 +249,10 @@ void ApplyTransforms(const ConfigNode& list, const TransformContext& context) {
       if (kind.name == named.name) found = &kind;
     }
     if (found == nullptr) FailUnknownName(item, "transform", named.name, names);
+    TransformContext here = context;
+    here.position = static_cast<size_t>(&item - list.items().data());
     try {
-      found->apply(named.options, context);
+      found->apply(named.options, here);
     } catch (const Error& error) {
       throw AtNode(item, error);
     }

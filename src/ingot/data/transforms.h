@@ -10,6 +10,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,10 @@ struct TransformContext {
   std::span<Conversion> conversions;  // one for each field
   const Source& source;               // the training data
   const Selection& selection;         // the samples that training uses
+  // By name what is taken from the training data: used where it is there, else worked out and put
+  // there. Null: always worked out.
+  std::map<std::string, std::string>* statistics = nullptr;
+  size_t position = 0;  // in the list of transforms
 
   // Throws Error(kNotFound) naming the fields there are.
   Conversion& Find(const std::string& field) const;

@@ -11,6 +11,7 @@
 #include "ingot/base/text.h"
 #include "ingot/formats/endian.h"
 #include "ingot/formats/gzip.h"
+#include "ingot/formats/jpeg.h"
 
 namespace ingot::formats {
 namespace {
@@ -41,16 +42,25 @@ constexpr std::array<Signature, 6> kOthers = {{
     {"RIFF", "WebP"},
 }};
 
-void CheckPngMagic(std::span<const std::byte> bytes, const std::string& name) {
-  const std::string_view text = AsText(bytes);
+bool IsPng(std::span<const std::byte> bytes) {
   const std::string_view magic(reinterpret_cast<const char*>(kMagic.data()), kMagic.size());
-  if (text.starts_with(magic)) return;
+  return AsText(bytes).starts_with(magic);
+}
+
+// `wanted`: "a PNG image".
+void NameOtherFormat(std::span<const std::byte> bytes, const std::string& name,
+                     const std::string& wanted) {
   for (const Signature& other : kOthers) {
-    if (!text.starts_with(other.bytes)) continue;
+    if (!AsText(bytes).starts_with(other.bytes)) continue;
     throw Error(ErrorCode::kUnsupported,
-                name + ": looks like " + std::string(other.format) + ", expected a PNG image",
+                name + ": looks like " + std::string(other.format) + ", expected " + wanted,
                 "convert it to PNG");
   }
+}
+
+void CheckPngMagic(std::span<const std::byte> bytes, const std::string& name) {
+  if (IsPng(bytes)) return;
+  NameOtherFormat(bytes, name, "a PNG image");
   throw Error(ErrorCode::kCorrupt, name + ": not a PNG image: it begins with '" +
                                        HexBytes(bytes, 8) +
                                        "', expected '89 50 4e 47 0d 0a 1a 0a'");
@@ -113,6 +123,21 @@ int OverWhite(int value, int alpha) {
 }
 
 }  // namespace
+
+Tensor ParseImage(const Blob& blob, const std::string& name, const ImageLimits& limits,
+                  ImageSize enough) {
+  if (IsJpeg(blob.bytes())) return ParseJpeg(blob, name, limits, enough);
+  if (IsPng(blob.bytes())) return ParsePng(blob, name, limits);
+  NameOtherFormat(blob.bytes(), name, "a PNG or JPEG image");
+  throw Error(
+      ErrorCode::kCorrupt,
+      name + ": neither a PNG nor a JPEG image: it " +
+          (blob.size == 0 ? "is empty" : "begins with '" + HexBytes(blob.bytes(), 8) + "'"));
+}
+
+Tensor ReadImage(const std::string& path, const ImageLimits& limits) {
+  return ParseImage(MapBlob(path), path, limits);
+}
 
 Tensor ReadPng(const std::string& path, const ImageLimits& limits) {
   return ParsePng(MapBlob(path), path, limits);

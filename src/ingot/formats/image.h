@@ -1,5 +1,5 @@
-// PNG images as tensors of bytes: u8 [H, W, C] with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or
-// 4 (RGB, alpha).
+// Images as tensors of bytes: u8 [H, W, C] with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB,
+// alpha). PNG here, JPEG in jpeg.h, and whichever of them a file is.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,17 @@ namespace ingot::formats {
 struct ImageLimits {
   int64_t pixels = 64 * 1024 * 1024;
 };
+
+struct ImageSize {
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
+// PNG or JPEG, as the first bytes say; `enough` as in ParseJpeg. Throws as those do, and
+// Error(kUnsupported) for other image formats (which it names).
+Tensor ParseImage(const Blob& blob, const std::string& name, const ImageLimits& limits = {},
+                  ImageSize enough = {});
+Tensor ReadImage(const std::string& path, const ImageLimits& limits = {});
 
 // Reads a PNG of any colour type and depth, interlaced or not, with the channels that it has:
 // palettes become RGB, 1, 2, 4 and 16 bits become 8. Nothing is allocated for pixels before the

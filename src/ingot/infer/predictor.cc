@@ -151,8 +151,12 @@ void SoftmaxRow(double* values, int64_t count) {
 }
 
 // Whether a job's transforms can be worked out without the training data.
-bool NeedsTrainingData(const ConfigNode& transforms) {
-  return transforms.ToYaml().find("standardise") != std::string::npos;
+bool NeedsTrainingData(const ConfigNode& transforms,
+                       const std::map<std::string, std::string>& stored) {
+  const bool has_statistics = std::any_of(stored.begin(), stored.end(), [](const auto& item) {
+    return item.first.starts_with("standardise.");
+  });
+  return !has_statistics && transforms.ToYaml().find("standardise") != std::string::npos;
 }
 
 }  // namespace
@@ -239,7 +243,7 @@ void Predictor::State::OpenModel(const std::string& path) {
 // The job's transforms as they would be for the training data, made from what the checkpoint says
 // about them where that is enough.
 void Predictor::State::MakeConversion() {
-  if (NeedsTrainingData(job.data.transforms)) {
+  if (NeedsTrainingData(job.data.transforms, metadata.stored)) {
     conversion = Data().conversions[0];
     return;
   }
@@ -251,11 +255,12 @@ void Predictor::State::MakeConversion() {
   std::vector<data::Conversion> conversions;
   for (data::Field field : source.fields()) {
     if (field.name == "x") field.classes = metadata.input_classes;
+    if (field.name == "x") field.categorical = metadata.input_categorical;
     conversions.emplace_back(field);
   }
   data::ApplyTransforms(
       job.data.transforms.is_null() ? data::DefaultTransforms(source) : job.data.transforms,
-      {conversions, source, data::Selection::All(1)});
+      {conversions, source, data::Selection::All(1), &metadata.stored});
   // Tokens stay whole, as in training.
   data::CastForNetwork(conversions[0], train::PrecisionOf(job));
   conversion = conversions[0];

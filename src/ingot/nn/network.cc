@@ -144,7 +144,7 @@ class NetworkBuilder {
     const std::string context =
         "loss after " + last_layer_ + ", which gives " + output_->type().ToString();
     try {
-      network_.graph->AddOutput(loss.build(*builder_, scores, y), "loss");
+      network_.graph->AddOutput(Weighted(loss.build(*builder_, scores, y), y), "loss");
     } catch (const Error& error) {
       throw AtNode(options_.loss, error.In(context));
     }
@@ -164,6 +164,31 @@ class NetworkBuilder {
       resolved.push_back(metric.resolved);
     }
     network_.resolved_metrics = ConfigNode::List(std::move(resolved));
+  }
+
+  // A sample's loss times the weight of its class.
+  ir::Value* Weighted(ir::Value* loss, ir::Value* y) {
+    if (options_.class_weights.empty()) return loss;
+    const auto classes = static_cast<int64_t>(options_.class_weights.size());
+    const Tensor weights =
+        Tensor::Of<double>(Shape{classes}, options_.class_weights).Cast(loss->type().dtype());
+    const ir::Type& labels = y->type();
+    if (IsInteger(labels.dtype()) && labels.rank() == 1) {
+      ir::Value* of_samples =
+          builder_->Op("Gather", {builder_->Constant(weights), y}, {{"axis", int64_t{0}}});
+      return builder_->Mul(loss, of_samples);
+    }
+    if (!IsFloat(labels.dtype()) || labels.rank() != 2 ||
+        !(labels.dim(1) == ir::Dimension(classes))) {
+      throw Error(ErrorCode::kInvalidInput,
+                  "class weights are for one class, or the shares of all, for each sample, but the "
+                  "labels are " +
+                      labels.ToString());
+    }
+    ir::Value* shares = builder_->Mul(y, builder_->Constant(weights));
+    ir::Value* of_samples =
+        builder_->Op("ReduceSum", {shares, builder_->Ints({1})}, {{"keepdims", int64_t{0}}});
+    return builder_->Mul(loss, of_samples);
   }
 
   void CheckClasses(const Loss& loss, const ir::Value* scores) {

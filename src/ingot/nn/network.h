@@ -52,6 +52,9 @@ struct NetworkOptions {
   ConfigNode metrics;  // a list, or null
   InputSpec x;
   InputSpec y;
+  // By class number: what the loss of a sample is multiplied by, of mixed labels in their shares.
+  // Empty: nothing.
+  std::vector<double> class_weights = {};
   bool training = false;          // random layers are active
   DType precision = DType::kF32;  // of parameters and arithmetic: f32 or f64
 };
@@ -77,8 +80,8 @@ struct Network {
   ConfigNode resolved_metrics;  // a list
 
   int64_t parameter_count() const;  // numbers, not tensors; running statistics are none
-  // Numbers of the largest layer that are read for each place of its output: a convolution's weights
-  // serve many places of one sample.
+  // Numbers of the largest layer that are read for each place of its output: a convolution's
+  // weights serve many places of one sample.
   int64_t largest_layer_parameters() const;
   // The graph's output by name; throws Error(kNotFound).
   ir::Value* output(const std::string& name) const;

@@ -74,6 +74,50 @@ TEST(NetworkTest, OneHotLabelsGiveTheSameAsClassNumbers) {
   }
 }
 
+TEST(NetworkTest, ClassWeightsMultiplyTheLoss) {
+  const Spec plain{.layers = "[{dense: 3}]"};
+  Spec weighted = plain;
+  weighted.class_weights = {1, 5, 0.25};
+  const Tensor x = Tensor::Of<float>({2, 4}, {1, 2, 3, 4, -1, 0, 1, 2});
+  const Tensor y = Tensor::Of<int64_t>({2}, {2, 1});
+  const std::vector<double> a = Evaluate(Build(plain), x, y).at("loss").ToDoubles();
+  const std::vector<double> b = Evaluate(Build(weighted), x, y).at("loss").ToDoubles();
+  EXPECT_NEAR(b[0], 0.25 * a[0], 1e-6);
+  EXPECT_NEAR(b[1], 5 * a[1], 1e-5);
+  // Mixed labels have the mean of the weights.
+  Spec mixed = plain;
+  mixed.y = {DType::kF32, Shape{3}};
+  const Tensor shares = Tensor::Of<float>({2, 3}, {0.5, 0.5, 0, 0, 0, 1});
+  const std::vector<double> c = Evaluate(Build(mixed), x, shares).at("loss").ToDoubles();
+  mixed.class_weights = weighted.class_weights;
+  const std::vector<double> d = Evaluate(Build(mixed), x, shares).at("loss").ToDoubles();
+  EXPECT_NEAR(d[0], 3 * c[0], 1e-5);
+  EXPECT_NEAR(d[1], 0.25 * c[1], 1e-6);
+  weighted.loss = "mse";
+  weighted.y = {DType::kF32, Shape{1}};
+  weighted.layers = "[{dense: 1}]";
+  EXPECT_THAT(Thrown(weighted).message(), HasSubstr("class weights are for one class"));
+}
+
+TEST(NetworkTest, LastColumnsAreEmbedded) {
+  const Spec spec{.layers = "[{embed_columns: {columns: 2, width: 3, vocabulary: 6}}]",
+                  .loss = "",
+                  .x = {DType::kF32, Shape{3}, 6}};
+  const Network network = Build(spec);
+  EXPECT_EQ(network.parameters[0].shape, (Shape{6, 3}));
+  EXPECT_EQ(network.output("output")->type().ToString(), "f32[batch, 7]");
+  const std::vector<double> table = InitialValue(network.parameters[0], 1).ToDoubles();
+  const std::vector<double> row =
+      Evaluate(network, Tensor::Of<float>({1, 3}, {0.5, 4, 1}), {}).at("output").ToDoubles();
+  std::vector<double> expected = {0.5};
+  expected.insert(expected.end(), table.begin() + 12, table.begin() + 15);
+  expected.insert(expected.end(), table.begin() + 3, table.begin() + 6);
+  EXPECT_EQ(row, expected);
+  Spec narrow = spec;
+  narrow.layers = "[{embed_columns: {columns: 4, vocabulary: 6}}]";
+  EXPECT_THAT(Thrown(narrow).message(), HasSubstr("rows [batch, n] of at least 4 columns"));
+}
+
 TEST(NetworkTest, AFinalSoftmaxIsPartOfTheLoss) {
   const Tensor x = Tensor::Of<float>({2, 4}, {1, 2, 3, 4, -1, 0, 1, 2});
   const Tensor y = Tensor::Of<int64_t>({2}, {2, 0});

@@ -26,6 +26,7 @@ struct Spec {
   InputSpec x = {DType::kF32, Shape{4}};
   InputSpec y = {DType::kI64, Shape{}, 3};
   bool training = false;
+  std::vector<double> class_weights = {};
 };
 
 inline Network Build(const Spec& spec) {
@@ -38,6 +39,7 @@ inline Network Build(const Spec& spec) {
   options.x = spec.x;
   options.y = spec.y;
   options.training = spec.training;
+  options.class_weights = spec.class_weights;
   return BuildNetwork(options, Ops());
 }
 

@@ -8,11 +8,11 @@
 
 #include <fmt/format.h>
 
+#include "ingot/base/byte_count.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/sha256.h"
 #include "ingot/base/text.h"
-#include "ingot/train/memory_plan.h"
 
 namespace ingot::train {
 namespace {

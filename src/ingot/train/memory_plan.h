@@ -31,7 +31,4 @@ MemoryPlanChoice PlanWithin(uint64_t limit, compiler::CompileOptions options, in
                             const CompilePrograms& compile, int64_t batch,
                             const std::function<uint64_t(int64_t batch)>& smaller);
 
-// "512MiB", "2 GB", "1073741824": bytes; 0 for "". Throws Error(kInvalidInput).
-uint64_t ParseBytes(const std::string& text);
-
 }  // namespace ingot::train

@@ -43,12 +43,14 @@ std::map<std::string, std::string> ModelMetadata::Write() const {
         nlohmann::json(class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
   if (input_classes > 0) metadata["input_classes"] = std::to_string(input_classes);
+  if (input_categorical > 0) metadata["input_categorical"] = std::to_string(input_categorical);
   return metadata;
 }
 
 ModelMetadata MetadataOf(const data::DataSets& data) {
   const data::Field& raw = data.conversions[0].input();
-  return {raw.dtype, raw.shape, data.y().classes, data.class_names, raw.classes, data.stored};
+  return {raw.dtype,   raw.shape,       data.y().classes, data.class_names,
+          raw.classes, raw.categorical, data.stored};
 }
 
 ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metadata,
@@ -70,6 +72,9 @@ ModelMetadata ReadModelMetadata(const std::map<std::string, std::string>& metada
   read.classes = Number(FindEntry(metadata, "classes", path), path);
   if (const auto tokens = metadata.find("input_classes"); tokens != metadata.end()) {
     read.input_classes = Number(tokens->second, path);
+  }
+  if (const auto count = metadata.find("input_categorical"); count != metadata.end()) {
+    read.input_categorical = Number(count->second, path);
   }
   for (const auto& [name, text] : metadata) {
     if (name.starts_with(kStored)) read.stored[name.substr(kStored.size())] = text;

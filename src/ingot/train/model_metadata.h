@@ -18,7 +18,8 @@ struct ModelMetadata {
   Shape input_shape;                     // of one sample
   int64_t classes = 0;                   // 0: not a classifier
   std::vector<std::string> class_names;  // by class number; may be empty
-  int64_t input_classes = 0;  // the input's numbers are below this (tokens); 0: no classes
+  int64_t input_classes = 0;      // the input's numbers are below this (tokens); 0: no classes
+  int64_t input_categorical = 0;  // the last so many are categories
   // What the source of the data wants to be kept (data::OpenedSource): "data.tokenizer", ...
   std::map<std::string, std::string> stored = {};
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "ingot/base/byte_count.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/sha256.h"
@@ -105,6 +106,21 @@ void Freeze(const std::vector<std::string>& patterns, nn::Network& network) {
               "leave the last layers out of it");
 }
 
+// Numbers of categories lie below the extent of the table that they are looked up in.
+void CheckCategories(const data::Field& x, const nn::Network& network) {
+  if (x.categorical == 0 || x.classes == 0) return;
+  for (const nn::ParameterSpec& parameter : network.parameters) {
+    const bool embeds = parameter.layer.find("(embed_columns ") != std::string::npos;
+    if (!embeds || parameter.shape[0] >= x.classes) continue;
+    throw Error(
+        ErrorCode::kInvalidInput,
+        fmt::format("layer {} has a vocabulary of {}, but the columns of categories have {} "
+                    "in all, unknown ones included",
+                    parameter.layer, parameter.shape[0], x.classes),
+        fmt::format("set its vocabulary to {} or more", x.classes));
+  }
+}
+
 // What can be said of a job without its data, which may have to be downloaded first.
 void CheckWithoutData(const Job& job, const nn::LayerRegistry& layers) {
   nn::NetworkOptions options;
@@ -130,7 +146,9 @@ nn::NetworkOptions NetworkOptionsOf(const Job& job, const data::DataSets& data, 
     options.metrics = ConfigNode::List({ConfigNode::Scalar(classes ? "accuracy" : "mae")});
   }
   options.x = {data.x().dtype, data.x().shape, data.x().classes};
-  options.y = {data.y().dtype, data.y().shape, data.y().classes};
+  const data::Field& y = training ? data.training_y() : data.y();
+  options.y = {y.dtype, y.shape, y.classes};
+  options.class_weights = data.class_weights;
   options.training = training;
   options.precision = PrecisionOf(job);
   return options;
@@ -184,6 +202,7 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   setup.total_steps = TotalSteps(job, setup.steps_per_epoch());
   setup.network =
       nn::BuildNetwork(NetworkOptionsOf(job, setup.data, true), *setup.registry, *setup.layers);
+  CheckCategories(setup.data.x(), setup.network);
   nn::CheckGroups(job.optimizer, setup.network.parameters);
   Freeze(job.freeze, setup.network);
   setup.logical_shards = ShardsOf(job, setup.network, setup.batches->batch());

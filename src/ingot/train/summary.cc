@@ -1,6 +1,7 @@
 // Summary: see summary.h.
 #include "ingot/train/summary.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
@@ -16,6 +17,14 @@ Json Number(std::optional<double> value) {
 }
 
 }  // namespace
+
+std::optional<data::StageTime> SlowestStage(const Summary& summary) {
+  const auto slowest = std::max_element(
+      summary.data_stages.begin(), summary.data_stages.end(),
+      [](const data::StageTime& a, const data::StageTime& b) { return a.seconds < b.seconds; });
+  if (slowest == summary.data_stages.end()) return std::nullopt;
+  return *slowest;
+}
 
 std::string ToJson(const Summary& summary) {
   Json json;
@@ -42,6 +51,7 @@ std::string ToJson(const Summary& summary) {
   json["process_start_to_first_step_seconds"] = Number(summary.process_start_to_first_step_seconds);
   json["train_seconds"] = Number(summary.train_seconds);
   json["data_wait_seconds"] = Number(summary.data_wait_seconds);
+  if (summary.skipped_samples > 0) json["skipped_samples"] = summary.skipped_samples;
   json["checkpoint_stall_seconds"] = Number(summary.checkpoint_stall_seconds);
   json["checkpoints_written"] = summary.checkpoints_written;
   if (!summary.best_metric.empty()) {
@@ -56,6 +66,13 @@ std::string ToJson(const Summary& summary) {
   }
   if (!summary.sync.empty()) json["sync"] = summary.sync;
   if (summary.replicas) json["replicas"] = *summary.replicas;
+  if (const auto slowest = SlowestStage(summary)) {
+    for (const data::StageTime& stage : summary.data_stages) {
+      json["data_stages"][stage.name] = Number(stage.seconds);
+    }
+    json["slowest_transform"] = slowest->name;
+    json["prefetch_wait_seconds"] = Number(summary.prefetch_wait_seconds);
+  }
   for (const TimeRow& row : summary.time) json["time"][row.name] = Number(row.seconds);
   return json.dump(2) + "\n";
 }

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "ingot/data/stage_times.h"
+
 namespace ingot::train {
 
 // A part of a run's time: see time_table.h.
@@ -51,8 +53,15 @@ struct Summary {
   std::vector<uint64_t> wire_bytes_per_rank;
   std::string sync;                 // how processes train together, as the job names it
   std::optional<int64_t> replicas;  // that trained apart
-  std::vector<TimeRow> time;        // where wall_seconds went; empty where it was not measured
+  int64_t skipped_samples = 0;      // damaged, and left out as the job allows
+  // Of assembling samples, of all threads that do; empty where that is cheap.
+  std::vector<data::StageTime> data_stages;
+  double prefetch_wait_seconds = 0;  // of all threads: for batches that were not ready
+  std::vector<TimeRow> time;         // where wall_seconds went; empty where it was not measured
 };
+
+// Of the data's stages the one that took longest; none where they were not measured.
+std::optional<data::StageTime> SlowestStage(const Summary& summary);
 
 // JSON, one member to a line. Numbers that are not finite are written as null.
 std::string ToJson(const Summary& summary);

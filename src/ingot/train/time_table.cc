@@ -103,7 +103,8 @@ std::string FamilyOf(const runtime::TelemetryItem& item) {
 }
 
 std::vector<TimeRow> TimeTable(const std::array<double, kPhases>& phases,
-                               const std::vector<runtime::TelemetryTotal>& totals, int threads) {
+                               const std::vector<runtime::TelemetryTotal>& totals, int threads,
+                               double data_wait_seconds) {
   const auto phase = [&phases](Phase which) { return phases[static_cast<size_t>(which)]; };
   std::map<std::string, double> parts;
   double busy = 0;
@@ -116,6 +117,11 @@ std::vector<TimeRow> TimeTable(const std::array<double, kPhases>& phases,
   // Two clocks measured it: the cycle counter may run ahead by some parts in a million.
   if (busy > steps && busy > 0) {
     for (auto& part : parts) part.second *= steps / busy;
+  }
+  if (const auto data = parts.find("data"); data != parts.end() && data_wait_seconds > 0) {
+    const double wait = std::min(data->second, data_wait_seconds / threads);
+    data->second -= wait;
+    parts["waiting for data"] += wait;
   }
   parts["waiting and hand-over"] += std::max(0.0, steps - busy);
   parts["start-up"] += phase(Phase::kStartUp);

@@ -53,10 +53,12 @@ class PhaseScope {
 // where the name says nothing.
 std::string FamilyOf(const runtime::TelemetryItem& item);
 
-// Rows that took time, the largest first. The last is "other":
+// Rows that took time, the largest first; of the threads' time for data, `data_wait_seconds` were
+// spent on waiting for batches that others assemble. The last is "other":
 // what belongs to nothing that is named. They add up to the sum of the phases.
 std::vector<TimeRow> TimeTable(const std::array<double, kPhases>& phases,
-                               const std::vector<runtime::TelemetryTotal>& totals, int threads);
+                               const std::vector<runtime::TelemetryTotal>& totals, int threads,
+                               double data_wait_seconds = 0);
 
 // For people: names, seconds and shares, one line each.
 std::string TimeTableText(const std::vector<TimeRow>& rows);

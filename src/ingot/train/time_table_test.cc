@@ -60,6 +60,17 @@ TEST(TimeTableTest, StepsAreDividedByWhatThreadsDid) {
   EXPECT_THAT(TimeTableText(rows), ::testing::HasSubstr("products"));
 }
 
+TEST(TimeTableTest, WaitingForDataIsARowOfItsOwn) {
+  std::array<double, kPhases> phases = {};
+  phases[static_cast<size_t>(Phase::kSteps)] = 10;
+  const std::vector<runtime::TelemetryTotal> totals = {{{"matmul_f32", "a", "shard"}, 8, 1},
+                                                       {{"batch", "", "data"}, 6, 1}};
+  const std::vector<TimeRow> rows = TimeTable(phases, totals, 2, 5);
+  EXPECT_DOUBLE_EQ(Of(rows, "data"), 0.5);
+  EXPECT_DOUBLE_EQ(Of(rows, "waiting for data"), 2.5);
+  EXPECT_DOUBLE_EQ(Sum(rows), 10);
+}
+
 TEST(TimeTableTest, ThreadsCannotBeBusyForLongerThanTheSteps) {
   std::array<double, kPhases> phases = {};
   phases[static_cast<size_t>(Phase::kSteps)] = 1;

@@ -11,6 +11,7 @@
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/compiler/compile.h"
+#include "ingot/data/prefetch.h"
 #include "ingot/train/gemm_peak.h"
 #include "ingot/train/trace_file.h"
 
@@ -161,8 +162,21 @@ void TrainingRun::WarnOfResume() const {
   }
 }
 
+void TrainingRun::WarnOfSkipped() const {
+  constexpr size_t kMostNamed = 20;
+  const std::vector<std::string>& skipped = setup_.data.skipped;
+  if (skipped.empty()) return;
+  for (size_t i = 0; i < std::min(skipped.size(), kMostNamed); ++i) {
+    Log(LogLevel::kWarning, "left out: " + skipped[i]);
+  }
+  Log(LogLevel::kWarning, fmt::format("{} damaged sample{} left out",
+                                      WithThousands(static_cast<int64_t>(skipped.size())),
+                                      skipped.size() == 1 ? " is" : "s are"));
+}
+
 void TrainingRun::Announce() {
   WarnOfResume();
+  WarnOfSkipped();
   const data::Batches& batches = *setup_.batches;
   Log(LogLevel::kInfo,
       fmt::format("training {} parameters on {} samples: {} steps ({} an epoch) of {} samples, {} "
@@ -290,6 +304,7 @@ void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
   summary.parameters = setup_.network.parameter_count();
   summary.peak_memory_bytes = PeakResidentBytes();
   summary.resumed_from_step = was_resumed_ ? first_step_ : 0;
+  summary.skipped_samples = static_cast<int64_t>(setup_.data.skipped.size());
   summary.seed = static_cast<uint64_t>(setup_.job.seed);
   summary.threads = threads_;
   summary.process_start_to_first_step_seconds = first_step_seconds_;
@@ -322,8 +337,14 @@ int64_t TrainingRun::SkippedSteps() const {
 }
 
 void TrainingRun::FillTimes(Summary& summary) const {
+  if (const data::StageTimes* stages = setup_.batches->stage_times()) {
+    summary.data_stages = stages->Report();
+  }
+  const auto* prefetcher = dynamic_cast<const data::Prefetcher*>(source_.get());
+  if (prefetcher != nullptr) summary.prefetch_wait_seconds = prefetcher->waited_seconds();
   if (!telemetry_) return;
-  summary.time = TimeTable(clock_.Seconds(), telemetry_->Totals(), threads_);
+  summary.time =
+      TimeTable(clock_.Seconds(), telemetry_->Totals(), threads_, summary.prefetch_wait_seconds);
 }
 
 void TrainingRun::FillRates(Summary& summary) const {

@@ -46,6 +46,8 @@ class TrainingRun {
   void OpenDirectory(RunMode mode);
   void MakeMonitors();
   void WarnOfResume() const;
+  // Names samples that the source of the data left out.
+  void WarnOfSkipped() const;
   void Announce();
   TrainResult Finish(RunEnd end);
   bool EvaluateTest(Summary& summary);  // false: interrupted

@@ -35,3 +35,19 @@ Image.fromarray((grey > 100)).save(here / "one_bit.png")
 Image.fromarray(rgb).quantize(16).save(here / "palette.png")
 Image.fromarray(grey.astype(np.uint16) * 257).save(here / "grey16.png")
 Image.fromarray(rgb).save(here / "photo.jpg")
+
+# Pictures of 48 x 36 smooth pixels in the kinds of JPEG there are, and what Pillow reads of them.
+y, x = np.mgrid[0:36, 0:48]
+waves = np.dstack([127 + 100 * np.sin(x / 9), 127 + 100 * np.cos(y / 7), 2.5 * (x + y)]).clip(0, 255)
+waves = Image.fromarray(waves.astype(np.uint8))
+waves.save(here / "waves.png")
+waves.save(here / "waves.jpg", quality=85)
+waves.save(here / "waves_progressive.jpg", quality=85, progressive=True)
+waves.convert("L").save(here / "waves_grey.jpg", quality=85)
+waves.convert("CMYK").save(here / "waves_cmyk.jpg", quality=85)
+for name in ("waves", "waves_progressive", "waves_grey", "waves_cmyk"):
+    picture = Image.open(here / f"{name}.jpg")
+    np.save(here / f"{name}.npy", np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture))
+# Scaled by its triangle filter.
+np.save(here / "waves_17x11.npy", np.asarray(waves.resize((17, 11), Image.BILINEAR)))
+np.save(here / "waves_70x80.npy", np.asarray(waves.resize((70, 80), Image.BILINEAR)))

@@ -170,7 +170,8 @@ class Predict : public Verb {
  public:
   void Declare(Options& options) override {
     options.Positional("RUN", &run_, "the run directory of a trained model, or an ONNX file");
-    options.Positional("INPUT", &input_, "a PNG, IDX, npy or CSV file, or a pipe that gives one");
+    options.Positional("INPUT", &input_,
+                       "a PNG, JPEG, IDX, npy or CSV file, or a pipe that gives one");
     options.Number("--index", &index_, "I", "predicts one row of INPUT, counted from 0", 0);
     options.Text("--out", &out_, "FILE",
                  "where the predictions of all rows go, as CSV (default: INPUT's name with "

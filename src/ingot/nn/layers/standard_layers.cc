@@ -1,4 +1,5 @@
 // The list of layers.
+#include "ingot/nn/layers/embed_columns.h"
 #include "ingot/nn/layers/layers.h"
 
 namespace ingot::nn {
@@ -17,6 +18,7 @@ const LayerRegistry& StandardLayers() {
     layers.Add(ReshapeLayer());
     layers.Add(DropoutLayer());
     layers.Add(PReluLayer());
+    layers.Add(EmbedColumnsLayer());
     layers.Add(EmbeddingLayer());
     layers.Add(PositionEmbeddingLayer());
     layers.Add(TiedDenseLayer());

@@ -1,0 +1,52 @@
+// Sums of nanoseconds.
+#include "ingot/data/stage_times.h"
+
+#include "ingot/base/clock.h"
+
+namespace ingot::data {
+
+namespace {
+
+constexpr int64_t kMeasuredOfSamples = 16;
+
+}  // namespace
+
+StageTimes::StageTimes(std::vector<std::string> names)
+    : names_(std::move(names)),
+      nanoseconds_(std::make_unique<std::atomic<int64_t>[]>(names_.size())) {}
+
+bool StageTimes::CountSample() {
+  if (samples_.fetch_add(1, std::memory_order_relaxed) % kMeasuredOfSamples != 0) return false;
+  measured_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void StageTimes::Add(std::string_view stage, int64_t nanoseconds) {
+  for (size_t i = 0; i < names_.size(); ++i) {
+    if (names_[i] != stage) continue;
+    nanoseconds_[i].fetch_add(nanoseconds, std::memory_order_relaxed);
+    return;
+  }
+}
+
+std::vector<StageTime> StageTimes::Report() const {
+  const int64_t measured = measured_.load(std::memory_order_relaxed);
+  const double scale =
+      measured == 0 ? 0 : static_cast<double>(samples()) / static_cast<double>(measured) * 1e-9;
+  std::vector<StageTime> report;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    const auto sum = static_cast<double>(nanoseconds_[i].load(std::memory_order_relaxed));
+    report.push_back({names_[i], sum * scale});
+  }
+  return report;
+}
+
+StageLap::StageLap(StageTimes& times) : times_(times), since_(MonotonicNanoseconds()) {}
+
+void StageLap::End(std::string_view stage) {
+  const int64_t now = MonotonicNanoseconds();
+  times_.Add(stage, now - since_);
+  since_ = now;
+}
+
+}  // namespace ingot::data
