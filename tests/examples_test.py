@@ -64,6 +64,22 @@ class JobsTest(unittest.TestCase):
             said = text.split()[3:-1]
             self.assertGreater(sum(word in words for word in said), 0.5 * len(said), text)
 
+    def test_categories_are_learned(self):
+        self.assertGreater(train("categories/categories.yaml")["test_accuracy"], 0.85)
+
+    def test_pictures_from_folders_and_shards(self):
+        with tempfile.TemporaryDirectory() as shapes:
+            run(sys.executable, ROOT / "examples" / "pictures" / "make.py", shapes)
+            summary = train("pictures/pictures.yaml", "--data", shapes)
+            self.assertGreater(summary["test_accuracy"], 0.8)
+            self.assertIn(summary["slowest_transform"], summary["data_stages"])
+            self.assertGreater(train("pictures/shards.yaml", "--data", shapes)["test_accuracy"], 0.8)
+
+    def test_arrays(self):
+        with tempfile.TemporaryDirectory() as spirals:
+            run(sys.executable, ROOT / "examples" / "arrays" / "make.py", spirals)
+            self.assertGreater(train("arrays/arrays.yaml", "--data", spirals)["test_accuracy"], 0.95)
+
     def test_tabular_beats_the_most_frequent_class(self):
         self.assertGreater(train("tabular/tabular.yaml")["test_accuracy"], 0.8)
 
