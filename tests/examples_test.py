@@ -65,7 +65,7 @@ class JobsTest(unittest.TestCase):
             self.assertGreater(sum(word in words for word in said), 0.5 * len(said), text)
 
     def test_categories_are_learned(self):
-        self.assertGreater(train("categories/categories.yaml")["test_accuracy"], 0.85)
+        self.assertGreater(train("categories/categories.yaml")["test_accuracy"], 0.8)
 
     def test_pictures_from_folders_and_shards(self):
         with tempfile.TemporaryDirectory() as shapes:
