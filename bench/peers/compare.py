@@ -1,7 +1,7 @@
 """Measures Ingot beside PyTorch, JAX and TensorFlow and prints a Markdown table.
 
 Modes on the MNIST job: peers (step time at two batch sizes, epoch, start to first step, whole job,
-memory, size), busy (step time while as many other processes as threads spin), accuracy (mean of several
+memory, size), busy (time of an epoch while as many other processes as threads spin), accuracy (mean of several
 seeds, Ingot and PyTorch with the same initialisation scheme). The mode networks compares the larger networks of
 bench/jobs/ (networks.py). The runs are interleaved, one program after the other, for so many rounds;
 every figure is the median of the rounds. The table is also written to bench/results/. The peers live
@@ -129,6 +129,7 @@ def peers_mode(options, data, programs):
 
 
 def busy_mode(options, data, programs):
+    # Of whole epochs: a median of steps would not show those that waited for a processor.
     setting = Setting(data, epochs=SHORT_EPOCHS, threads=options.threads, evaluate=False)
     alone, beside = {}, {}
     for round_number in range(options.rounds):
@@ -139,16 +140,16 @@ def busy_mode(options, data, programs):
         finally:
             runners.stop_busy(busy)
         for (key, _), run in alone_now.items():
-            alone.setdefault(key, []).append(run["step_microseconds"])
+            alone.setdefault(key, []).append(run["epoch_seconds"])
         for (key, _), run in beside_now.items():
-            beside.setdefault(key, []).append(run["step_microseconds"])
+            beside.setdefault(key, []).append(run["epoch_seconds"])
     rows, figures = [], {}
     for program in programs:
         if program.key in alone and program.key in beside:
             a, b = statistics.median(alone[program.key]), statistics.median(beside[program.key])
             figures[program.key] = {"alone": a, "beside": b, "ratio": b / a}
-            rows.append([program.label, f"{a:,.0f} us", f"{b:,.0f} us", f"{b / a:.1f}x"])
-    header = ["", "step alone", f"beside {options.threads} busy processes", "ratio"]
+            rows.append([program.label, f"{1e3 * a:,.0f} ms", f"{1e3 * b:,.0f} ms", f"{b / a:.1f}x"])
+    header = ["", "epoch alone", f"beside {options.threads} busy processes", "ratio"]
     return table(header, rows), figures
 
 
