@@ -18,7 +18,17 @@ def train(**values):
     return settings(**{f"train.{key}": value for key, value in values.items()})
 
 
-class LocalRounds(Distributed):
+class SyncModes(Distributed):
+    def check_not_a_number(self, **options):
+        """Reported once, with the rank that met it."""
+        done = Done("launch", "-n", 2, MLP, "--data", MNIST, "--out", self.folder / "run", "--epochs", 3,
+                    *settings(**{"optimizer.adam.learning_rate": 1e38}), *train(**options))
+        self.assertEqual(done.status, 1, done.err)
+        self.assertRegex(done.err, r"numerically unstable at step \d+ \(epoch 1\) on rank [01] \(")
+        self.assertEqual(done.err.count("error:"), 1, done.err)
+
+
+class LocalRounds(SyncModes):
     def test_the_bits_depend_on_the_replicas_alone(self):
         for mode in ("local_sgd", "diloco"):
             options = (*train(sync=mode, replicas=4, inner_steps=10), "--epochs", 3)
@@ -86,11 +96,7 @@ class LocalRounds(Distributed):
             self.assertEqual(weights(run), expected, err[-3000:])
 
     def test_not_a_number_is_reported_with_its_rank(self):
-        done = Done("launch", "-n", 2, MLP, "--data", MNIST, "--out", self.folder / "run", "--epochs", 3,
-                    *settings(**{"optimizer.adam.learning_rate": 1e38}), *train(sync="local_sgd"))
-        self.assertEqual(done.status, 1, done.err)
-        self.assertRegex(done.err, r"numerically unstable at step \d+ \(epoch 1\) on rank [01] \(")
-        self.assertEqual(done.err.count("error:"), 1, done.err)
+        self.check_not_a_number(sync="local_sgd")
 
     def test_bad_options(self):
         for options, pattern in (
@@ -156,7 +162,7 @@ class Compression(Distributed):
             self.assertRegex(done.err, pattern)
 
 
-class Async(Distributed):
+class Async(SyncModes):
     OPTIONS = (*train(sync="async", staleness=3, inner_steps=24), "--epochs", 6, *settings(logical_shards=8))
 
     def test_the_bits_do_not_depend_on_the_workers(self):
@@ -199,11 +205,7 @@ class Async(Distributed):
         self.assertEqual(weights(run), expected, err[-3000:])
 
     def test_not_a_number_is_reported_with_its_rank(self):
-        done = Done("launch", "-n", 2, MLP, "--data", MNIST, "--out", self.folder / "run", "--epochs", 3,
-                    *settings(**{"optimizer.adam.learning_rate": 1e38}), *train(sync="async"))
-        self.assertEqual(done.status, 1, done.err)
-        self.assertRegex(done.err, r"numerically unstable at step \d+ \(epoch 1\) on rank [01] \(")
-        self.assertEqual(done.err.count("error:"), 1, done.err)
+        self.check_not_a_number(sync="async")
 
     def test_bad_options(self):
         for job, options, pattern in (

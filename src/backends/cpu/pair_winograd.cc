@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "backends/cpu/pair_tiles.h"
-#include "backends/cpu/tile_matrix.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backends/cpu/pair_winograd.cc"
@@ -118,10 +117,6 @@ constexpr int64_t kPlaces = 16;
 constexpr int64_t kTile = 2;                       // outputs of a tile along an axis
 constexpr int64_t kBlockBytes = int64_t{1} << 19;  // of transformed tiles that stay in cache
 
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // (2G) g (2G)^T.
 void TransformFilter(const int (&g)[9], int (&out)[16]) {
   int half[4][3];
@@ -142,35 +137,19 @@ void TransformFilter(const int (&g)[9], int (&out)[16]) {
 }  // namespace
 
 bool PairWinograd::Pays(const ConvolutionShape& paired) {
-  for (const ConvolutionAxis* axis : {&paired.rows, &paired.columns}) {
-    if (axis->kernel != 3 || axis->stride != 1 || axis->dilation != 1) return false;
-  }
   const auto lanes = static_cast<int64_t>(HWY_DYNAMIC_DISPATCH(PairLanesImpl)());
-  if (paired.groups != 1 || lanes < 8) return false;
+  if (!WinogradTiles::Covers(paired) || lanes < 8) return false;
   if (2 * paired.channels > kMostWinogradChannels) return false;
   // Below that, the transforms take as long as they spare.
   if (2 * paired.channels < std::max<int64_t>(lanes, 32)) return false;
   if (paired.outputs < std::max<int64_t>(lanes, 32)) return false;
-  const int64_t tiles =
-      paired.samples * CeilDiv(paired.rows.output, kTile) * CeilDiv(paired.columns.output, kTile);
-  const double direct = 9.0 * static_cast<double>(paired.samples * paired.rows.output) *
-                        static_cast<double>(paired.columns.output);
-  return tiles >= 12 && 16.0 * static_cast<double>(tiles) < 0.7 * direct;
+  const int64_t tiles = WinogradTiles::Count(paired, kTile);
+  return tiles >= 12 &&
+         16.0 * static_cast<double>(tiles) < 0.7 * WinogradTiles::DirectProducts(paired);
 }
 
-PairWinograd::PairWinograd(const ConvolutionShape& paired) : shape_(paired) {
-  tile_rows_ = CeilDiv(paired.rows.output, kTile);
-  tile_columns_ = CeilDiv(paired.columns.output, kTile);
-  tiles_ = paired.samples * tile_rows_ * tile_columns_;
-  const int64_t tile_bytes = kPlaces * 4 * (paired.channels + paired.outputs);
-  together_ = std::clamp<int64_t>(kBlockBytes / tile_bytes / 6 * 6, 12, 96);
-  const auto lanes = static_cast<int64_t>(PairTiles().lanes);
-  width_ = CeilDiv(paired.outputs, lanes) * lanes;
-}
-
-size_t PairWinograd::packed_floats() const {
-  return static_cast<size_t>(kPlaces * shape_.channels * width_) + kWidestTile;
-}
+PairWinograd::PairWinograd(const ConvolutionShape& paired)
+    : shape_(paired), tiles_(paired, kTile, PairTiles, kBlockBytes, 96) {}
 
 // [place][panel][pair][output of the panel].
 void PairWinograd::Pack(const std::function<int16_t(int64_t, int64_t, int64_t)>& weight,
@@ -180,66 +159,35 @@ void PairWinograd::Pack(const std::function<int16_t(int64_t, int64_t, int64_t)>&
   auto* halves = reinterpret_cast<int16_t*>(packed);
   for (int64_t o = 0; o < shape_.outputs; ++o) {
     const int64_t first = o / panel * panel;
-    const int64_t row = std::min(panel, width_ - first);
+    const int64_t row = std::min(panel, tiles_.width() - first);
     for (int64_t c = 0; c < 2 * pairs; ++c) {
       int g[9], transformed[16];
       for (int64_t tap = 0; tap < 9; ++tap) g[tap] = weight(o, c, tap);
       TransformFilter(g, transformed);
       int16_t* to = halves + 2 * (first * pairs + c / 2 * row + o % panel) + c % 2;
       for (int64_t place = 0; place < kPlaces; ++place) {
-        to[2 * place * pairs * width_] = static_cast<int16_t>(transformed[place]);
+        to[2 * place * pairs * tiles_.width()] = static_cast<int16_t>(transformed[place]);
       }
     }
   }
 }
 
-size_t PairWinograd::scratch_bytes() const {
-  // The first thread's holds what all share where there are few tiles.
-  const int64_t slots = std::max(together_, std::min<int64_t>(tiles_, 4 * together_));
-  return static_cast<size_t>(kPlaces * slots * (shape_.channels + shape_.outputs)) * 4 + 64;
-}
-
 void PairWinograd::Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
                        size_t scratch_stride, runtime::Team& team) const {
-  int64_t blocks = CeilDiv(tiles_, together_);
-  const auto threads = static_cast<int64_t>(team.threads());
-  if (threads > 1 && blocks < 4 * threads) blocks = CeilDiv(blocks, threads) * threads;
-  // As in winograd.cc: who shares what depends on whether filters or tiles are larger.
-  const bool large =
-      shape_.channels * shape_.outputs > 2 * (shape_.channels + shape_.outputs) * tiles_;
-  if (threads > 1 && large && tiles_ <= 4 * together_) {
-    auto* v = reinterpret_cast<float*>(scratch);
-    float* m = v + kPlaces * tiles_ * shape_.channels;
-    const int64_t pieces = std::min(tiles_, threads * 4);
-    const auto for_tiles = [&](const auto& body) {
-      team.ForEach(static_cast<size_t>(pieces), [&](size_t index, size_t) {
-        const auto i = static_cast<int64_t>(index);
-        for (int64_t t = tiles_ * i / pieces; t < tiles_ * (i + 1) / pieces; ++t) body(t);
+  tiles_.Run(
+      packed, scratch, scratch_stride, team,
+      [&](int64_t tile, int64_t slot, int64_t slots, float* v) {
+        TransformInput(operands.x, tile, slot, slots, v);
+      },
+      [&](int64_t tile, int64_t slot, int64_t slots, const float* m) {
+        TransformOutput(operands.y, tile, slot, slots, m);
       });
-    };
-    for_tiles([&](int64_t t) { TransformInput(operands.x, t, t, tiles_, v); });
-    team.ForEach(kPlaces, [&](size_t place, size_t) {
-      Multiply(packed, static_cast<int64_t>(place), tiles_, tiles_, v, m);
-    });
-    for_tiles([&](int64_t t) { TransformOutput(operands.y, t, t, tiles_, m); });
-    return;
-  }
-  team.ForEach(static_cast<size_t>(blocks), [&](size_t block, size_t thread) {
-    const int64_t begin = tiles_ * static_cast<int64_t>(block) / blocks;
-    const int64_t rows = tiles_ * (static_cast<int64_t>(block) + 1) / blocks - begin;
-    auto* v = reinterpret_cast<float*>(scratch + thread * scratch_stride);
-    float* m = v + kPlaces * rows * shape_.channels;
-    for (int64_t t = 0; t < rows; ++t) TransformInput(operands.x, begin + t, t, rows, v);
-    for (int64_t place = 0; place < kPlaces; ++place) Multiply(packed, place, rows, rows, v, m);
-    for (int64_t t = 0; t < rows; ++t) TransformOutput(operands.y, begin + t, t, rows, m);
-  });
 }
 
 void PairWinograd::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots,
                                   float* v) const {
-  const int64_t sample = tile / (tile_rows_ * tile_columns_);
-  const int64_t top = tile / tile_columns_ % tile_rows_ * kTile - shape_.rows.pad;
-  const int64_t left = tile % tile_columns_ * kTile - shape_.columns.pad;
+  const auto [sample, row, column] = tiles_.At(tile);
+  const int64_t top = row - shape_.rows.pad, left = column - shape_.columns.pad;
   const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
   PairWinogradInput call;
   call.count = static_cast<size_t>(2 * shape_.channels);
@@ -254,18 +202,9 @@ void PairWinograd::TransformInput(const float* x, int64_t tile, int64_t slot, in
   HWY_DYNAMIC_DISPATCH(TransformPairsImpl)(call);
 }
 
-void PairWinograd::Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots,
-                            const float* v, float* m) const {
-  MultiplyByPanels(PairTiles(), v + place * slots * shape_.channels,
-                   packed + place * shape_.channels * width_, rows, shape_.channels, shape_.outputs,
-                   width_, m + place * slots * shape_.outputs);
-}
-
 void PairWinograd::TransformOutput(float* y, int64_t tile, int64_t slot, int64_t slots,
                                    const float* m) const {
-  const int64_t sample = tile / (tile_rows_ * tile_columns_);
-  const int64_t top = tile / tile_columns_ % tile_rows_ * kTile;
-  const int64_t left = tile % tile_columns_ * kTile;
+  const auto [sample, top, left] = tiles_.At(tile);
   const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
   PairWinogradOutput call;
   call.from = reinterpret_cast<const uint32_t*>(m + slot * shape_.outputs);

@@ -15,6 +15,7 @@
 
 #include "backends/cpu/convolution.h"
 #include "backends/cpu/packed_product.h"
+#include "backends/cpu/winograd_tiles.h"
 #include "ingot/runtime/team.h"
 
 namespace ingot::cpu {
@@ -28,10 +29,10 @@ class PairWinograd {
 
   explicit PairWinograd(const ConvolutionShape& paired);
 
-  size_t packed_floats() const;
+  size_t packed_floats() const { return tiles_.packed_floats(); }
   // weight(output, channel, tap), to memory that is zero; 0 beyond the channels.
   void Pack(const std::function<int16_t(int64_t, int64_t, int64_t)>& weight, float* packed) const;
-  size_t scratch_bytes() const;  // of each thread
+  size_t scratch_bytes() const { return tiles_.scratch_bytes(); }  // of each thread
   // operands.x: the pairs; operands.y: i32 sums. Bias, residual and epilogue are not looked at.
   void Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
            size_t scratch_stride, runtime::Team& team) const;
@@ -39,13 +40,9 @@ class PairWinograd {
  private:
   void TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots, float* v) const;
   void TransformOutput(float* y, int64_t tile, int64_t slot, int64_t slots, const float* m) const;
-  void Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots, const float* v,
-                float* m) const;
 
   ConvolutionShape shape_;
-  int64_t tile_rows_ = 0, tile_columns_ = 0, tiles_ = 0;
-  int64_t together_ = 0;  // tiles that one thread takes at once
-  int64_t width_ = 0;     // elements of a row of all panels
+  WinogradTiles tiles_;
 };
 
 }  // namespace ingot::cpu

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backends/cpu/counts.h"
 #include "backends/cpu/matrix_tile.h"
 
 namespace ingot::cpu {
@@ -12,10 +13,6 @@ namespace {
 constexpr size_t kMostRows = 192;  // of c: all of a, packed, should stay in the second-level cache
 constexpr size_t kGroup = 48;      // columns of c that are transposed together: whole tiles
 constexpr size_t kMostSwappedDepth = 1024;  // a tile of b stays in the first-level cache
-
-size_t RoundUp(size_t count, size_t unit) {
-  return (count + unit - 1) / unit * unit;
-}
 
 class Swapped {
  public:
@@ -35,7 +32,7 @@ class Swapped {
     }
     for (size_t column = 0; column < x_.n; column += kGroup) {
       const size_t end = std::min(x_.n, column + kGroup);
-      const size_t tiles = (end - column + kMostTileRows - 1) / kMostTileRows;
+      const size_t tiles = CeilDiv(end - column, kMostTileRows);
       for (size_t tile = 0; tile < tiles; ++tile) {
         const size_t begin = (end - column) * tile / tiles;
         RunTile(column, begin, (end - column) * (tile + 1) / tiles - begin);
@@ -52,7 +49,7 @@ class Swapped {
 
   // Columns [column + begin, + count) of c, as rows of the transpose.
   void RunTile(size_t column, size_t begin, size_t count) {
-    const size_t depths = (x_.k + kMostSwappedDepth - 1) / kMostSwappedDepth;
+    const size_t depths = CeilDiv(x_.k, kMostSwappedDepth);
     MatrixTile tile;
     tile.a_row = x_.b_stride;
     tile.c_row = padded_;

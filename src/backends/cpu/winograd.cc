@@ -5,7 +5,6 @@
 #include <cstring>
 #include <vector>
 
-#include "backends/cpu/tile_matrix.h"
 #include "backends/cpu/tile_product.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -15,7 +14,6 @@
 #include "hwy/highway.h"
 
 #include "backends/cpu/activation-inl.h"
-#include "backends/cpu/counts.h"
 
 #ifndef INGOT_BACKENDS_CPU_WINOGRAD_CC_
 #define INGOT_BACKENDS_CPU_WINOGRAD_CC_
@@ -213,36 +211,20 @@ constexpr int64_t kBlockBytes = int64_t{3} << 18;  // of transformed tiles that 
 
 bool WinogradProduct::Pays(const ConvolutionShape& shape) {
   const auto lanes = static_cast<int64_t>(HWY_DYNAMIC_DISPATCH(WinogradLanesImpl)());
-  for (const ConvolutionAxis* axis : {&shape.rows, &shape.columns}) {
-    if (axis->kernel != 3 || axis->stride != 1 || axis->dilation != 1) return false;
-  }
-  if (shape.groups != 1 || lanes < 4) return false;
+  if (!WinogradTiles::Covers(shape) || lanes < 4) return false;
   if (shape.channels < std::max<int64_t>(lanes, 16)) return false;
   if (shape.outputs < std::max<int64_t>(lanes, 16)) return false;
-  const int64_t tiles =
-      shape.samples * CeilDiv(shape.rows.output, kTile) * CeilDiv(shape.columns.output, kTile);
+  const int64_t tiles = WinogradTiles::Count(shape, kTile);
   // Multiply-adds of both ways; below a dozen tiles the transformed filters, four times as large,
   // are all that counts.
-  const double direct = 9.0 * static_cast<double>(shape.samples * shape.rows.output) *
-                        static_cast<double>(shape.columns.output);
+  const double direct = WinogradTiles::DirectProducts(shape);
   constexpr int64_t kSmallFilters = int64_t{3} << 19;  // bytes that stay in the caches anyway
   const bool small = 36 * 4 * shape.channels * shape.outputs <= kSmallFilters && tiles >= 4;
   return (tiles >= 12 || small) && 36.0 * static_cast<double>(tiles) < 0.7 * direct;
 }
 
-WinogradProduct::WinogradProduct(const ConvolutionShape& shape) : shape_(shape) {
-  tile_rows_ = CeilDiv(shape.rows.output, kTile);
-  tile_columns_ = CeilDiv(shape.columns.output, kTile);
-  tiles_ = shape.samples * tile_rows_ * tile_columns_;
-  const int64_t tile_bytes = kPlaces * 4 * (shape.channels + shape.outputs);
-  together_ = std::clamp<int64_t>(kBlockBytes / tile_bytes / 6 * 6, 12, 48);
-  const auto lanes = static_cast<int64_t>(Tiles().lanes);
-  width_ = CeilDiv(shape.outputs, lanes) * lanes;
-}
-
-size_t WinogradProduct::packed_floats() const {
-  return static_cast<size_t>(kPlaces * shape_.channels * width_) + kWidestTile;
-}
+WinogradProduct::WinogradProduct(const ConvolutionShape& shape)
+    : shape_(shape), tiles_(shape, kTile, Tiles, kBlockBytes, 48) {}
 
 // [place][panel][channel][output of the panel].
 void WinogradProduct::Pack(const float* w, float* packed) const {
@@ -252,7 +234,7 @@ void WinogradProduct::Pack(const float* w, float* packed) const {
   std::vector<float> rows(depth * tiles.width() + 8);  // [channel][tap][output]
   for (int64_t first = 0; first < shape_.outputs; first += panel) {
     const int64_t here = std::min(panel, shape_.outputs - first);
-    const int64_t width = std::min(panel, width_ - first);
+    const int64_t width = std::min(panel, tiles_.width() - first);
     tiles.pack_transposed(w + first * static_cast<int64_t>(depth), depth, depth,
                           static_cast<size_t>(here), static_cast<size_t>(width), rows.data());
     const float* taps[9];
@@ -267,7 +249,7 @@ void WinogradProduct::PackPanel(int64_t first, const float* const (&taps)[9], in
   // of our own, or the caches would hold few of the lines that are being written.
   constexpr int64_t kTogether = 16;
   float transformed[kPlaces * kTogether * kWidestTile];
-  const int64_t width = std::min(static_cast<int64_t>(Tiles().width()), width_ - first);
+  const int64_t width = std::min(static_cast<int64_t>(Tiles().width()), tiles_.width() - first);
   float* const to = packed + first * shape_.channels;
   for (int64_t begin = 0; begin < shape_.channels; begin += kTogether) {
     WinogradFilters call;
@@ -279,7 +261,7 @@ void WinogradProduct::PackPanel(int64_t first, const float* const (&taps)[9], in
     call.place_stride = call.channels * call.outputs;
     HWY_DYNAMIC_DISPATCH(TransformFiltersImpl)(call);
     for (int64_t place = 0; place < kPlaces; ++place) {
-      std::memcpy(to + place * shape_.channels * width_ + begin * width,
+      std::memcpy(to + place * shape_.channels * tiles_.width() + begin * width,
                   transformed + static_cast<size_t>(place) * call.place_stride,
                   call.place_stride * sizeof(float));
     }
@@ -316,56 +298,22 @@ void WinogradProduct::PackColumns(const float* w, bool flipped, float* scratch,
   }
 }
 
-size_t WinogradProduct::scratch_bytes() const {
-  // The first thread's holds what all share where there are few tiles.
-  const int64_t slots = std::max(together_, std::min<int64_t>(tiles_, 4 * together_));
-  return static_cast<size_t>(kPlaces * slots * (shape_.channels + shape_.outputs)) * sizeof(float) +
-         64;
-}
-
 void WinogradProduct::Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
                           size_t scratch_stride, runtime::Team& team) const {
-  int64_t blocks = CeilDiv(tiles_, together_);
-  const auto threads = static_cast<int64_t>(team.threads());
-  // Each thread takes as many tiles as the others and reads all of the filters; or, where those are
-  // large and the tiles few, some of the 36 products, for which the transformed tiles change hands.
-  if (threads > 1 && blocks < 4 * threads) blocks = CeilDiv(blocks, threads) * threads;
-  const bool large =
-      shape_.channels * shape_.outputs > 2 * (shape_.channels + shape_.outputs) * tiles_;
-  if (threads > 1 && large && tiles_ <= 4 * together_) {
-    // All tiles at once, a loop of the team for each of the three steps.
-    auto* v = reinterpret_cast<float*>(scratch);
-    float* m = v + kPlaces * tiles_ * shape_.channels;
-    const auto count = static_cast<size_t>(tiles_);
-    const size_t pieces = std::min<size_t>(count, static_cast<size_t>(threads) * 4);
-    const auto cut = [&](size_t i) { return static_cast<int64_t>(count * i / pieces); };
-    team.ForEach(pieces, [&](size_t i, size_t) {
-      for (int64_t t = cut(i); t < cut(i + 1); ++t) TransformInput(operands.x, t, t, tiles_, v);
-    });
-    team.ForEach(kPlaces, [&](size_t place, size_t) {
-      Multiply(packed, static_cast<int64_t>(place), tiles_, tiles_, v, m);
-    });
-    team.ForEach(pieces, [&](size_t i, size_t) {
-      for (int64_t t = cut(i); t < cut(i + 1); ++t) TransformOutput(operands, t, t, tiles_, m);
-    });
-    return;
-  }
-  team.ForEach(static_cast<size_t>(blocks), [&](size_t block, size_t thread) {
-    const int64_t begin = tiles_ * static_cast<int64_t>(block) / blocks;
-    const int64_t rows = tiles_ * (static_cast<int64_t>(block) + 1) / blocks - begin;
-    auto* v = reinterpret_cast<float*>(scratch + thread * scratch_stride);
-    float* m = v + kPlaces * rows * shape_.channels;
-    for (int64_t t = 0; t < rows; ++t) TransformInput(operands.x, begin + t, t, rows, v);
-    for (int64_t place = 0; place < kPlaces; ++place) Multiply(packed, place, rows, rows, v, m);
-    for (int64_t t = 0; t < rows; ++t) TransformOutput(operands, begin + t, t, rows, m);
-  });
+  tiles_.Run(
+      packed, scratch, scratch_stride, team,
+      [&](int64_t tile, int64_t slot, int64_t slots, float* v) {
+        TransformInput(operands.x, tile, slot, slots, v);
+      },
+      [&](int64_t tile, int64_t slot, int64_t slots, const float* m) {
+        TransformOutput(operands, tile, slot, slots, m);
+      });
 }
 
 void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots,
                                      float* v) const {
-  const int64_t sample = tile / (tile_rows_ * tile_columns_);
-  const int64_t top = tile / tile_columns_ % tile_rows_ * kTile - shape_.rows.pad;
-  const int64_t left = tile % tile_columns_ * kTile - shape_.columns.pad;
+  const auto [sample, row, column] = tiles_.At(tile);
+  const int64_t top = row - shape_.rows.pad, left = column - shape_.columns.pad;
   const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
   WinogradInput call;
   call.channels = static_cast<size_t>(shape_.channels);
@@ -379,18 +327,9 @@ void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot,
   HWY_DYNAMIC_DISPATCH(TransformInputImpl)(call);
 }
 
-void WinogradProduct::Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots,
-                               const float* v, float* m) const {
-  MultiplyByPanels(Tiles(), v + place * slots * shape_.channels,
-                   packed + place * shape_.channels * width_, rows, shape_.channels, shape_.outputs,
-                   width_, m + place * slots * shape_.outputs);
-}
-
 void WinogradProduct::TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot,
                                       int64_t slots, const float* m) const {
-  const int64_t sample = tile / (tile_rows_ * tile_columns_);
-  const int64_t top = tile / tile_columns_ % tile_rows_ * kTile;
-  const int64_t left = tile % tile_columns_ * kTile;
+  const auto [sample, top, left] = tiles_.At(tile);
   const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
   WinogradOutput call;
   call.from = m + slot * shape_.outputs;

@@ -13,6 +13,7 @@
 
 #include "backends/cpu/convolution.h"
 #include "backends/cpu/packed_product.h"
+#include "backends/cpu/winograd_tiles.h"
 #include "ingot/runtime/team.h"
 
 namespace ingot::cpu {
@@ -25,7 +26,7 @@ class WinogradProduct {
 
   explicit WinogradProduct(const ConvolutionShape& shape);
 
-  size_t packed_floats() const;
+  size_t packed_floats() const { return tiles_.packed_floats(); }
   // w [O, C, 3, 3], aligned or not, to memory that is zero.
   void Pack(const float* w, float* packed) const;
   // Filters that lie tap by tap: those of output o for channel c at w + tap * C * O + c * O + o for
@@ -35,22 +36,18 @@ class WinogradProduct {
   // The same of filters whose channels and outputs have changed places, as the gradient of the
   // input needs them: at w + tap * C * O + o * C + c. `scratch`: 9 * C * Tiles().width() floats.
   void PackColumns(const float* w, bool flipped, float* scratch, float* packed) const;
-  size_t scratch_bytes() const;  // of each thread
+  size_t scratch_bytes() const { return tiles_.scratch_bytes(); }  // of each thread
   void Run(const float* packed, const PackedOperands& operands, std::byte* scratch,
            size_t scratch_stride, runtime::Team& team) const;
 
  private:
   void PackPanel(int64_t first, const float* const (&taps)[9], int64_t stride, float* packed) const;
   void TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots, float* v) const;
-  void Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots, const float* v,
-                float* m) const;
   void TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot, int64_t slots,
                        const float* m) const;
 
   ConvolutionShape shape_;
-  int64_t tile_rows_ = 0, tile_columns_ = 0, tiles_ = 0;
-  int64_t together_ = 0;  // tiles that one thread takes at once
-  int64_t width_ = 0;     // floats of a row of all panels
+  WinogradTiles tiles_;
 };
 
 }  // namespace ingot::cpu

@@ -1,0 +1,101 @@
+// What the Winograd algorithms of winograd.h and pair_winograd.h share: how the outputs of a 3x3
+// convolution with stride 1 are cut into tiles, and which thread takes which of them. Sums do not
+// depend on the number of threads.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/cpu/convolution.h"
+#include "backends/cpu/counts.h"
+#include "backends/cpu/tile_product.h"
+#include "ingot/runtime/team.h"
+
+namespace ingot::cpu {
+
+class WinogradTiles {
+ public:
+  // A tile has side x side outputs. `set`: whose panels the products take; `block_bytes` of
+  // transformed tiles stay in cache, `most_together` of them at the most.
+  WinogradTiles(const ConvolutionShape& shape, int64_t side, const TileSet& (*set)(),
+                int64_t block_bytes, int64_t most_together);
+
+  // Whether the kernel is 3x3, without stride, dilation or groups.
+  static bool Covers(const ConvolutionShape& shape);
+  static int64_t Count(const ConvolutionShape& shape, int64_t side);
+  // Multiplications for each channel and output of the direct product.
+  static double DirectProducts(const ConvolutionShape& shape);
+
+  const ConvolutionShape& shape() const { return shape_; }
+  int64_t width() const { return width_; }  // elements of a row of all panels of filters
+  size_t packed_floats() const;
+  size_t scratch_bytes() const;  // of each thread
+
+  // The sample of a tile, and the row and column of its first output.
+  struct Place {
+    int64_t sample, row, column;
+  };
+  Place At(int64_t tile) const {
+    return {tile / (rows_ * columns_), tile / columns_ % rows_ * side_, tile % columns_ * side_};
+  }
+
+  // transform_input(tile, slot, slots, v) and transform_output(tile, slot, slots, m) for each tile,
+  // between them a product for each place: v [place, slot, channel] to m [place, slot, output].
+  template <class Input, class Output>
+  void Run(const float* packed, std::byte* scratch, size_t scratch_stride, runtime::Team& team,
+           const Input& transform_input, const Output& transform_output) const;
+
+ private:
+  void Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots, const float* v,
+                float* m) const;
+
+  ConvolutionShape shape_;
+  const TileSet& (*set_)();
+  int64_t side_, places_;
+  int64_t rows_, columns_, count_;
+  int64_t together_;  // tiles that one thread takes at once
+  int64_t width_;
+};
+
+template <class Input, class Output>
+void WinogradTiles::Run(const float* packed, std::byte* scratch, size_t scratch_stride,
+                        runtime::Team& team, const Input& transform_input,
+                        const Output& transform_output) const {
+  int64_t blocks = CeilDiv(count_, together_);
+  const auto threads = static_cast<int64_t>(team.threads());
+  // Each thread takes as many tiles as the others and reads all of the filters; or, where those are
+  // large and the tiles few, some of the products, for which the transformed tiles change hands.
+  if (threads > 1 && blocks < 4 * threads) blocks = CeilDiv(blocks, threads) * threads;
+  const bool large =
+      shape_.channels * shape_.outputs > 2 * (shape_.channels + shape_.outputs) * count_;
+  if (threads > 1 && large && count_ <= 4 * together_) {
+    // All tiles at once, a loop of the team for each of the three steps.
+    auto* v = reinterpret_cast<float*>(scratch);
+    float* m = v + places_ * count_ * shape_.channels;
+    const auto count = static_cast<size_t>(count_);
+    const size_t pieces = std::min<size_t>(count, static_cast<size_t>(threads) * 4);
+    const auto cut = [&](size_t i) { return static_cast<int64_t>(count * i / pieces); };
+    team.ForEach(pieces, [&](size_t i, size_t) {
+      for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_input(t, t, count_, v);
+    });
+    team.ForEach(static_cast<size_t>(places_), [&](size_t place, size_t) {
+      Multiply(packed, static_cast<int64_t>(place), count_, count_, v, m);
+    });
+    team.ForEach(pieces, [&](size_t i, size_t) {
+      for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_output(t, t, count_, m);
+    });
+    return;
+  }
+  team.ForEach(static_cast<size_t>(blocks), [&](size_t block, size_t thread) {
+    const int64_t begin = count_ * static_cast<int64_t>(block) / blocks;
+    const int64_t rows = count_ * (static_cast<int64_t>(block) + 1) / blocks - begin;
+    auto* v = reinterpret_cast<float*>(scratch + thread * scratch_stride);
+    float* m = v + places_ * rows * shape_.channels;
+    for (int64_t t = 0; t < rows; ++t) transform_input(begin + t, t, rows, v);
+    for (int64_t place = 0; place < places_; ++place) Multiply(packed, place, rows, rows, v, m);
+    for (int64_t t = 0; t < rows; ++t) transform_output(begin + t, t, rows, m);
+  });
+}
+
+}  // namespace ingot::cpu
