@@ -204,8 +204,10 @@ class EarlyInterruptTest(EndToEnd):
                 try:
                     with open(self.when_read(pipe, process), "wb"):
                         process.send_signal(number)
-                        self.assertEqual(process.wait(timeout=PATIENCE_S), 130)
-                        self.assertIn("interrupted", process.stderr.read())
+                        process.wait(timeout=PATIENCE_S)
+                        said = process.stderr.read()
+                        self.assertEqual(process.returncode, 130, said)
+                        self.assertIn("interrupted", said)
                 finally:
                     process.kill()
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -53,6 +54,24 @@ int OpenForRead(const std::string& path, struct stat& status) {
   if (::fstat(file.get(), &status) != 0) throw FileError("read", path, errno, true);
   if (S_ISDIR(status.st_mode)) throw FileError("read", path, EISDIR, true);
   return file.Release();
+}
+
+// What is left in the file; `expected` bytes are awaited, which need not be right.
+std::string ReadToEnd(const Descriptor& file, size_t expected, const std::string& path) {
+  std::string bytes;
+  size_t used = 0;
+  // One byte more than expected, so that one read finds the end; pipes and /proc say size 0.
+  bytes.resize(std::max<size_t>(expected + 1, 4096));
+  while (true) {
+    const ssize_t got = ::read(file.get(), bytes.data() + used, bytes.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw FileError("read", path, errno, true);
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+    if (used == bytes.size()) bytes.resize(2 * bytes.size());
+  }
+  bytes.resize(used);
+  return bytes;
 }
 
 // The name in the folder of `path` that a person may have meant; "" where there is none.
@@ -176,10 +195,15 @@ class PosixFileSystem : public FileSystem {
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   struct stat status;
   Descriptor file(OpenForRead(path, status));
-  size_ = static_cast<size_t>(status.st_size);
+  const bool is_file = S_ISREG(status.st_mode);
+  const std::string piped = is_file ? "" : ReadToEnd(file, 0, path);
+  size_ = is_file ? static_cast<size_t>(status.st_size) : piped.size();
   if (size_ == 0) return;  // mmap refuses a length of 0
-  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  void* data =
+      is_file ? ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0)
+              : ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) throw FileError("map", path, errno, true);
+  if (!is_file) std::memcpy(data, piped.data(), size_);
   data_ = static_cast<const std::byte*>(data);
 }
 
@@ -206,20 +230,7 @@ std::string_view MappedFile::text() const {
 std::string ReadFile(const std::string& path) {
   struct stat status;
   Descriptor file(OpenForRead(path, status));
-  std::string bytes;
-  size_t used = 0;
-  // One byte more than the size, so that one read finds the end; pipes and /proc say size 0.
-  bytes.resize(std::max<size_t>(static_cast<size_t>(status.st_size) + 1, 4096));
-  while (true) {
-    const ssize_t got = ::read(file.get(), bytes.data() + used, bytes.size() - used);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw FileError("read", path, errno, true);
-    if (got == 0) break;
-    used += static_cast<size_t>(got);
-    if (used == bytes.size()) bytes.resize(2 * bytes.size());
-  }
-  bytes.resize(used);
-  return bytes;
+  return ReadToEnd(file, static_cast<size_t>(status.st_size), path);
 }
 
 Error FileError(std::string_view operation, const std::string& path, int error_number,

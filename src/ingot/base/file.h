@@ -17,10 +17,10 @@
 
 namespace ingot {
 
-// A whole file mapped into memory, read only. Empty files are allowed. Move-only; the bytes live as
-// long as the object. Reading is safe from any number of threads. Where another program truncates
-// the file meanwhile, access to what is gone ends the process (SIGBUS): do not map files that are
-// being written.
+// A whole file mapped into memory, read only; a pipe is read to its end. Empty files are allowed.
+// Move-only; the bytes live as long as the object. Reading is safe from any number of threads.
+// Where another program truncates the file meanwhile, access to what is gone ends the process
+// (SIGBUS): do not map files that are being written.
 class MappedFile {
  public:
   // Throws Error(kNotFound) or Error(kIo).

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <thread>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -45,6 +47,17 @@ TEST(FileTest, ReadsWhatWasWritten) {
     EXPECT_EQ(mapped.bytes().size(), size);
   }
   EXPECT_FALSE(ReadFile("/proc/self/stat").empty());  // says that its size is 0
+}
+
+TEST(FileTest, APipeIsMappedToItsEnd) {
+  const TestFolder folder;
+  const std::string path = folder / "pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const std::string text(100'000, 'x');
+  std::thread writer([&] { std::ofstream(path) << text; });
+  const MappedFile mapped(path);
+  writer.join();
+  EXPECT_EQ(mapped.text(), text);
 }
 
 TEST(FileTest, MappedFilesMove) {
