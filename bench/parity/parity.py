@@ -6,8 +6,9 @@ same hyper-parameters. Reported and checked:
   f32   the loss of each of the first 100 steps, Ingot's against PyTorch's: within 1e-4, relative
   bf16  the loss at the end of a longer run over 3 seeds: Ingot's bf16 against Ingot's f32, within noise
 
-PyTorch lives in a virtual environment of its own, .venv-parity, which is made when it is missing. Results are
-kept in bench/results/parity.json. Exit status: 0 where everything is within its tolerance, else 1.
+PyTorch lives in a virtual environment of its own, .venv-parity, which is made when it is missing, or where
+--python says. A table of all is printed; results are kept in bench/results/parity.json. Exit status: 0 where
+everything is within its tolerance, 1 where something is not, 2 where an argument is wrong.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+NETWORKS = ["mlp", "cnn", "gpt"]
 VENV = ROOT / ".venv-parity"
 PACKAGES = ["torch", "numpy"]
 STEPS = 100
@@ -105,24 +108,42 @@ def noise(network, data, folder):
             "ok": math.isfinite(bf16) and abs(bf16 - f32) <= allowed}
 
 
+def table(results):
+    """One line for each network and check."""
+    rows = [("network", "check", "steps", "from", "to", "reference", "difference", "allowed", "")]
+    for result in results:
+        trace, ends = result["f32"], result["bf16"]
+        rows.append((trace["network"], "f32, Ingot beside PyTorch", str(trace["steps"]), f"{trace['first_loss']:.4f}",
+                     f"{trace['last_loss']:.4f}", f"{trace['pytorch_last_loss']:.4f}",
+                     f"{trace['largest_relative_error']:.1e}", f"{TOLERANCE:.1e}", "ok" if trace["ok"] else "FAILED"))
+        f32, bf16 = statistics.mean(ends["f32"]), statistics.mean(ends["bf16"])
+        rows.append((ends["network"], f"bf16 beside f32, {ends['seeds']} seeds", str(NOISE_STEPS), "",
+                     f"{bf16:.4f}", f"{f32:.4f}", f"{abs(ends['difference']):.1e}", f"{ends['allowed']:.1e}",
+                     "ok" if ends["ok"] else "FAILED"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) if i in (0, 1, 8) else cell.rjust(width)
+                       for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    return "\n".join(lines + ["", "difference: f32, the largest relative one of any step's loss; bf16, of the mean"
+                              " losses of the last tenth"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["cnn", "gpt"], help="one network")
+    parser.add_argument("--only", choices=NETWORKS, help="one network")
+    parser.add_argument("--python", type=pathlib.Path, help="an interpreter that has torch and numpy, in place of "
+                        "the one of .venv-parity")
     arguments = parser.parse_args()
-    python, data = environment_python(), mnist()
+    if arguments.python and not shutil.which(arguments.python):
+        parser.error(f"--python: no program '{arguments.python}'")
+    python, data = arguments.python or environment_python(), mnist()
     results = []
-    for network in [arguments.only] if arguments.only else ["cnn", "gpt"]:
-        where = data if network == "cnn" else ROOT / "examples" / "char_gpt"
+    for network in [arguments.only] if arguments.only else NETWORKS:
+        where = ROOT / "examples" / "char_gpt" if network == "gpt" else data
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
-            trace = compare(network, where, python, folder)
-            print("{network:4} f32   {steps} steps, loss {first_loss:.4f} to {last_loss:.4f}: at most "
-                  "{largest_relative_error:.1e} from PyTorch's (step {at_step})".format(**trace),
-                  "ok" if trace["ok"] else f"FAILED: {TOLERANCE} is allowed", flush=True)
-            ends = noise(network, where, folder)
-            print("{network:4} bf16  {difference:+.4f} from f32 over {seeds} seeds, {allowed:.4f} is noise"
-                  .format(**ends), "ok" if ends["ok"] else "FAILED", flush=True)
-            results.append({"f32": trace, "bf16": ends})
+            print(f"{network}: training in Ingot and PyTorch", file=sys.stderr, flush=True)
+            results.append({"f32": compare(network, where, python, folder), "bf16": noise(network, where, folder)})
+    print(table(results))
     out = ROOT / "bench" / "results"
     out.mkdir(parents=True, exist_ok=True)
     (out / "parity.json").write_text(json.dumps(results, indent=2) + "\n")

@@ -41,25 +41,44 @@ def idx(folder, name, skip):
     sys.exit(f"no {name} in {folder}")
 
 
-def cnn(data, batch=64):
-    """The network of examples/mnist/cnn.yaml in small, Adam."""
+def mnist(data, batch):
+    """A function from the number of a step to its pictures [batch, 1, 28, 28] and labels [batch]."""
     labels = torch.from_numpy(idx(data, "train-labels-idx1-ubyte", 8).astype(np.int64))
     images = torch.from_numpy(idx(data, "train-images-idx3-ubyte", 16).astype(np.float32) / 255)
     images = images.reshape(len(labels), 1, 28, 28)
-    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
-                          nn.Flatten(), nn.Linear(32 * 12 * 12, 64), nn.ReLU(), nn.Linear(64, 10))
-    names = {"0": "conv_1", "2": "conv_2", "6": "hidden", "8": "head"}
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        layer, kind = name.split(".")
-        tensors[f"{names[layer]}.{kind}"] = tensor.T if tensor.dim() == 2 else tensor
 
     def sample(step):
         rows = torch.arange(step * batch, (step + 1) * batch) % len(labels)
         return images[rows], labels[rows]
 
-    return model, tensors, sample, torch.optim.Adam(model.parameters(), lr=0.0005), \
-        lambda y, t: functional.cross_entropy(y, t)
+    return sample
+
+
+def renamed(model, names):
+    """The weights of a sequence under the names {place: layer}; a product's weight is [in, out] in Ingot."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        layer, kind = name.split(".")
+        tensors[f"{names[layer]}.{kind}"] = tensor.T if tensor.dim() == 2 else tensor
+    return tensors
+
+
+def mlp(data, batch=128):
+    """Three dense layers, SGD with momentum."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
+                          nn.Linear(128, 10))
+    tensors = renamed(model, {"1": "hidden_1", "3": "hidden_2", "5": "head"})
+    return model, tensors, mnist(data, batch), torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9), \
+        functional.cross_entropy
+
+
+def cnn(data, batch=64):
+    """The network of examples/mnist/cnn.yaml in small, Adam."""
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+                          nn.Flatten(), nn.Linear(32 * 12 * 12, 64), nn.ReLU(), nn.Linear(64, 10))
+    tensors = renamed(model, {"0": "conv_1", "2": "conv_2", "6": "hidden", "8": "head"})
+    return model, tensors, mnist(data, batch), torch.optim.Adam(model.parameters(), lr=0.0005), \
+        functional.cross_entropy
 
 
 class Block(nn.Module):
@@ -100,14 +119,14 @@ def gpt(data, batch=8, length=64, share=0.1):
     train = torch.from_numpy(text[:len(text) - int(len(text) * share)])
     windows = (len(train) - 1) // length
     model = Gpt(length, 64, 4, 2)
-    renamed = {"norm_1": "norm_1", "norm_2": "norm_2", "qkv": "attention.qkv", "output": "attention.output",
-               "up": "feed_forward.up", "down": "feed_forward.down"}
+    parts = {"norm_1": "norm_1", "norm_2": "norm_2", "qkv": "attention.qkv", "output": "attention.output",
+             "up": "feed_forward.up", "down": "feed_forward.down"}
     tensors = {"tokens.weight": model.tokens.weight, "positions.weight": model.positions}
     for i, block in enumerate(model.blocks):
         for name, tensor in block.state_dict().items():
             part, kind = name.split(".")
             kind = "scale" if part.startswith("norm") and kind == "weight" else kind
-            tensors[f"block_{i}.{renamed[part]}.{kind}"] = tensor.T if tensor.dim() == 2 else tensor
+            tensors[f"block_{i}.{parts[part]}.{kind}"] = tensor.T if tensor.dim() == 2 else tensor
     tensors |= {"norm.scale": model.norm.weight, "norm.bias": model.norm.bias, "head.weight": model.head.weight.T}
 
     def sample(step):
@@ -120,7 +139,7 @@ def gpt(data, batch=8, length=64, share=0.1):
 
 
 network, data, weights, steps = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-model, tensors, sample, optimizer, loss_of = {"cnn": cnn, "gpt": gpt}[network](data)
+model, tensors, sample, optimizer, loss_of = {"mlp": mlp, "cnn": cnn, "gpt": gpt}[network](data)
 save(weights, tensors)
 losses = []
 for step in range(steps):
