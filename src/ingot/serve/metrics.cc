@@ -1,6 +1,7 @@
-// Metrics as text.
+// Metrics as text, in Prometheus' own format and in OpenMetrics.
 #include "ingot/serve/metrics.h"
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 
@@ -30,10 +31,27 @@ std::string Escape(const std::string& text) {
   return out;
 }
 
+// The bound of a bucket, which OpenMetrics wants with a point.
+std::string BoundText(double bound) {
+  std::string text = fmt::format("{}", bound);
+  if (text.find_first_of(".e") == std::string::npos) text += ".0";
+  return text;
+}
+
 class Writer {
  public:
-  void Head(const char* name, const char* type, const char* help) {
-    text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  explicit Writer(bool open_metrics) : open_metrics_(open_metrics) {}
+
+  // `type`: counter, gauge, histogram, or untyped.
+  void Head(std::string_view name, std::string_view type, const char* help) {
+    if (open_metrics_) {
+      // There, the name of a counter's family lacks the _total of its samples.
+      if (type == "counter" && name.ends_with("_total")) name.remove_suffix(6);
+      if (type == "untyped") type = "unknown";
+      text += fmt::format("# TYPE {} {}\n# HELP {} {}\n", name, type, name, help);
+    } else {
+      text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+    }
   }
   void Line(const char* name, const std::string& labels, double value) {
     text += labels.empty() ? fmt::format("{} {}\n", name, value)
@@ -55,8 +73,8 @@ class Writer {
       uint64_t sum = 0;
       for (size_t i = 0; i < kTimeBounds.size(); ++i) {
         sum += histogram.counts[i];
-        text += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, Labels(sample), kTimeBounds[i],
-                            sum);
+        text += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, Labels(sample),
+                            BoundText(kTimeBounds[i]), sum);
       }
       sum += histogram.counts.back();
       text += fmt::format("{}_bucket{{{},le=\"+Inf\"}} {}\n", name, Labels(sample), sum);
@@ -70,10 +88,13 @@ class Writer {
   }
 
   std::string text;
+
+ private:
+  const bool open_metrics_;
 };
 
 // Untyped: their names end as only counters and histograms of Prometheus may, or without _total.
-void WriteTriton(const std::vector<Sample>& samples, Writer& w) {
+void WriteTriton(const std::vector<Sample>& samples, bool abbreviated, Writer& w) {
   const auto us = [](const CountedTime& time) { return static_cast<double>(time.ns) / 1000; };
   const auto n = [](uint64_t count) { return static_cast<double>(count); };
   w.PerModel(samples, "nv_inference_request_success", "untyped", "Successful inference requests",
@@ -87,6 +108,11 @@ void WriteTriton(const std::vector<Sample>& samples, Writer& w) {
              [&](const Sample& s) { return n(s.values.execution_count); });
   w.PerModel(samples, "nv_inference_pending_request_count", "untyped", "Requests that wait",
              [&](const Sample& s) { return static_cast<double>(s.model->scheduler->queued()); });
+  w.PerModel(samples, "nv_cache_num_hits_per_model", "untyped", "Answers from the cache",
+             [&](const Sample& s) { return n(s.values.cache_hit.count); });
+  w.PerModel(samples, "nv_cache_num_misses_per_model", "untyped", "Requests not in the cache",
+             [&](const Sample& s) { return n(s.values.cache_miss.count); });
+  if (!abbreviated) return;
   w.PerModel(samples, "nv_inference_request_duration_us", "untyped",
              "Time of requests in microseconds",
              [&](const Sample& s) { return us(s.values.success); });
@@ -101,10 +127,6 @@ void WriteTriton(const std::vector<Sample>& samples, Writer& w) {
   w.PerModel(samples, "nv_inference_compute_output_duration_us", "untyped",
              "Time of preparing outputs in microseconds",
              [&](const Sample& s) { return us(s.values.compute_output); });
-  w.PerModel(samples, "nv_cache_num_hits_per_model", "untyped", "Answers from the cache",
-             [&](const Sample& s) { return n(s.values.cache_hit.count); });
-  w.PerModel(samples, "nv_cache_num_misses_per_model", "untyped", "Requests not in the cache",
-             [&](const Sample& s) { return n(s.values.cache_miss.count); });
 }
 
 void WriteModels(const std::vector<Sample>& samples, Writer& w) {
@@ -143,7 +165,8 @@ void WriteModels(const std::vector<Sample>& samples, Writer& w) {
         sum += it->second.infer.count;
         rows += it->second.infer.count * static_cast<uint64_t>(it->first);
       }
-      w.text += fmt::format("ingot_batch_size_bucket{{{},le=\"{}\"}} {}\n", labels, bound, sum);
+      w.text += fmt::format("ingot_batch_size_bucket{{{},le=\"{}\"}} {}\n", labels,
+                            BoundText(static_cast<double>(bound)), sum);
     }
     for (; it != sample.values.batches.end(); ++it) {
       sum += it->second.infer.count;
@@ -184,19 +207,43 @@ void WriteServer(ServerState& state, Writer& w) {
   w.Line("ingot_cache_evictions_total", "", static_cast<double>(cache.evictions));
 }
 
-}  // namespace
+enum class Names { kAll, kPlain, kIngot };
 
-std::string MetricsText(ServerState& state, bool own_only) {
+std::string MetricsText(ServerState& state, Names names, bool open_metrics) {
   std::vector<Sample> samples;
   for (auto& model : state.repository->Loaded()) {
     StatisticsValues values = model->statistics.Values();
     samples.push_back({std::move(model), std::move(values)});
   }
-  Writer writer;
-  if (!own_only) WriteTriton(samples, writer);
+  Writer writer(open_metrics);
+  if (names != Names::kIngot) WriteTriton(samples, names == Names::kAll, writer);
   WriteModels(samples, writer);
   WriteServer(state, writer);
+  if (open_metrics) writer.text += "# EOF\n";
   return writer.text;
+}
+
+}  // namespace
+
+Response MetricsAnswer(ServerState& state, const Call& call) {
+  const bool open =
+      call.headers.Get("accept").find("application/openmetrics-text") != std::string_view::npos;
+  Names names = open ? Names::kAll : Names::kPlain;
+  const std::string_view target = call.target;
+  const std::string_view query = target.substr(std::min(target.size(), call.path().size() + 1));
+  if (query.starts_with("names=")) {
+    const std::string_view wanted = query.substr(6, query.find('&') - 6);
+    if (wanted != "all" && wanted != "ingot") {
+      throw Error(ErrorCode::kInvalidInput,
+                  "names '" + std::string(wanted) + "': expected all or ingot");
+    }
+    names = wanted == "all" ? Names::kAll : Names::kIngot;
+  }
+  Response response;
+  response.content_type = open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                               : "text/plain; version=0.0.4; charset=utf-8";
+  response.body = MetricsText(state, names, open);
+  return response;
 }
 
 }  // namespace ingot::serve

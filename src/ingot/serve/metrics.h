@@ -1,14 +1,15 @@
-// The metrics of a server in Prometheus' text format.
+// The metrics of a server, in Prometheus' text format and in OpenMetrics.
 #pragma once
 
-#include <string>
-
+#include "ingot/serve/net/call.h"
 #include "ingot/serve/server_state.h"
 
 namespace ingot::serve {
 
-// Triton's names (nv_inference_..., times in microseconds) and Ingot's own (ingot_..., in seconds).
-// `own_only`: the latter alone, which keep to Prometheus' rules for names.
-std::string MetricsText(ServerState& state, bool own_only = false);
+// The answer to GET /metrics: Triton's names (nv_inference_...) beside Ingot's own (ingot_...,
+// times in seconds). Prometheus itself asks for OpenMetrics, which has them all. Plain text, as
+// people and checks of names read it, lacks Triton's nv_inference_*_us, whose abbreviated unit
+// breaks Prometheus' rules; ?names=all and ?names=ingot say otherwise.
+Response MetricsAnswer(ServerState& state, const Call& call);
 
 }  // namespace ingot::serve

@@ -237,11 +237,7 @@ void Rest::Route(const std::shared_ptr<Call>& call) {
   ServerState& state = service_.state();
   if (parts.empty() || parts[0] != "v2") {
     if (parts.size() == 1 && parts[0] == "metrics") {
-      if (!IsMethod(*call, "GET")) return;
-      Response response;
-      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      response.body = MetricsText(state, call->target.ends_with("?names=ingot"));
-      call->Respond(std::move(response));
+      if (IsMethod(*call, "GET")) call->Respond(MetricsAnswer(state, *call));
       return;
     }
     if (call->peer->port != PortKind::kMetrics && parts.size() <= 1) {
