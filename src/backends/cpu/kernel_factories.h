@@ -24,6 +24,7 @@ KernelPointer MakeRecurrentKernel(const ir::Node& node);           // LSTM, GRU,
 KernelPointer MakeConcatKernel(const ir::Node& node);              // Concat, Split
 KernelPointer MakeOrthogonalMomentumKernel(const ir::Node& node);  // Muon's direction
 KernelPointer MakePoolKernel(const ir::Node& node);                // pooling, its gradients
+KernelPointer MakeResizeKernel(const ir::Node& node);              // Resize, its gradient
 KernelPointer MakeBatchNormKernel(const ir::Node& node);           // sums, apply, gradients for X
 KernelPointer MakeBatchNormUpdateKernel(const ir::Node& node);     // sums, apply, gradients for X
 KernelPointer MakeStridedCopyKernel(const ir::Node& node);         // Slice, Expand, Transpose

@@ -95,6 +95,8 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.GlobalMaxPoolGradient", {MakePoolKernel}},
       {"GlobalAveragePool", {MakePoolKernel}},
       {"ingot.GlobalAveragePoolGradient", {MakePoolKernel}},
+      {"Resize", {MakeResizeKernel}},
+      {"ingot.ResizeGradient", {MakeResizeKernel}},
       {"ingot.BatchNormSums", {MakeBatchNormKernel}},
       {"ingot.BatchNormSumsGradient", {MakeBatchNormKernel}},
       {"ingot.BatchNormApply", {MakeBatchNormKernel}},

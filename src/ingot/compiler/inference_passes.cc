@@ -12,6 +12,7 @@
 #include "ingot/passes/fuse_elementwise.h"
 #include "ingot/passes/fuse_matmul.h"
 #include "ingot/passes/fuse_quantized.h"
+#include "ingot/passes/lower_conv_transpose.h"
 #include "ingot/passes/merge_common_subexpressions.h"
 #include "ingot/passes/propagate_shapes.h"
 #include "ingot/passes/recognize.h"
@@ -43,6 +44,7 @@ void OptimizeForInference(ir::Graph& graph, const ir::OpRegistry& registry,
   run("fuse_attention", [&](ir::Graph& g) { passes::FuseAttention(g, registry); });
   run("fuse_convolution", [&](ir::Graph& g) { passes::FuseConvolution(g, registry); });
   run("eliminate_dead_code", [](ir::Graph& g) { passes::EliminateDeadCode(g); });
+  run("lower_conv_transpose", [&](ir::Graph& g) { passes::LowerConvTranspose(g, registry); });
   run("channels_last", [&](ir::Graph& g) { passes::ChannelsLast(g, registry); });
   run("fold_constants", [&](ir::Graph& g) { passes::FoldConstants(g, registry); });
   clean();

@@ -10,6 +10,7 @@
 #include "ingot/passes/fold_constants.h"
 #include "ingot/passes/fuse_elementwise.h"
 #include "ingot/passes/fuse_matmul.h"
+#include "ingot/passes/lower_conv_transpose.h"
 #include "ingot/passes/merge_common_subexpressions.h"
 #include "ingot/passes/recompute_activations.h"
 #include "ingot/passes/resolve_like.h"
@@ -32,6 +33,8 @@ ShardBody MakeShardBody(const ir::Graph& original, int64_t rows, const ir::OpReg
   body.graph = ir::Specialize(original, {{BatchSymbol(original), rows}});
   ir::Graph& graph = *body.graph;
   passes.Run("resolve_like", graph, [&](ir::Graph& g) { passes::ResolveLike(g, registry); });
+  passes.Run("lower_conv_transpose", graph,
+             [&](ir::Graph& g) { passes::LowerConvTranspose(g, registry); });
   passes.Run("canonicalize", graph, [&](ir::Graph& g) { passes::Canonicalize(g, registry); });
   passes.Run("fold_constants", graph, [&](ir::Graph& g) { passes::FoldConstants(g, registry); });
   passes.Run("merge_common_subexpressions", graph,

@@ -304,6 +304,52 @@ TEST(LayersTest, AConvolutionIsItsSums) {
   EXPECT_NEAR(y[1], 3 * w[0] + 4 * w[1], 1e-6);
 }
 
+TEST(LayersTest, TransposedConvolutionShapes) {
+  const auto type = [](const std::string& options) {
+    return OutputType(Pictures("[{conv_transpose: " + options + "}]", {6, 4, 5}));
+  };
+  EXPECT_EQ(type("8"), "f32[batch, 8, 4, 5]");
+  EXPECT_EQ(type("{filters: 8, stride: 2}"), "f32[batch, 8, 8, 10]");
+  EXPECT_EQ(type("{filters: 8, kernel: 2, stride: 3}"), "f32[batch, 8, 12, 15]");
+  EXPECT_EQ(type("{filters: 8, kernel: [4, 3], stride: [2, 1]}"), "f32[batch, 8, 8, 5]");
+  EXPECT_EQ(type("{filters: 8, stride: 2, padding: valid}"), "f32[batch, 8, 9, 11]");
+  EXPECT_EQ(type("{filters: 8, stride: 2, padding: 1, output_padding: 1}"), "f32[batch, 8, 8, 10]");
+  EXPECT_EQ(type("{filters: 8, padding: [1, 0, 2, 0], dilation: 2}"), "f32[batch, 8, 7, 7]");
+  EXPECT_EQ(OutputType(Pictures("[{conv_transpose: {filters: 4, stride: 2}}]", {2, 7})),
+            "f32[batch, 4, 14]");
+  const Network grouped =
+      Build(Pictures("[{conv_transpose: {filters: 4, groups: 2, bias: false}}]", {6, 4, 5}));
+  ASSERT_EQ(grouped.parameters.size(), 1u);
+  EXPECT_EQ(grouped.parameters[0].shape, (Shape{6, 2, 3, 3}));
+}
+
+TEST(LayersTest, ATransposedConvolutionPutsItsFiltersSideBySide) {
+  const Network network =
+      Build(Pictures("[{conv_transpose: {filters: 1, kernel: 2, stride: 2}}]", {1, 1, 2}));
+  const std::vector<double> w = Parameter(network, 0);
+  const std::vector<double> y =
+      Evaluate(network, Tensor::Of<float>({1, 1, 1, 2}, {1, 2}), {}).at("output").ToDoubles();
+  ASSERT_EQ(y.size(), 8u);
+  const double expected[] = {w[0], w[1], 2 * w[0], 2 * w[1], w[2], w[3], 2 * w[2], 2 * w[3]};
+  for (size_t i = 0; i < 8; ++i) EXPECT_NEAR(y[i], expected[i], 1e-6) << i;
+}
+
+TEST(LayersTest, Resizing) {
+  const Tensor x = Tensor::Of<float>({1, 1, 1, 2}, {1, 3});
+  const auto values = [&](const std::string& options) {
+    return Values(Pictures("[{resize: " + options + "}]", {1, 1, 2}), x);
+  };
+  EXPECT_THAT(values("2"), ElementsAre(1, 1, 3, 3, 1, 1, 3, 3));
+  EXPECT_THAT(values("[1, 1.5]"), ElementsAre(1, 1, 3));
+  EXPECT_THAT(values("{size: [1, 4], mode: linear}"), ElementsAre(1, 1.5, 2.5, 3));
+  EXPECT_THAT(values("{size: [1, 3], mode: linear, coordinates: align_corners}"),
+              ElementsAre(1, 2, 3));
+  EXPECT_THAT(values("{size: [1, 1], mode: linear, antialias: true}"), ElementsAre(2));
+  EXPECT_EQ(OutputType(Pictures("[{resize: {scale: [2, 0.5], mode: cubic}}]", {3, 9, 10})),
+            "f32[batch, 3, 18, 5]");
+  EXPECT_EQ(OutputType(Pictures("[{resize: {size: [6]}}]", {3, 9, 10})), "f32[batch, 3, 6, 6]");
+}
+
 TEST(LayersTest, Pooling) {
   const Tensor x = Tensor::Of<float>({1, 1, 2, 4}, {1, 2, 3, 4, 5, 6, 7, 8});
   EXPECT_THAT(Values(Pictures("[max_pool]", {1, 2, 4}), x), ElementsAre(6, 8));
@@ -326,6 +372,30 @@ TEST(LayersTest, PicturesThatDoNotFitAreExplained) {
               HasSubstr("expected same, valid or numbers, got 'full'"));
   EXPECT_THAT(Thrown(Pictures("[{conv: {filters: 8, stride: 0}}]", {3, 9, 10})).message(),
               HasSubstr("expected a number >= 1, got 0"));
+  const auto thrown = [](const std::string& layer, const Shape& shape = {3, 9, 10}) {
+    return Thrown(Pictures("[{average_pool: 1}, {" + layer + "}]", shape)).message();
+  };
+  EXPECT_THAT(thrown("conv_transpose: {filters: 8, groups: 2}"),
+              HasSubstr("layer 1 (conv_transpose 8 3) after layer 0 (average_pool 1), which gives "
+                        "f32[batch, 3, 9, 10]: 3 channels and 8 filters do not divide"));
+  EXPECT_THAT(thrown("conv_transpose: {filters: 8, padding: 6}"),
+              HasSubstr("the padding leaves nothing of axis 2: its extent would be -1"));
+  EXPECT_THAT(thrown("conv_transpose: {filters: 8, padding: 1, output_padding: 1}"),
+              HasSubstr("expected less than the stride 1, got '1'"));
+  EXPECT_THAT(thrown("conv_transpose: {filters: 8, stride: 2, output_padding: 1}"),
+              HasSubstr("the padding 'same' sets output_padding by itself"));
+  EXPECT_THAT(
+      thrown("resize: 0.1"),
+      HasSubstr("layer 1 (resize * 0.1 nearest) after layer 0 (average_pool 1), which gives "
+                "f32[batch, 3, 9, 10]: axis 2 has 9 elements, which the scale 0.1 makes "
+                "none"));
+  EXPECT_THAT(thrown("resize: {size: [4, 4, 4]}"),
+              HasSubstr("resize has 3 numbers for the 2 axes behind the channels"));
+  EXPECT_THAT(thrown("resize: {mode: linear}"), HasSubstr("a scale or a size, got neither"));
+  EXPECT_THAT(thrown("resize: {scale: 2, size: [4]}"), HasSubstr("a scale or a size, got both"));
+  EXPECT_THAT(thrown("resize: -1"), HasSubstr("expected a number > 0, got -1"));
+  EXPECT_THAT(Thrown(Pictures("[{resize: 2}]", {9})).message(),
+              HasSubstr("resize takes pictures [batch, channels, height, width]"));
 }
 
 TEST(LayersTest, PReluHasASlopeForEachChannel) {

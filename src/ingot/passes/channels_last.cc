@@ -151,8 +151,8 @@ bool MoveThroughElementwise(Node* node, const ir::OpRegistry& registry) {
     // Fewer axes would be aligned to others.
     if (!HasRank(input) || (!IsOneNumber(input) && input->type().rank() != rank)) return false;
   }
-  // Over lines a transposition there is one back: what is moved must leave fewer behind, or it would
-  // be moved to and fro for ever.
+  // Over lines a transposition there is one back: what is moved must leave fewer behind, or it
+  // would be moved to and fro for ever.
   const auto sources = std::count_if(node->inputs().begin(), node->inputs().end(), HasSource);
   const auto others = std::count_if(
       node->inputs().begin(), node->inputs().end(),
@@ -213,6 +213,37 @@ bool MoveThroughReduction(Node* node, const ir::OpRegistry& registry) {
       builder.Op(node->op().FullName(), {source, builder.Ints(moved)}, node->attributes());
   value->producer()->set_name(node->name());
   Finish(node, keeps ? Transposed(builder, value, first) : value);
+  return true;
+}
+
+// Resize goes axis by axis: it names those of the other order.
+bool MoveThroughResize(Node* node, const ir::OpRegistry& registry) {
+  const bool gradient = Is(node, "ingot.ResizeGradient");
+  if (!gradient && !Is(node, "Resize")) return false;
+  Value* source = SourceOf(node->input(0));
+  if (source == nullptr) return false;
+  const int rank = source->type().rank();
+  const Order first = ToFirst(rank);
+  Order axes;
+  if (const Order* given = node->FindInts("axes")) {
+    for (const int64_t axis : *given)
+      axes.push_back(first[static_cast<size_t>(axis < 0 ? axis + rank : axis)]);
+  } else {
+    axes = first;
+  }
+  ir::Builder builder = BuilderBefore(node, registry);
+  std::vector<Value*> inputs(node->inputs().begin(), node->inputs().end());
+  inputs[0] = source;
+  // `like` is there for its shape.
+  if (gradient) {
+    Value* like = SourceOf(inputs[1]);
+    inputs[1] = like != nullptr ? like : Transposed(builder, inputs[1], ToLast(rank));
+  }
+  ir::Attributes attributes = node->attributes();
+  attributes["axes"] = std::move(axes);
+  Value* value = builder.Op(node->op().FullName(), std::move(inputs), std::move(attributes));
+  value->producer()->set_name(node->name());
+  Finish(node, Transposed(builder, value, first));
   return true;
 }
 
@@ -277,7 +308,8 @@ bool MakeReshape(Node* node, const ir::OpRegistry& registry) {
 
 bool Move(Node* node, const ir::OpRegistry& registry) {
   return Cancel(node, registry) || MoveThroughElementwise(node, registry) ||
-         MoveThroughReduction(node, registry) || MoveThroughConcat(node, registry);
+         MoveThroughReduction(node, registry) || MoveThroughConcat(node, registry) ||
+         MoveThroughResize(node, registry);
 }
 
 void Run(ir::Graph& graph, const ir::OpRegistry& registry) {

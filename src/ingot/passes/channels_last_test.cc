@@ -70,6 +70,34 @@ TEST_F(ChannelsLastTest, ResidualsAndReductionsStayInTheLayout) {
   EXPECT_EQ(Transposes(), 4) << "x and three of weights\n" << ir::Print(graph_);
 }
 
+TEST_F(ChannelsLastTest, ResizingNamesTheAxesOfTheOtherOrder) {
+  Value* x = Input({2, 3, 4, 5});
+  Value* larger = builder_.Op("Resize", {Conv(x, 4), nullptr, nullptr, builder_.Ints({7, 6})},
+                              {{"axes", Ints{2, -1}}, {"mode", std::string("linear")}});
+  Value* scales = builder_.Constant(Tensor::Of<float>({4}, {1, 1, 0.5, 1}));
+  Value* smaller = builder_.Op("Resize", {builder_.Op("Tanh", {larger}), nullptr, scales});
+  graph_.AddOutput(Conv(smaller, 5), "y");
+  Change();
+  EXPECT_EQ(CountNodes(graph_, "Resize"), 2);
+  EXPECT_EQ(Transposes(), 4) << "x, two of weights, y\n" << ir::Print(graph_);
+}
+
+TEST_F(ChannelsLastTest, GradientsOfResizingToo) {
+  Value* x = Input({2, 3, 4, 5});
+  Value* y = builder_.Op("Resize", {Conv(x, 4), nullptr, nullptr, builder_.Ints({6, 9})},
+                         {{"axes", Ints{2, 3}}, {"mode", std::string("cubic")}});
+  Value* out = Conv(builder_.Op("Tanh", {y}), 2);
+  Value* loss = builder_.Op("ReduceSum", {builder_.Mul(out, out)}, {{"keepdims", int64_t{0}}});
+  graph_.AddOutput(loss, "loss");
+  const std::vector<Value*> weights = {graph_.inputs()[1], graph_.inputs()[2]};
+  const std::vector<Value*> gradients = Gradients(graph_, registry_, loss, weights);
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    graph_.AddOutput(gradients[i], "d" + std::to_string(i));
+  }
+  Change();
+  EXPECT_EQ(CountNodes(graph_, "ingot.ResizeGradient"), 1);
+}
+
 TEST_F(ChannelsLastTest, PicturesOfOneChannelAreReshaped) {
   Value* x = Input({2, 1, 5, 5});
   graph_.AddOutput(

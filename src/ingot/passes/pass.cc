@@ -34,6 +34,8 @@ const std::vector<PassInfo>& AllPasses() {
        "writes what exporters spell out in many ops (Gelu, LayerNormalization) as one"},
       {"fuse_attention", "makes the products and the softmax of attention one op"},
       {"fuse_convolution", "makes convolutions with bias, residual and activation one op"},
+      {"lower_conv_transpose",
+       "makes transposed convolutions gradients of the input of convolutions"},
       {"channels_last", "gives convolutions and what is between them channels as the last axis"},
       {"fuse_matmul", "makes products with bias and activation one op"},
       {"fuse_elementwise", "makes chains of elementwise ops one op"},

@@ -61,6 +61,7 @@ constexpr FamilyWord kWords[] = {
     {"softplus", "elementwise"},
     {"mish", "elementwise"},
     {"expand", "copies and layout"},
+    {"resize", "resizing"},
 };
 
 std::string Lower(std::string text) {

@@ -50,6 +50,11 @@ LayerKind SwigluLayer();
 // x [batch, C, spatial...] -> [batch, filters, spatial'...]; "weight" [filters, C / groups,
 // kernel...], "bias" [filters].
 LayerKind ConvLayer();
+// x [batch, C, spatial...] -> [batch, filters, spatial'...]; "weight" [C, filters / groups,
+// kernel...], "bias" [filters].
+LayerKind ConvTransposeLayer();
+// [batch, C, spatial...] -> [batch, C, spatial'...].
+LayerKind ResizeLayer();
 // max_pool, average_pool: [batch, C, spatial...] -> [batch, C, spatial'...];
 // global_average_pool: -> [batch, C].
 std::vector<LayerKind> PoolingLayers();

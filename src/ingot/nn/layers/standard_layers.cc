@@ -29,6 +29,8 @@ const LayerRegistry& StandardLayers() {
     layers.Add(FeedForwardLayer());
     layers.Add(SwigluLayer());
     layers.Add(ConvLayer());
+    layers.Add(ConvTransposeLayer());
+    layers.Add(ResizeLayer());
     layers.Add(BatchNormLayer());
     for (LayerKind& kind : SampleNormLayers()) layers.Add(std::move(kind));
     for (LayerKind& kind : PoolingLayers()) layers.Add(std::move(kind));

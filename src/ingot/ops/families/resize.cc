@@ -83,20 +83,49 @@ void ResizeGradientReference(const ir::ReferenceCall& call) {
   WriteDoubles(values, out);
 }
 
+// Axes that are not resized keep what is known of them; of an axis that is, the extent must be
+// known.
+Dimensions KnownResult(const Type& x, const ir::Node& node, std::span<const double> roi,
+                       std::span<const double> scales, std::span<const int64_t> sizes) {
+  std::vector<int64_t> dims;
+  for (const ir::Dimension& dim : x.dims()) dims.push_back(dim.is_static() ? dim.value() : 1);
+  const ResizePlan plan = PlanResize(node, dims, roi, scales, sizes);
+  std::vector<bool> resized(dims.size(), !node.HasAttribute("axes"));
+  if (const std::vector<int64_t>* axes = node.FindInts("axes")) {
+    for (const int64_t axis : *axes)
+      resized[static_cast<size_t>(NormalizeAxis(axis, x.rank()))] = true;
+  }
+  bool sure = true;  // where all axes are resized alike, one that is not known makes all unknown
+  for (size_t i = 0; i < dims.size(); ++i) sure = sure && (!resized[i] || x.dims()[i].is_static());
+  const bool alike = node.GetString("keep_aspect_ratio_policy") != "stretch" && !sizes.empty();
+  Dimensions result;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    const bool same = !resized[i] || (sizes.empty() && plan.scales[i] == 1 && roi.empty());
+    if (same) {
+      result.push_back(x.dims()[i]);
+    } else if (x.dims()[i].is_static() && (sure || !alike)) {
+      result.emplace_back(plan.outputs[i]);
+    } else {
+      result.emplace_back();
+    }
+  }
+  return result;
+}
+
 std::vector<Type> ResizeRule(const RuleInputs& in) {
   const Type& x = in.type(0);
   if (!x.has_rank()) return {Type::TensorOfUnknownRank(x.dtype())};
-  bool known = x.is_static();
   for (size_t i = 1; i < in.types.size(); ++i) {
-    known = known && (!in.has(i) || in.values[i] != nullptr);
+    if (in.has(i) && in.values[i] == nullptr) {
+      return {Type::Tensor(x.dtype(), UnknownDimensions(x.rank()))};
+    }
   }
-  if (!known) return {Type::Tensor(x.dtype(), UnknownDimensions(x.rank()))};
   const auto doubles = [&](size_t i) {
     return i < in.values.size() && in.has(i) ? in.values[i]->ToDoubles() : std::vector<double>();
   };
-  const ResizePlan plan = PlanResize(in.node, x.shape().dims(), doubles(1), doubles(2),
-                                     in.has(3) ? in.values[3]->ToInts() : std::vector<int64_t>());
-  return {Type::Tensor(x.dtype(), Shape(plan.outputs))};
+  return {Type::Tensor(x.dtype(),
+                       KnownResult(x, in.node, doubles(1), doubles(2),
+                                   in.has(3) ? in.values[3]->ToInts() : std::vector<int64_t>()))};
 }
 
 std::vector<ir::AttributeSpec> ResizeAttributes() {
@@ -149,6 +178,18 @@ std::vector<OpCase> ResizeCases() {
                    {1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4},
                    {{"axes", Attribute(std::vector<int64_t>{2, 3})},
                     {"keep_aspect_ratio_policy", Attribute(std::string("not_larger"))}})};
+  // As layers ask for it: some axes, in any order.
+  for (const char* name : {"nearest", "linear", "cubic"}) {
+    for (const bool down : {false, true}) {
+      OpCase test;
+      test.name = std::string("picture_") + name + (down ? "_down" : "_up");
+      test.inputs = {Uniform({2, 5, 4, 3}), Absent(), Absent(),
+                     down ? ConstantInts({3, 2}) : ConstantInts({9, 11})};
+      test.attributes = mode(name, "half_pixel");
+      test.attributes["axes"] = Attribute(std::vector<int64_t>{2, 1});
+      cases.push_back(std::move(test));
+    }
+  }
   // Weights that sum to 1 leave a constant as it is; the gradient is checked on random values.
   for (const char* name : {"linear", "cubic"}) {
     for (const char* coordinates : {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",
@@ -267,6 +308,19 @@ void RegisterResizeGradientOp(ir::OpRegistry& registry) {
   like.differentiable = false;
   op.cases = {
       ExpectedCase("nearest", {Floats({4}, {1, 2, 3, 4}), like, Absent(), Scales({2})}, {3, 7})};
+  for (const char* mode : {"nearest", "linear", "cubic"}) {
+    OpCase::Input picture = Uniform({2, 5, 4, 3});
+    picture.differentiable = false;
+    for (const bool down : {false, true}) {
+      OpCase test;
+      test.name = std::string("picture_") + mode + (down ? "_down" : "_up");
+      test.inputs = {Uniform(down ? Shape{2, 3, 2, 3} : Shape{2, 11, 9, 3}), picture, Absent(),
+                     Absent(), down ? ConstantInts({3, 2}) : ConstantInts({11, 9})};
+      test.attributes = {{"axes", Attribute(std::vector<int64_t>{1, 2})},
+                         {"mode", Attribute(std::string(mode))}};
+      op.cases.push_back(std::move(test));
+    }
+  }
   registry.Add(std::move(op));
 }
 
