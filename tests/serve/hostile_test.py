@@ -14,7 +14,8 @@ import tempfile
 import time
 import unittest
 
-from server import MODELS, Server, add_model
+from server import Server, add_model
+from slow_clients import SlowClients
 
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1] * 16}]}).encode()
 INFER = "/v2/models/double/infer"
@@ -29,7 +30,8 @@ class HostileTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        add_model(pathlib.Path(cls.folder.name), "double", "double")
+        for name in ("double", "identity_fp32"):
+            add_model(pathlib.Path(cls.folder.name), name, name)
         cls.server = Server("--repository", cls.folder.name, "--max-body", "1", "--max-memory", "8")
 
     @classmethod
@@ -117,23 +119,43 @@ class HostileTest(unittest.TestCase):
         self.assertLessEqual(self.metric("ingot_connections"), before + 1)
         self.assertEqual(self.metric("ingot_requests_in_flight"), 0)
 
-    def test_many_and_slow_connections(self):
+    def test_a_thousand_slow_connections(self):
         host, port = self.server.http.rsplit(":", 1)
-        memory = self.metric("ingot_resident_memory_bytes")
-        idle = [socket.create_connection((host, int(port)), timeout=30) for _ in range(500)]
-        for number, connection in enumerate(idle):
-            connection.sendall(request()[:number % 200])
+        before = self.metric("ingot_resident_memory_bytes")
+        slow = SlowClients(self.server.http, "identity_fp32", 1000, n=16384)  # 64 KiB of FP32
         try:
-            connection = http.client.HTTPConnection(host, int(port), timeout=30)
-            for _ in range(50):
+            connection = http.client.HTTPConnection(host, int(port), timeout=60)
+            for _ in range(200):
                 connection.request("POST", INFER, BODY)
-                self.assertEqual(connection.getresponse().read()[:2], b"{\"")
+                self.assertEqual(json.loads(connection.getresponse().read())["outputs"][0]["data"], [2] * 16)
             connection.close()
             self.assertGreaterEqual(self.metric("ingot_connections"), 500)
-            self.assertLess(self.metric("ingot_resident_memory_bytes") - memory, 32 << 20)
+            # 8 MiB of bodies, 8 MiB of answers, and what a connection itself takes.
+            self.assertLess(self.metric("ingot_resident_memory_bytes") - before, 64 << 20)
         finally:
-            for connection in idle:
-                connection.close()
+            slow.close()
+        for _ in range(100):
+            if self.metric("ingot_connections") <= 3:
+                break
+            time.sleep(0.1)
+        self.assertLessEqual(self.metric("ingot_connections"), 3)
+        self.assertEqual(self.metric("ingot_requests_in_flight"), 0)
+
+    def test_readers_that_take_nothing_are_cut_off_where_memory_ends(self):
+        before = self.metric("ingot_resident_memory_bytes")
+        for kind, number in (("reader", 200), ("http2", 50)):
+            slow = SlowClients(self.server.http, "identity_fp32", 0, n=131072)  # 512 KiB
+            try:
+                for _ in range(number):  # 100 MiB of answers; 8 MiB may wait, and some lie in sockets
+                    try:
+                        slow.open(kind)
+                    except OSError:
+                        pass  # the request was refused while it was on its way
+                if kind == "reader":
+                    self.assertLess(self.metric("ingot_connections"), number / 2)
+                self.assertLess(self.metric("ingot_resident_memory_bytes") - before, 64 << 20)
+            finally:
+                slow.close()
 
     def test_memory_in_flight_is_bounded(self):
         host, port = self.server.http.rsplit(":", 1)

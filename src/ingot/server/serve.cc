@@ -5,6 +5,7 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -118,6 +119,9 @@ class Serve : public cli::Verb {
 
   int Run(const Streams& streams) override {
     Fill();
+    // Large bodies and answers go back to the system at once: left to itself, malloc keeps them in
+    // its heaps, where small blocks that outlive them hold the memory.
+    ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
     // Signals are waited for below; blocked before there is any thread.
     sigset_t signals;
     sigemptyset(&signals);

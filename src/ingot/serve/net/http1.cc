@@ -49,7 +49,7 @@ class Http1Call : public Call {
     target.clear();
     headers.clear();
     body.clear();
-    if (body.capacity() > kLargeBuffer) body.shrink_to_fit();
+    if (body.capacity() > kLargeBuffer) DropBody();
     share.Clear();
     body_complete = false;
     on_cancel = nullptr;
@@ -57,6 +57,12 @@ class Http1Call : public Call {
     status = 0;
     key_name.clear();
     bytes_out = 0;
+  }
+
+  // The answer is there: the request's memory goes before a slow reader has taken it.
+  void DropBody() {
+    std::string().swap(body);
+    share.Clear();
   }
 
   std::weak_ptr<Http1Connection> owner;
@@ -126,7 +132,8 @@ Http1Connection::Http1Connection(Transport transport, Loop& loop, NetContext& co
       loop_(loop),
       context_(context),
       peer_(std::move(peer)),
-      in_(kSmallBuffer) {
+      in_(kSmallBuffer),
+      unsent_share_(*context.unsent) {
   loop_.Add(this);
 }
 
@@ -349,7 +356,7 @@ void Http1Connection::WriteStream(std::string bytes) {
   unsent_ += bytes.size();
   next_out_.push_back(chunked_ ? fmt::format("{:x}\r\n", bytes.size()) + bytes + "\r\n"
                                : std::move(bytes));
-  Send();
+  if (!sending_ || HoldUnsent()) Send();
 }
 
 void Http1Connection::EndStream() {
@@ -387,6 +394,7 @@ void Http1Connection::SendSome() {
       return;
     }
     sending_ = true;
+    if (!HoldUnsent()) return;
   }
   transport_.WriteSome(buffers_, [self = shared_from_this()](const ErrorOf& error, size_t bytes) {
     if (self->closed_) return;
@@ -403,8 +411,21 @@ void Http1Connection::SendSome() {
   });
 }
 
+// What the client has not taken counts against the memory for that; where there is none left, the
+// slow reader is cut off.
+bool Http1Connection::HoldUnsent() {
+  if (ending_ && call_) call_->DropBody();
+  size_t waiting = 0;
+  for (const asio::const_buffer& buffer : buffers_) waiting += buffer.size();
+  for (const std::string& piece : next_out_) waiting += piece.size();
+  if (unsent_share_.Grow(static_cast<int64_t>(waiting))) return true;
+  Close();
+  return false;
+}
+
 void Http1Connection::OnSent(const ErrorOf& error, size_t) {
   sending_ = false;
+  unsent_share_.Clear();
   if (error) {
     Close();
     return;

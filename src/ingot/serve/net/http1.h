@@ -17,7 +17,8 @@ namespace ingot::serve {
 struct NetContext {
   Handler* handler = nullptr;
   NetLimits limits;
-  MemoryBudget* memory = nullptr;
+  MemoryBudget* memory = nullptr;  // of bodies
+  MemoryBudget* unsent = nullptr;  // of answers that wait for their readers
   std::atomic<bool> draining = false;
 };
 
@@ -60,6 +61,7 @@ class Http1Connection : public Connection, public std::enable_shared_from_this<H
   std::string Head(const Response& response, std::optional<uint64_t> length) const;
   void Send();
   void SendSome();
+  bool HoldUnsent();
   void OnSent(const ErrorOf& error, size_t bytes);
   void Answered();
 
@@ -89,6 +91,7 @@ class Http1Connection : public Connection, public std::enable_shared_from_this<H
   std::vector<std::string> next_out_;
   size_t unsent_ = 0;
   Buffers buffers_;
+  MemoryShare unsent_share_;
 };
 
 }  // namespace ingot::serve

@@ -13,7 +13,8 @@
 namespace ingot::serve {
 namespace {
 
-constexpr size_t kReadBuffer = 64 << 10;
+constexpr size_t kQuietBuffer = 4 << 10;
+constexpr size_t kBusyBuffer = 64 << 10;
 constexpr size_t kWriteChunk = 256 << 10;
 // What a client may send on one stream, and on all of a connection, before it is read.
 constexpr int32_t kStreamWindow = 4 << 20;
@@ -36,8 +37,11 @@ nghttp2_nv Pair(std::string_view name, std::string_view value) {
 
 class Http2Call : public Call {
  public:
-  Http2Call(MemoryBudget& budget, std::weak_ptr<Http2Connection> connection, int32_t stream)
-      : share(budget), owner(std::move(connection)), id(stream) {}
+  Http2Call(const NetContext& context, std::weak_ptr<Http2Connection> connection, int32_t stream)
+      : share(*context.memory),
+        unsent_share(*context.unsent),
+        owner(std::move(connection)),
+        id(stream) {}
 
   void Respond(Response response) override {
     if (started) return;
@@ -52,6 +56,10 @@ class Http2Call : public Call {
     ended = true;
     head.body.clear();
     if (method == "HEAD") chunks.clear();
+    // The request's memory goes before a slow reader has taken the answer.
+    std::string().swap(body);
+    share.Clear();
+    if (!HoldUnsent()) return;
     // gRPC's answers have no length: their trailers follow.
     Submit(head, trailers.empty() ? static_cast<int64_t>(length) : -1);
   }
@@ -63,7 +71,7 @@ class Http2Call : public Call {
   void Write(std::string bytes) override {
     if (!started || ended || bytes.empty()) return;
     Push(std::move(bytes));
-    Resume();
+    if (HoldUnsent()) Resume();
   }
   void End(Fields fields) override {
     if (!started || ended) return;
@@ -95,16 +103,28 @@ class Http2Call : public Call {
     bytes_out += piece.bytes.size();
     chunks.push_back({{}, std::move(piece), 0});
   }
+  // What the client has not taken counts against the memory for that; where there is none left, the
+  // stream is reset.
+  bool HoldUnsent() {
+    if (unsent_share.Grow(static_cast<int64_t>(unsent_bytes))) return true;
+    started = ended = true;
+    chunks.clear();
+    unsent_bytes = 0;
+    Reset();
+    return false;
+  }
   void Submit(const Response& head, int64_t length);
   void Resume();
+  void Reset();
 
-  MemoryShare share;
+  MemoryShare share, unsent_share;
   std::weak_ptr<Http2Connection> owner;
   const int32_t id;
   bool takes_stream = false, handled = false, started = false, ended = false, closed = false;
   bool refused = false;
   std::deque<Chunk> chunks;
   size_t unsent_bytes = 0;
+  uint64_t bytes_in = 0;
   Fields trailers;
   size_t head_bytes = 0;
   Http2Connection::Clock::time_point begun = Http2Connection::Clock::now();
@@ -123,8 +143,7 @@ struct Http2Callbacks {
   static int BeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     Http2Connection& c = Of(user);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    auto call =
-        std::make_shared<Http2Call>(*c.context_.memory, c.weak_from_this(), frame->hd.stream_id);
+    auto call = std::make_shared<Http2Call>(c.context_, c.weak_from_this(), frame->hd.stream_id);
     call->peer = c.peer_;
     call->executor = &c.loop_;
     call->http2 = true;
@@ -175,6 +194,7 @@ struct Http2Callbacks {
     Http2Call* call = Find(c, stream);
     if (call == nullptr || call->refused) return 0;
     call->progress = Http2Connection::Clock::now();
+    call->bytes_in += size;
     const uint64_t total = call->body.size() + size;
     if (total > c.context_.limits.body_bytes) {
       Refuse(*call, 413, 8,
@@ -291,13 +311,20 @@ void Http2Call::Resume() {
   connection->FlushSoon();
 }
 
+void Http2Call::Reset() {
+  const auto connection = owner.lock();
+  if (connection == nullptr || closed || connection->closed_) return;
+  nghttp2_submit_rst_stream(connection->session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_ENHANCE_YOUR_CALM);
+  connection->FlushSoon();
+}
+
 Http2Connection::Http2Connection(Transport transport, Loop& loop, NetContext& context,
                                  std::shared_ptr<const Peer> peer)
     : transport_(std::move(transport)),
       loop_(loop),
       context_(context),
       peer_(std::move(peer)),
-      in_(kReadBuffer) {
+      in_(kQuietBuffer) {
   nghttp2_session_callbacks* callbacks = nullptr;
   if (nghttp2_session_callbacks_new(&callbacks) != 0) throw std::bad_alloc();
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, &Http2Callbacks::BeginHeaders);
@@ -331,8 +358,15 @@ void Http2Connection::Start(std::string_view received) {
   StartRead();
 }
 
+// A client that fills the buffer gets a larger one, until it is quiet: a connection that does
+// nothing costs little.
 void Http2Connection::StartRead() {
   if (closed_) return;
+  if (filled_ && in_.size() < kBusyBuffer) {
+    in_.resize(4 * in_.size());
+  } else if (in_.size() > kQuietBuffer && calls_.empty()) {
+    std::vector<char>(kQuietBuffer).swap(in_);
+  }
   transport_.Read(asio::buffer(in_),
                   [self = shared_from_this()](const ErrorOf& error, size_t size) {
                     if (self->closed_) return;
@@ -340,6 +374,7 @@ void Http2Connection::StartRead() {
                       self->Close();
                       return;
                     }
+                    self->filled_ = size == self->in_.size();
                     self->Receive(self->in_.data(), size);
                     self->FlushSoon();
                     self->StartRead();
@@ -460,8 +495,12 @@ void Http2Connection::Tick(Clock::time_point now) {
   for (const auto& [id, call] : calls_) {
     // A body that stands still, or an answer that the client does not take.
     const bool waits_for_body = !call->handled && !call->body_complete;
+    const int64_t age = seconds(call->begun);
+    const bool trickles =
+        waits_for_body && age > limits.body_seconds &&
+        call->bytes_in / static_cast<uint64_t>(age) < limits.least_bytes_per_second;
     const bool waits_for_reader = call->started && call->unsent_bytes > 0;
-    if ((waits_for_body && seconds(call->progress) > limits.body_seconds) ||
+    if (trickles || (waits_for_body && seconds(call->progress) > limits.body_seconds) ||
         (waits_for_reader && seconds(call->progress) > limits.write_seconds)) {
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
       FlushSoon();

@@ -55,6 +55,7 @@ class Http2Connection : public Connection, public std::enable_shared_from_this<H
   nghttp2_session* session_ = nullptr;
   std::unordered_map<int32_t, std::shared_ptr<Http2Call>> calls_;
   std::vector<char> in_;
+  bool filled_ = false;
   std::string out_;
   Buffers buffers_;
   bool sending_ = false, flush_posted_ = false, closed_ = false;

@@ -10,13 +10,15 @@ namespace ingot::serve {
 struct NetLimits {
   size_t header_bytes = 32 << 10;
   uint64_t body_bytes = 256ULL << 20;
-  int64_t memory_bytes = 1LL << 30;  // bodies of all requests in flight together
-  int connections = 10'000;          // of the whole server
-  int streams = 256;                 // at once on one HTTP/2 connection
-  int header_seconds = 10;           // from the first byte of a head to its end
-  int idle_seconds = 120;            // between requests
-  int body_seconds = 30;             // without a byte
-  int write_seconds = 30;            // in which the client takes nothing
+  // Bodies of all requests in flight together; and so much again for answers that their clients
+  // have not taken yet, so that slow readers do not take the memory that requests need.
+  int64_t memory_bytes = 1LL << 30;
+  int connections = 10'000;  // of the whole server
+  int streams = 256;         // at once on one HTTP/2 connection
+  int header_seconds = 10;   // from the first byte of a head to its end
+  int idle_seconds = 120;    // between requests
+  int body_seconds = 30;     // without a byte
+  int write_seconds = 30;    // in which the client takes nothing
   // A body or an answer that moves more slowly than this over its whole time is cut off.
   uint64_t least_bytes_per_second = 512;
 };

@@ -170,10 +170,11 @@ struct NetServer::Listener {
 };
 
 NetServer::NetServer(Handler& handler, const NetLimits& limits, int loops)
-    : memory_(limits.memory_bytes) {
+    : memory_(limits.memory_bytes), unsent_(limits.memory_bytes) {
   context_.handler = &handler;
   context_.limits = limits;
   context_.memory = &memory_;
+  context_.unsent = &unsent_;
   for (int i = 0; i < loops; ++i) loops_.push_back(std::make_unique<Loop>(i));
 }
 

@@ -48,6 +48,7 @@ class NetServer {
 
   NetContext context_;
   MemoryBudget memory_;
+  MemoryBudget unsent_;
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<std::thread> threads_;
   std::vector<std::unique_ptr<Listener>> listeners_;
