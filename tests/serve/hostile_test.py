@@ -15,7 +15,7 @@ import time
 import unittest
 
 from server import Server, add_model
-from slow_clients import SlowClients
+from slow_clients import SlowClients, frame, literal
 
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1] * 16}]}).encode()
 INFER = "/v2/models/double/infer"
@@ -104,6 +104,25 @@ class HostileTest(unittest.TestCase):
                     self.server.raw(data, address=address, timeout=60)
                 except ConnectionError:
                     pass
+
+    def test_cancelling_often_keeps_the_connection(self):
+        host, port = self.server.grpc.rsplit(":", 1)
+        fields = b"\x83\x86" + literal(b":path", INFER.encode()) + literal(b":authority", b"x")
+        hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(hello + b"".join(  # HEADERS, then RST_STREAM: CANCEL
+                frame(1, 4, stream, fields) + frame(3, 0, stream, b"\0\0\0\x08") for stream in range(1, 3001, 2)))
+            connection.sendall(frame(1, 4, 3001, fields) + frame(0, 1, 3001, BODY))
+            answer, kinds, streams = b"", set(), set()
+            while 3001 not in streams or 0 not in kinds:
+                more = connection.recv(65536)
+                self.assertTrue(more, "the server has closed the connection")
+                answer += more
+                while len(answer) >= 9 and len(answer) >= 9 + int.from_bytes(answer[:3], "big"):
+                    kinds.add(answer[3])
+                    streams.add(int.from_bytes(answer[5:9], "big"))
+                    answer = answer[9 + int.from_bytes(answer[:3], "big"):]
+            self.assertNotIn(7, kinds, "GOAWAY")
 
     def test_clients_that_go_away(self):
         before = self.metric("ingot_connections")

@@ -143,6 +143,12 @@ struct Http2Callbacks {
   static int BeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     Http2Connection& c = Of(user);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (frame->hd.stream_id > c.last_stream_) {
+      // The client has been told, or is about to be, that this one is not looked at.
+      nghttp2_submit_rst_stream(c.session_, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                NGHTTP2_REFUSED_STREAM);
+      return 0;
+    }
     auto call = std::make_shared<Http2Call>(c.context_, c.weak_from_this(), frame->hd.stream_id);
     call->peer = c.peer_;
     call->executor = &c.loop_;
@@ -332,7 +338,16 @@ Http2Connection::Http2Connection(Transport transport, Loop& loop, NetContext& co
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, &Http2Callbacks::Data);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, &Http2Callbacks::FrameReceived);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, &Http2Callbacks::StreamClosed);
-  const int result = nghttp2_session_server_new(&session_, callbacks, this);
+  // Clients may cancel as much as they like, up to kMostResets. nghttp2's own limit is 33 a second,
+  // and its GOAWAY would tell a client to repeat requests that have been computed meanwhile.
+  nghttp2_option* option = nullptr;
+  if (nghttp2_option_new(&option) != 0) {
+    nghttp2_session_callbacks_del(callbacks);
+    throw std::bad_alloc();
+  }
+  nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX / 2, UINT64_MAX / 2);
+  const int result = nghttp2_session_server_new2(&session_, callbacks, this, option);
+  nghttp2_option_del(option);
   nghttp2_session_callbacks_del(callbacks);
   if (result != 0) throw std::bad_alloc();
   loop_.Add(this);
@@ -510,9 +525,8 @@ void Http2Connection::Tick(Clock::time_point now) {
 
 void Http2Connection::Drain() {
   if (closed_) return;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
-                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
-                        nullptr, 0);
+  last_stream_ = std::min(last_stream_, nghttp2_session_get_last_proc_stream_id(session_));
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last_stream_, NGHTTP2_NO_ERROR, nullptr, 0);
   FlushSoon();
 }
 

@@ -1,6 +1,7 @@
 // HTTP/2 on one connection, by nghttp2: REST and gRPC alike.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -60,7 +61,8 @@ class Http2Connection : public Connection, public std::enable_shared_from_this<H
   Buffers buffers_;
   bool sending_ = false, flush_posted_ = false, closed_ = false;
   Clock::time_point last_read_, send_progress_;
-  int resets_ = 0;  // by the client, since the last tick
+  int resets_ = 0;                   // by the client, since the last tick
+  int32_t last_stream_ = INT32_MAX;  // that is answered
 };
 
 }  // namespace ingot::serve
