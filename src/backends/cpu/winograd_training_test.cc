@@ -10,6 +10,7 @@
 #include "backends/cpu/convolution.h"
 #include "backends/cpu/kernel_table.h"
 #include "backends/cpu/winograd.h"
+#include "backends/cpu/winograd_gradient.h"
 #include "ingot/base/align.h"
 
 namespace ingot::cpu {
@@ -121,6 +122,42 @@ TEST_P(WinogradTraining, TheGradientOfTheInputIsTheDirectOne) {
     EXPECT_TRUE(columns.Intact());
     ExpectClose(Run(product, packed, dy, nullptr, expected.size()), expected);
   }
+}
+
+TEST_P(WinogradTraining, TheGradientOfTheWeightsIsTheDirectOne) {
+  // The last two have several blocks of tiles, and more outputs than whole panels.
+  std::vector<ConvolutionShape> shapes(std::begin(kShapes), std::end(kShapes));
+  shapes.push_back(Shape(9, 30, 31, 32, 16, 1));
+  shapes.push_back(Shape(2, 22, 48, 80, 112, 2));
+  int tried = 0;
+  for (const ConvolutionShape& shape : shapes) {
+    if (!WinogradWeightGradient::Pays(shape)) continue;
+    ++tried;
+    const auto x = Numbers(static_cast<size_t>(shape.samples * shape.rows.input *
+                                               shape.columns.input * shape.channels),
+                           7);
+    const auto dy = Numbers(static_cast<size_t>(shape.samples * shape.rows.output *
+                                                shape.columns.output * shape.outputs),
+                            8);
+    const auto count = static_cast<size_t>(9 * shape.channels * shape.outputs);
+    std::vector<float> expected(count);
+    ConvolutionOperands direct;
+    GuardedBuffer scratch(ConvolutionWeightGradientScratchFloats(shape) * sizeof(float));
+    direct.x = x.data();
+    direct.w = dy.data();
+    direct.y = expected.data();
+    direct.scratch = scratch.floats();
+    ConvolutionWeightGradient(shape, direct);
+
+    const WinogradWeightGradient gradient(shape);
+    GuardedBuffer own(gradient.scratch_floats() * sizeof(float));
+    GuardedBuffer result(count * sizeof(float), sizeof(float));
+    gradient.Run(x.data(), dy.data(), result.floats(), own.floats());
+    EXPECT_TRUE(own.Intact());
+    EXPECT_TRUE(result.Intact());
+    ExpectClose({result.floats(), result.floats() + count}, expected);
+  }
+  EXPECT_EQ(tried, Tiles().lanes >= 4 && Tiles().lanes <= 16 ? 4 : 0);
 }
 
 // Packing by vectors is packing one by one.

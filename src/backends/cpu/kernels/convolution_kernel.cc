@@ -4,6 +4,7 @@
 #include "backends/cpu/depthwise_training.h"
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/winograd.h"
+#include "backends/cpu/winograd_gradient.h"
 #include "ingot/base/align.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/convolution.h"
@@ -113,6 +114,24 @@ class WinogradKernel : public runtime::Kernel {
   size_t packed_bytes_ = 0, work_bytes_ = 0;
 };
 
+// The same algorithm's weight gradient.
+class WinogradGradientKernel : public runtime::Kernel {
+ public:
+  explicit WinogradGradientKernel(const ConvolutionShape& shape, size_t output)
+      : gradient_(shape), output_(output) {}
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    gradient_.Run(static_cast<const float*>(operands[0]), static_cast<const float*>(operands[1]),
+                  static_cast<float*>(operands[output_]), reinterpret_cast<float*>(scratch));
+  }
+  size_t scratch_bytes() const override { return sizeof(float) * gradient_.scratch_floats(); }
+  std::string name() const override { return "winograd_convolution_weight_gradient_f32"; }
+
+ private:
+  WinogradWeightGradient gradient_;
+  size_t output_;
+};
+
 // Each channel with a filter of its own.
 class DepthwiseKernel : public runtime::Kernel {
  public:
@@ -201,6 +220,10 @@ KernelPointer MakeConvolutionKernel(const ir::Node& node) {
   if (product == Product::kForward && convolution.windows.size() == 2 &&
       WinogradKernel::Pays(shape)) {
     return std::make_shared<WinogradKernel>(true, shape, bias, node.inputs().size());
+  }
+  if (product == Product::kWeightGradient && convolution.windows.size() == 2 &&
+      WinogradWeightGradient::Pays(shape)) {
+    return std::make_shared<WinogradGradientKernel>(shape, node.inputs().size());
   }
   if (product == Product::kInputGradient && convolution.windows.size() == 2) {
     const ConvolutionShape back = InputGradientShape(shape);
