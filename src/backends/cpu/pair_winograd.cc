@@ -176,22 +176,22 @@ void PairWinograd::Run(const float* packed, const PackedOperands& operands, std:
                        size_t scratch_stride, runtime::Team& team) const {
   tiles_.Run(
       packed, scratch, scratch_stride, team,
-      [&](int64_t tile, int64_t slot, int64_t slots, float* v) {
-        TransformInput(operands.x, tile, slot, slots, v);
+      [&](int64_t tile, int64_t slot, int64_t stride, float* v) {
+        TransformInput(operands.x, tile, slot, stride, v);
       },
-      [&](int64_t tile, int64_t slot, int64_t slots, const float* m) {
-        TransformOutput(operands.y, tile, slot, slots, m);
+      [&](int64_t tile, int64_t slot, int64_t stride, const float* m) {
+        TransformOutput(operands.y, tile, slot, stride, m);
       });
 }
 
-void PairWinograd::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots,
+void PairWinograd::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t stride,
                                   float* v) const {
   const auto [sample, row, column] = tiles_.At(tile);
   const int64_t top = row - shape_.rows.pad, left = column - shape_.columns.pad;
   const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
   PairWinogradInput call;
   call.count = static_cast<size_t>(2 * shape_.channels);
-  call.place_stride = static_cast<size_t>(2 * slots * shape_.channels);
+  call.place_stride = static_cast<size_t>(2 * stride);
   call.to = reinterpret_cast<int16_t*>(v + slot * shape_.channels);
   for (int64_t i = 0; i < kPlaces; ++i) {
     const int64_t y = top + i / 4, c = left + i % 4;
@@ -202,13 +202,13 @@ void PairWinograd::TransformInput(const float* x, int64_t tile, int64_t slot, in
   HWY_DYNAMIC_DISPATCH(TransformPairsImpl)(call);
 }
 
-void PairWinograd::TransformOutput(float* y, int64_t tile, int64_t slot, int64_t slots,
+void PairWinograd::TransformOutput(float* y, int64_t tile, int64_t slot, int64_t stride,
                                    const float* m) const {
   const auto [sample, top, left] = tiles_.At(tile);
   const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
   PairWinogradOutput call;
   call.from = reinterpret_cast<const uint32_t*>(m + slot * shape_.outputs);
-  call.place_stride = static_cast<size_t>(slots * shape_.outputs);
+  call.place_stride = static_cast<size_t>(stride);
   call.outputs = static_cast<size_t>(shape_.outputs);
   for (int64_t i = 0; i < kTile * kTile; ++i) {
     const int64_t row = top + i / kTile, column = left + i % kTile;

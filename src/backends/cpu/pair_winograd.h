@@ -38,8 +38,8 @@ class PairWinograd {
            size_t scratch_stride, runtime::Team& team) const;
 
  private:
-  void TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots, float* v) const;
-  void TransformOutput(float* y, int64_t tile, int64_t slot, int64_t slots, const float* m) const;
+  void TransformInput(const float* x, int64_t tile, int64_t slot, int64_t stride, float* v) const;
+  void TransformOutput(float* y, int64_t tile, int64_t slot, int64_t stride, const float* m) const;
 
   ConvolutionShape shape_;
   WinogradTiles tiles_;

@@ -259,22 +259,22 @@ void WinogradProduct::Run(const float* packed, const PackedOperands& operands, s
                           size_t scratch_stride, runtime::Team& team) const {
   tiles_.Run(
       packed, scratch, scratch_stride, team,
-      [&](int64_t tile, int64_t slot, int64_t slots, float* v) {
-        TransformInput(operands.x, tile, slot, slots, v);
+      [&](int64_t tile, int64_t slot, int64_t stride, float* v) {
+        TransformInput(operands.x, tile, slot, stride, v);
       },
-      [&](int64_t tile, int64_t slot, int64_t slots, const float* m) {
-        TransformOutput(operands, tile, slot, slots, m);
+      [&](int64_t tile, int64_t slot, int64_t stride, const float* m) {
+        TransformOutput(operands, tile, slot, stride, m);
       });
 }
 
-void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots,
+void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t stride,
                                      float* v) const {
   const auto [sample, row, column] = tiles_.At(tile);
   const int64_t top = row - shape_.rows.pad, left = column - shape_.columns.pad;
   const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
   WinogradInput call;
   call.channels = static_cast<size_t>(shape_.channels);
-  call.place_stride = static_cast<size_t>(slots * shape_.channels);
+  call.place_stride = static_cast<size_t>(stride);
   call.to = v + slot * shape_.channels;
   for (int64_t i = 0; i < kPlaces; ++i) {
     const int64_t y = top + i / 6, c = left + i % 6;
@@ -285,12 +285,12 @@ void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot,
 }
 
 void WinogradProduct::TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot,
-                                      int64_t slots, const float* m) const {
+                                      int64_t stride, const float* m) const {
   const auto [sample, top, left] = tiles_.At(tile);
   const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
   WinogradOutput call;
   call.from = m + slot * shape_.outputs;
-  call.place_stride = static_cast<size_t>(slots * shape_.outputs);
+  call.place_stride = static_cast<size_t>(stride);
   call.outputs = static_cast<size_t>(shape_.outputs);
   call.bias = operands.bias;
   call.epilogue = &operands.epilogue;

@@ -42,8 +42,8 @@ class WinogradProduct {
 
  private:
   void PackPanel(int64_t first, const float* const (&taps)[9], int64_t stride, float* packed) const;
-  void TransformInput(const float* x, int64_t tile, int64_t slot, int64_t slots, float* v) const;
-  void TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot, int64_t slots,
+  void TransformInput(const float* x, int64_t tile, int64_t slot, int64_t stride, float* v) const;
+  void TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot, int64_t stride,
                        const float* m) const;
 
   ConvolutionShape shape_;

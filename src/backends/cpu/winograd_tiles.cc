@@ -42,15 +42,15 @@ size_t WinogradTiles::packed_floats() const {
 size_t WinogradTiles::scratch_bytes() const {
   // The first thread's holds what all share where there are few tiles.
   const int64_t slots = std::max(together_, std::min<int64_t>(count_, 4 * together_));
-  return static_cast<size_t>(places_ * slots * (shape_.channels + shape_.outputs)) * sizeof(float) +
-         64;
+  const int64_t floats = Stride(slots, shape_.channels) + Stride(slots, shape_.outputs);
+  return static_cast<size_t>(places_ * floats) * sizeof(float) + 64;
 }
 
-void WinogradTiles::Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots,
-                             const float* v, float* m) const {
-  MultiplyByPanels(set_(), v + place * slots * shape_.channels,
-                   packed + place * shape_.channels * width_, rows, shape_.channels, shape_.outputs,
-                   width_, m + place * slots * shape_.outputs);
+void WinogradTiles::Multiply(const float* packed, int64_t place, int64_t slots, const float* v,
+                             float* m) const {
+  MultiplyByPanels(set_(), v + place * Stride(slots, shape_.channels),
+                   packed + place * shape_.channels * width_, slots, shape_.channels,
+                   shape_.outputs, width_, m + place * Stride(slots, shape_.outputs));
 }
 
 }  // namespace ingot::cpu

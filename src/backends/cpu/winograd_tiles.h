@@ -40,15 +40,18 @@ class WinogradTiles {
     return {tile / (rows_ * columns_), tile / columns_ % rows_ * side_, tile % columns_ * side_};
   }
 
-  // transform_input(tile, slot, slots, v) and transform_output(tile, slot, slots, m) for each tile,
-  // between them a product for each place: v [place, slot, channel] to m [place, slot, output].
+  // transform_input(tile, slot, stride, v) and transform_output(tile, slot, stride, m) for each
+  // tile, between them a product for each place: v [place, slot, channel] to m [place, slot,
+  // output], whose places are `stride` floats apart.
   template <class Input, class Output>
   void Run(const float* packed, std::byte* scratch, size_t scratch_stride, runtime::Team& team,
            const Input& transform_input, const Output& transform_output) const;
 
  private:
-  void Multiply(const float* packed, int64_t place, int64_t rows, int64_t slots, const float* v,
-                float* m) const;
+  // From place to place: a cache line more than there is, since places that lie a power of two
+  // apart would share a few sets of the caches.
+  static int64_t Stride(int64_t slots, int64_t channels) { return slots * channels + 16; }
+  void Multiply(const float* packed, int64_t place, int64_t slots, const float* v, float* m) const;
 
   ConvolutionShape shape_;
   const TileSet& (*set_)();
@@ -72,18 +75,20 @@ void WinogradTiles::Run(const float* packed, std::byte* scratch, size_t scratch_
   if (threads > 1 && large && count_ <= 4 * together_) {
     // All tiles at once, a loop of the team for each of the three steps.
     auto* v = reinterpret_cast<float*>(scratch);
-    float* m = v + places_ * count_ * shape_.channels;
+    const int64_t v_stride = Stride(count_, shape_.channels);
+    const int64_t m_stride = Stride(count_, shape_.outputs);
+    float* m = v + places_ * v_stride;
     const auto count = static_cast<size_t>(count_);
     const size_t pieces = std::min<size_t>(count, static_cast<size_t>(threads) * 4);
     const auto cut = [&](size_t i) { return static_cast<int64_t>(count * i / pieces); };
     team.ForEach(pieces, [&](size_t i, size_t) {
-      for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_input(t, t, count_, v);
+      for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_input(t, t, v_stride, v);
     });
     team.ForEach(static_cast<size_t>(places_), [&](size_t place, size_t) {
-      Multiply(packed, static_cast<int64_t>(place), count_, count_, v, m);
+      Multiply(packed, static_cast<int64_t>(place), count_, v, m);
     });
     team.ForEach(pieces, [&](size_t i, size_t) {
-      for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_output(t, t, count_, m);
+      for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_output(t, t, m_stride, m);
     });
     return;
   }
@@ -91,10 +96,12 @@ void WinogradTiles::Run(const float* packed, std::byte* scratch, size_t scratch_
     const int64_t begin = count_ * static_cast<int64_t>(block) / blocks;
     const int64_t rows = count_ * (static_cast<int64_t>(block) + 1) / blocks - begin;
     auto* v = reinterpret_cast<float*>(scratch + thread * scratch_stride);
-    float* m = v + places_ * rows * shape_.channels;
-    for (int64_t t = 0; t < rows; ++t) transform_input(begin + t, t, rows, v);
-    for (int64_t place = 0; place < places_; ++place) Multiply(packed, place, rows, rows, v, m);
-    for (int64_t t = 0; t < rows; ++t) transform_output(begin + t, t, rows, m);
+    const int64_t v_stride = Stride(rows, shape_.channels);
+    const int64_t m_stride = Stride(rows, shape_.outputs);
+    float* m = v + places_ * v_stride;
+    for (int64_t t = 0; t < rows; ++t) transform_input(begin + t, t, v_stride, v);
+    for (int64_t place = 0; place < places_; ++place) Multiply(packed, place, rows, v, m);
+    for (int64_t t = 0; t < rows; ++t) transform_output(begin + t, t, m_stride, m);
   });
 }
 
