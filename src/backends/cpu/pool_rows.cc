@@ -39,6 +39,12 @@ void MaxOfTapsImpl(const PoolTaps& taps, float* y) {
   });
 }
 
+// What is there already, if other windows may have written to it.
+template <class D>
+HWY_INLINE auto Before(D d, const PoolTaps& taps, const float* from) {
+  return taps.alone ? hn::Zero(d) : hn::LoadU(d, from);
+}
+
 void MaxOfTapsGradientImpl(const PoolTaps& taps, const float* dy) {
   ForEachVector(taps.channels, [&](auto d, size_t c) HWY_ATTR {
     auto largest = hn::LoadU(d, taps.rows[0] + c);
@@ -53,7 +59,7 @@ void MaxOfTapsGradientImpl(const PoolTaps& taps, const float* dy) {
     for (size_t t = 0; t < taps.count; ++t) {
       const auto here = hn::Eq(place, hn::Set(d, static_cast<float>(t)));
       float* to = taps.gradients[t] + c;
-      hn::StoreU(hn::Add(hn::LoadU(d, to), hn::IfThenElseZero(here, gradient)), d, to);
+      hn::StoreU(hn::Add(Before(d, taps, to), hn::IfThenElseZero(here, gradient)), d, to);
     }
   });
 }
@@ -71,7 +77,7 @@ void SumOfTapsGradientImpl(const PoolTaps& taps, float factor, const float* dy) 
     const auto share = hn::Mul(hn::LoadU(d, dy + c), hn::Set(d, factor));
     for (size_t t = 0; t < taps.count; ++t) {
       float* to = taps.gradients[t] + c;
-      hn::StoreU(hn::Add(hn::LoadU(d, to), share), d, to);
+      hn::StoreU(hn::Add(Before(d, taps, to), share), d, to);
     }
   });
 }

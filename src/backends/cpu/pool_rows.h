@@ -15,6 +15,7 @@ struct PoolTaps {
   float* const* gradients = nullptr;   // the same rows of the gradient
   size_t count = 0;                    // at least 1
   size_t channels = 0;
+  bool alone = false;  // no other window has these rows: their gradients are written, not added to
 };
 
 // y = the largest of the rows; NaN counts as larger than any number.

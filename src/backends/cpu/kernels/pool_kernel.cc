@@ -24,7 +24,17 @@ struct PoolPlan {
 class PoolKernel : public runtime::SharedKernel {
  public:
   PoolKernel(PoolPlan plan, ops::TapTable table)
-      : plan_(std::move(plan)), table_(std::move(table)) {}
+      : plan_(std::move(plan)), table_(std::move(table)) {
+    if (!plan_.gradient) return;
+    std::vector<int> windows(plan_.positions);  // that have a position
+    for (int64_t p = 0; p < table_.outputs(); ++p) {
+      for (int64_t t = 0; t < table_.taps(); ++t) {
+        if (table_.At(p, t) >= 0) ++windows[static_cast<size_t>(table_.At(p, t))];
+      }
+    }
+    alone_ = std::all_of(windows.begin(), windows.end(), [](int n) { return n <= 1; });
+    covered_ = std::all_of(windows.begin(), windows.end(), [](int n) { return n >= 1; });
+  }
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
     RunSamples(operands, scratch, 0, plan_.batch, 0, table_.outputs());
@@ -71,9 +81,9 @@ class PoolKernel : public runtime::SharedKernel {
     y += (first * static_cast<size_t>(table_.outputs()) + static_cast<size_t>(from)) *
          plan_.channels;
     for (size_t n = first; n < last; ++n, x += sample) {
-      if (dx != nullptr) std::fill_n(dx, sample, 0.0f);
+      if (dx != nullptr && !(alone_ && covered_)) std::fill_n(dx, sample, 0.0f);
       for (int64_t p = from; p < to; ++p, y += plan_.channels) {
-        PoolTaps window{rows, gradients, 0, plan_.channels};
+        PoolTaps window{rows, gradients, 0, plan_.channels, alone_};
         for (int64_t t = 0; t < table_.taps(); ++t) {
           const int64_t s = table_.At(p, t);
           if (s < 0) continue;
@@ -101,6 +111,8 @@ class PoolKernel : public runtime::SharedKernel {
 
   PoolPlan plan_;
   ops::TapTable table_;
+  bool alone_ = false, covered_ = false;  // of the gradient: no window meets another; each position
+                                          // has a window
 };
 
 bool IsCovered(const ir::Node& node) {
