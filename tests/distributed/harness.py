@@ -93,6 +93,19 @@ def pids(run):
     return found
 
 
+def running(words):
+    """Numbers of the processes whose command line holds the words."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if entry.name.isdigit() and words in line:
+            found.append(int(entry.name))
+    return found
+
+
 def step_of(run):
     """The last step that the ledger says was done; -1 before the first."""
     try:

@@ -1,10 +1,12 @@
 """Workers that schedulers start, and those that do not belong."""
 
 import gzip
+import json
 import shutil
+import signal
 import socket
 
-from harness import MLP, MNIST, Distributed, Done, finish, start, summary, weights
+from harness import MLP, MNIST, Distributed, Done, finish, start, step_of, summary, weights
 
 
 def free_port():
@@ -56,6 +58,12 @@ class Workers(Distributed):
                                       "SLURM_STEP_ID": "0", "INGOT_HOST": "127.0.0.1"} for rank in range(2)])
         self.assertEqual(len(summary(run)["samples_per_rank"]), 2)
 
+    def test_slurm_with_a_place_to_meet(self):
+        """As a script does that leaves the step's own variables out."""
+        port = str(free_port())
+        self.run_all("worker", [{"SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_NODELIST": "localhost",
+                                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} for rank in range(2)])
+
     def test_a_batch_script_of_slurm_is_one_process(self):
         run = self.folder / "run"
         done = Done("train", *self.OPTIONS, "--out", run, env={"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
@@ -93,12 +101,74 @@ class Workers(Distributed):
         images.write_bytes(gzip.compress(bytes(raw)))
         self.refused(r"its training data is another one: it has [\w-]+, the job [\w-]+", "--data", other)
 
+    def test_another_version_is_refused(self):
+        """A worker of another version, played by this test."""
+        meeting = self.folder / "meeting"
+        first = start("worker", *self.OPTIONS, "--out", self.folder / "run", "--rendezvous",
+                      f"file://{meeting}", "--workers", 2, env={"INGOT_TOKEN": "secret"})
+        self.addCleanup(first.kill)
+        self.wait_for(lambda: (meeting / "card").exists(), first)
+        record = json.loads(sorted(meeting.glob("coordinator-*"))[-1].read_text())
+        card = json.loads((meeting / "card").read_text())
+        with socket.create_connection((record["host"], record["port"]), timeout=60) as connection:
+            hello = {"type": "hello", "token": "secret", "id": "another", "slot": 1, "pid": 1, **card,
+                     "version": "9.9.9"}
+            connection.sendall(json.dumps(hello).encode() + b"\n")
+            answer = json.loads(connection.makefile().readline())
+        self.assertEqual(answer["type"], "refused")
+        self.assertEqual(answer["error"], "its version of Ingot is another one: it has 9.9.9, the job " + card["version"])
+        first.kill()
+        first.communicate(timeout=10)
+
+    def test_a_port_that_is_in_use(self):
+        """By a program that takes connections and says nothing."""
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen(64)
+            done = Done("worker", *self.OPTIONS, "--out", self.folder / "run", "--workers", 2, "--rendezvous",
+                        f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        self.assertEqual(done.status, 1, done.err)
+        self.assertRegex(done.err, r"another program listens at tcp://127.0.0.1:\d+")
+        self.assertIn("hint: the port is in use", done.err)
+
+    def test_two_runs_in_one_folder(self):
+        run = self.folder / "run"
+        first = start("launch", "-n", 2, *self.OPTIONS, "--out", run, "--epochs", 2000)
+        self.addCleanup(first.kill)
+        self.wait_for(lambda: (run / "job.yaml").exists(), first)
+        for options, pattern in (((), "is not empty"), (("--overwrite",), "in use by another run")):
+            done = Done("launch", "-n", 2, *self.OPTIONS, "--out", run, *options)
+            self.assertEqual(done.status, 2, done.err)
+            self.assertRegex(done.err, pattern)
+        first.send_signal(signal.SIGINT)
+        self.assertEqual(finish(first, ("--out", run))[1].count("error:"), 0)
+
+    def test_a_spare_takes_the_place_of_a_lost_worker(self):
+        run = self.folder / "run"
+        options = (MLP, "--data", MNIST, "--epochs", 60, "--set", "logical_shards=2", "--threads", 1)
+        arguments = ("worker", *options, "--out", run, "--ledger", "--workers", 3, "--rendezvous",
+                     f"file://{self.folder}/meeting")
+        workers = [start(*arguments, env={"INGOT_RANK": str(rank)}) for rank in range(3)]
+        for process in workers:
+            self.addCleanup(lambda p=process: p.poll() is None and p.kill())
+        self.wait_for(lambda: step_of(run) >= 5, workers[0])
+        workers[1].kill()
+        workers[1].communicate(timeout=60)
+        errors = [finish(process, arguments)[1] for process in (workers[0], workers[2])]
+        self.assertEqual([workers[0].returncode, workers[2].returncode], [0, 0], errors)
+        self.assertRegex("".join(errors), r"rank 2 .* stands by: there are 2 logical shards")
+        lines = self.check_ledger(run, 2000)
+        self.assertEqual([rank for rank, _ in lines[0]["ranks"]], [0, 1])
+        self.assertEqual([rank for rank, _ in lines[-1]["ranks"]], [0, 2])
+        self.assertEqual(weights(run), weights(self.train("alone", *options)))
+
     def test_bad_arguments(self):
         for arguments, pattern in (
                 (("launch", "-n", 0, MLP), "expected a whole number of 1 or more, got '0'"),
                 (("worker", MLP), "needs --rendezvous URL"),
                 (("worker", MLP, "--rendezvous", "http://x"), "is no address of a rendezvous"),
                 (("worker", MLP, "--rendezvous", "tcp://x:99999999"), "is no address of a rendezvous"),
+                (("worker", MLP, "--rendezvous", "tcp://no-such-host.invalid:29400"), "is not known here"),
                 (("launch", "-n", 2, MLP, "--set", "data.batch=-1"), "data.batch"),
                 (("top", self.folder), "is no run directory")):
             done = Done(*arguments)

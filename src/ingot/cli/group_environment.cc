@@ -1,18 +1,28 @@
 // Environment variables of schedulers, and the rendezvous.
 #include "ingot/cli/group_environment.h"
 
+#include <algorithm>
 #include <charconv>
 #include <initializer_list>
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "ingot/base/environment.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
+#include "ingot/base/machine.h"
+#include "ingot/base/text.h"
 #include "ingot/cli/program.h"
+#include "ingot/cli/token.h"
+#include "ingot/dist/etcd_store.h"
 #include "ingot/dist/tcp_store.h"
+#include "ingot/dist/transport.h"
 
 namespace ingot::cli {
 namespace {
@@ -48,6 +58,7 @@ std::string Token() {
 
 constexpr std::string_view kFile = "file://";
 constexpr std::string_view kTcp = "tcp://";
+constexpr std::string_view kEtcd = "etcd://";
 
 dist::Endpoint ParseEndpoint(const std::string& url, std::string_view text) {
   const size_t colon = text.rfind(':');
@@ -57,13 +68,27 @@ dist::Endpoint ParseEndpoint(const std::string& url, std::string_view text) {
   }
   if (colon == 0 || port < 1 || port > 65535) {
     throw Error(ErrorCode::kInvalidInput, "'" + url + "' is no address of a rendezvous",
-                "name host and port: tcp://10.0.0.1:29400");
+                url.starts_with(kEtcd) ? "name server and job: etcd://10.0.0.1:2379/big"
+                                       : "name host and port: tcp://10.0.0.1:29400");
   }
   std::string host(text.substr(0, colon));
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   }
   return {host, port};
+}
+
+// "etcd://host:2379,host:2379/job": the servers, and the name of the job.
+std::shared_ptr<dist::Store> OpenEtcd(const std::string& url, train::GroupRequest& group) {
+  const std::string rest = url.substr(kEtcd.size());
+  const size_t slash = rest.find('/');
+  const std::string name = slash == std::string::npos ? "" : rest.substr(slash + 1);
+  std::vector<dist::Endpoint> servers;
+  for (const std::string& server : Split(rest.substr(0, slash), ',')) {
+    servers.push_back(ParseEndpoint(url, server));
+    if (group.host.empty()) group.host = dist::AddressTowards(servers.back());
+  }
+  return std::make_shared<dist::EtcdStore>(std::move(servers), name.empty() ? "default" : name);
 }
 
 // A port that all processes of a job derive alike from its name.
@@ -112,23 +137,82 @@ std::string RendezvousOfLauncher() {
   return "";
 }
 
-// Of processes that a launcher started together. SLURM_NTASKS alone is also set in a batch script,
-// which is one process: the step says how many there are.
+// Of processes that a launcher started together. SLURM_NTASKS is also set in a batch script, which
+// is one process: it counts in a step, and where it is said where the processes meet.
 std::optional<int> WorkersOfLauncher() {
-  return First({"WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "PMI_SIZE"}, 1);
+  if (const auto size =
+          First({"WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "PMI_SIZE"}, 1)) {
+    return size;
+  }
+  const bool meets = GetEnvironment("INGOT_RENDEZVOUS") ||
+                     (GetEnvironment("MASTER_ADDR") && GetEnvironment("MASTER_PORT"));
+  const bool is_batch_script = GetEnvironment("ENVIRONMENT") == "BATCH";
+  const bool is_step = GetEnvironment("SLURM_STEP_ID").has_value() || (meets && !is_batch_script);
+  return is_step && GetEnvironment("SLURM_PROCID") ? First({"SLURM_NTASKS"}, 1) : std::nullopt;
+}
+
+// Whether mpirun, or another launcher that serves Open MPI's processes, has started this one.
+bool MpiIsServed() {
+  if (!GetEnvironment("PMIX_RANK") || !GetEnvironment("PMIX_NAMESPACE")) return false;
+  for (const char* version : {"", "2", "21", "3", "4", "41"}) {
+    if (GetEnvironment(std::string("PMIX_SERVER_URI") + version)) return true;
+  }
+  return false;
+}
+
+// A rendezvous that is named stands for any of the ways to meet, and so for Gloo.
+std::string TransportOfEnvironment() {
+  if (const auto name = GetEnvironment("INGOT_TRANSPORT")) return *name;
+  const bool named = GetEnvironment("INGOT_RENDEZVOUS").has_value();
+  return !named && MpiIsServed() && !dist::FindTransport("mpi").empty() ? "mpi" : "gloo";
+}
+
+// Of processes of mpirun: MPI itself tells the others what rank 0 has chosen.
+void MeetOverMpi(train::GroupRequest& group, std::string* out) {
+  std::string error = "MPI has started no processes";
+  const auto launched = group.transports->launched();
+  const auto check = [&error](bool done) {
+    if (!done) throw Error(ErrorCode::kIo, "cannot meet the other processes over MPI: " + error);
+  };
+  if (!launched) check(group.transports->Broadcast(&error, &error));
+  group.slot = launched->rank;
+  group.expected_workers = launched->size;
+  const bool chooses_host = group.host.empty();
+  if (chooses_host) group.host = launched->one_machine ? "127.0.0.1" : dist::OwnAddress();
+  nlohmann::json place;
+  if (launched->rank == 0) {
+    if (group.token.empty()) group.token = RandomToken();
+    const auto store = dist::TcpStore::Serve(group.host, group.token);
+    group.store = store;
+    place = {{"host", store->server().host},
+             {"port", store->server().port},
+             {"token", group.token},
+             {"out", *out}};
+  }
+  std::string text = place.dump();
+  check(group.transports->Broadcast(&text, &error));
+  if (launched->rank == 0) return;
+  place = nlohmann::json::parse(text);
+  const dist::Endpoint server = {place.at("host").get<std::string>(), place.at("port").get<int>()};
+  group.token = place.at("token").get<std::string>();
+  *out = place.at("out").get<std::string>();
+  group.store = std::make_shared<dist::TcpStore>(server, group.token);
+  if (chooses_host && !launched->one_machine) group.host = dist::AddressTowards(server);
 }
 
 }  // namespace
 
-train::GroupRequest ReadGroupEnvironment() {
+train::GroupRequest ReadGroupEnvironment(const std::string& transport) {
   train::GroupRequest group;
   group.version = kVersion;
   group.token = Token();
   group.slot = First({"INGOT_RANK", "RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMI_RANK"}, 0)
                    .value_or(-1);
   group.expected_workers = WorkersOfLauncher().value_or(1);
+  group.transport =
+      transport.empty() ? GetEnvironment("INGOT_TRANSPORT").value_or("gloo") : transport;
+  group.transports = dist::LoadTransport(group.transport);
   group.host = GetEnvironment("INGOT_HOST").value_or("");
-  group.transport = GetEnvironment("INGOT_TRANSPORT").value_or("gloo");
   group.timing.beat = Number("INGOT_BEAT_SECONDS", 0).value_or(group.timing.beat);
   group.timing.silence = Number("INGOT_SILENCE_SECONDS", 0).value_or(group.timing.silence);
   group.timing.late = Number("INGOT_LATE_SECONDS", 0).value_or(group.timing.late);
@@ -142,10 +226,14 @@ void OpenRendezvous(const std::string& url, train::GroupRequest& group) {
     if (group.host.empty()) group.host = "127.0.0.1";
     return;
   }
-  if (url.starts_with(kTcp)) {
-    const dist::Endpoint server = ParseEndpoint(url, std::string_view(url).substr(kTcp.size()));
-    group.store = std::make_shared<dist::TcpStore>(server, group.token);
-    if (group.host.empty()) group.host = dist::AddressTowards(server);
+  if (url.starts_with(kTcp) || url.starts_with(kEtcd)) {
+    if (url.starts_with(kEtcd)) {
+      group.store = OpenEtcd(url, group);
+    } else {
+      const dist::Endpoint server = ParseEndpoint(url, std::string_view(url).substr(kTcp.size()));
+      group.store = std::make_shared<dist::TcpStore>(server, group.token);
+      if (group.host.empty()) group.host = dist::AddressTowards(server);
+    }
     if (!group.host.empty()) return;
     throw Error(ErrorCode::kInvalidInput,
                 "the host of the rendezvous '" + url + "' is not known here");
@@ -153,12 +241,18 @@ void OpenRendezvous(const std::string& url, train::GroupRequest& group) {
   throw Error(ErrorCode::kInvalidInput,
               url.empty() ? "`ingot worker` needs --rendezvous URL"
                           : "--rendezvous: '" + url + "' is no address of a rendezvous",
-              "give a folder that all workers see, file:///shared/job, or tcp://HOST:PORT");
+              "give a folder that all workers see, file:///shared/job, or tcp://HOST:PORT, or "
+              "etcd://HOST:2379/JOB");
 }
 
-std::optional<train::GroupRequest> GroupOfEnvironment() {
+std::optional<train::GroupRequest> GroupOfEnvironment(std::string* out) {
   if (WorkersOfLauncher().value_or(1) < 2) return std::nullopt;
-  train::GroupRequest group = ReadGroupEnvironment();
+  const std::string transport = TransportOfEnvironment();
+  train::GroupRequest group = ReadGroupEnvironment(transport);
+  if (transport == "mpi") {
+    MeetOverMpi(group, out);
+    return group;
+  }
   const std::string url = RendezvousOfLauncher();
   if (url.empty()) {
     throw Error(ErrorCode::kInvalidInput,
@@ -170,6 +264,15 @@ std::optional<train::GroupRequest> GroupOfEnvironment() {
   }
   OpenRendezvous(url, group);
   return group;
+}
+
+int ShareOfCpus() {
+  const int usable = AvailableCpus();
+  const auto here = First(
+      {"INGOT_LOCAL_WORKERS", "LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"},
+      1);
+  const bool is_bound = usable < ::sysconf(_SC_NPROCESSORS_ONLN);
+  return is_bound ? usable : std::max(1, usable / here.value_or(1));
 }
 
 }  // namespace ingot::cli

@@ -6,10 +6,12 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/interrupt.h"
+#include "ingot/cli/supervisor_line.h"
 #include "ingot/dist/coordinator.h"
 
 namespace ingot::cli {
@@ -26,7 +29,16 @@ namespace {
 constexpr double kQuickSeconds = 0.5;
 constexpr int kMostQuickDeaths = 5;
 constexpr int kPollMilliseconds = 5;
+// How long it takes until a worker of another machine is started again.
+constexpr double kAgainSeconds = 1;
+// When the run has ended: how long what has lost its way there is waited for.
+constexpr double kLeftOverSeconds = 20;
+constexpr int kSshFailed = 255;
 constexpr const char* kColours[] = {"36", "33", "35", "32", "34", "31"};
+
+void Tell(int line, const std::string& text) {
+  [[maybe_unused]] const ssize_t sent = ::send(line, text.data(), text.size(), MSG_NOSIGNAL);
+}
 
 }  // namespace
 
@@ -43,6 +55,7 @@ Supervisor::Supervisor(SupervisorOptions options, const Streams& streams)
 Supervisor::~Supervisor() {
   for (Worker& worker : workers_) {
     if (worker.output >= 0) ::close(worker.output);
+    if (worker.line >= 0) ::close(worker.line);
   }
 }
 
@@ -64,14 +77,18 @@ int Supervisor::Run() {
     for (Worker& worker : workers_) Read(worker);
     PassOnSignals();
     Reap();
+    StartLate();
+    EndLeftOver();
   }
   for (Worker& worker : workers_) Read(worker);
   WritePids();
   // What several say alike is shown once.
   std::vector<std::string> shown = workers_[0].complaints;
   int status = 0;
+  const bool done = std::any_of(workers_.begin(), workers_.end(),
+                                [](const Worker& worker) { return worker.status == 0; });
   for (const Worker& worker : workers_) {
-    const bool counts = !worker.given_up || worker.status != kInterrupted;
+    const bool counts = worker.is_lost ? !done : !worker.given_up || worker.status != kInterrupted;
     if (status == 0 && counts) status = worker.status;
     if (worker.complaints == shown) continue;
     if (!shown.empty() && worker.status == workers_[0].status) continue;
@@ -83,13 +100,12 @@ int Supervisor::Run() {
 
 void Supervisor::Start(Worker& worker) {
   int pipe[2] = {-1, -1};
+  int line[2] = {-1, -1};
   if (::pipe2(pipe, O_CLOEXEC) != 0) throw FileError("make", "a pipe", errno);
-  std::vector<std::string> strings = {"ingot"};
-  strings.insert(strings.end(), options_.arguments.begin(), options_.arguments.end());
-  std::vector<char*> arguments;
-  for (std::string& text : strings) arguments.push_back(text.data());
-  arguments.push_back(nullptr);
-  const std::string rank = std::to_string(worker.rank);
+  // A socket, since one whose other end is gone must not end this program.
+  if (is_remote() && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) != 0) {
+    throw FileError("make", "a pair of sockets", errno);
+  }
   std::fflush(nullptr);
   // What is passed on to a worker that is about to become one ends it, rather than being noted by
   // this program's handler and forgotten.
@@ -108,27 +124,54 @@ void Supervisor::Start(Worker& worker) {
   if (pid < 0)
     throw Error(ErrorCode::kOutOfMemory,
                 "cannot start a process: " + std::string(std::strerror(fault)));
-  if (pid == 0) {
-    // A group of its own: Ctrl-C reaches this process alone, which passes it on.
-    ::setpgid(0, 0);
-    ::dup2(pipe[1], STDERR_FILENO);
-    // What is said to a supervisor that is gone must not end the worker.
-    ::signal(SIGPIPE, SIG_IGN);
-    for (const auto& [name, value] : options_.environment) {
-      ::setenv(name.c_str(), value.c_str(), 1);
-    }
-    ::setenv("INGOT_RANK", rank.c_str(), 1);
-    ::execv("/proc/self/exe", arguments.data());
-    ::_exit(127);
-  }
+  if (pid == 0) Become(worker, pipe[1], line[1]);
   ::close(pipe[1]);
   ::fcntl(pipe[0], F_SETFL, O_NONBLOCK);
   if (worker.output >= 0) ::close(worker.output);
   worker.output = pipe[0];
   worker.pid = pid;
   worker.is_child = true;
-  worker.line.clear();
+  worker.begun.clear();
   worker.started = MonotonicSeconds();
+  worker.start_at = 0;
+  worker.is_lost = false;
+  if (!is_remote()) return;
+  ::close(line[1]);
+  if (worker.line >= 0) ::close(worker.line);
+  worker.line = line[0];
+  worker.remote_pid = -1;
+  Tell(worker.line, options_.remote[static_cast<size_t>(worker.rank)].token + "\n");
+}
+
+// In the child.
+void Supervisor::Become(const Worker& worker, int output, int line) {
+  ::dup2(output, STDERR_FILENO);
+  std::vector<std::string> words = {"ingot"};
+  words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
+  const char* program = "/proc/self/exe";
+  if (is_remote()) {
+    // Of no terminal: Ctrl-C is passed on, and ssh cannot wait for a password there.
+    ::setsid();
+    ::dup2(line, STDIN_FILENO);
+    words = options_.remote[static_cast<size_t>(worker.rank)].command;
+    program = words[0].c_str();
+  } else {
+    // A group of its own: Ctrl-C reaches the parent alone, which passes it on.
+    ::setpgid(0, 0);
+    // What is said to a supervisor that is gone must not end the worker.
+    ::signal(SIGPIPE, SIG_IGN);
+    for (const auto& [name, value] : options_.environment) {
+      ::setenv(name.c_str(), value.c_str(), 1);
+    }
+    ::setenv("INGOT_RANK", std::to_string(worker.rank).c_str(), 1);
+  }
+  std::vector<char*> arguments;
+  for (std::string& text : words) arguments.push_back(text.data());
+  arguments.push_back(nullptr);
+  ::execvp(program, arguments.data());
+  const std::string fault = fmt::format("cannot start {}: {}\n", program, std::strerror(errno));
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, fault.data(), fault.size());
+  ::_exit(127);
 }
 
 // Those that have died since are started by Run.
@@ -154,7 +197,12 @@ void Supervisor::Adopt() {
 void Supervisor::WritePids() const {
   std::string text = fmt::format("supervisor {}\n", ::getpid());
   for (const Worker& worker : workers_) {
-    if (worker.pid > 0) text += fmt::format("rank {} {}\n", worker.rank, worker.pid);
+    if (worker.pid <= 0) continue;
+    if (!is_remote()) {
+      text += fmt::format("rank {} {}\n", worker.rank, worker.pid);
+    } else if (worker.remote_pid > 0) {
+      text += fmt::format("rank {} {} {}\n", worker.rank, worker.remote_pid, HostOf(worker));
+    }
   }
   WriteFileAtomically(RealFileSystem(), options_.pids_file, text);
 }
@@ -170,28 +218,36 @@ void Supervisor::Read(Worker& worker) {
       worker.output = -1;
     }
     if (got <= 0) break;
-    worker.line.append(buffer, static_cast<size_t>(got));
+    worker.begun.append(buffer, static_cast<size_t>(got));
   }
-  for (size_t end = worker.line.find('\n'); end != std::string::npos;
-       end = worker.line.find('\n')) {
-    Show(worker, worker.line.substr(0, end));
-    worker.line.erase(0, end + 1);
+  for (size_t end = worker.begun.find('\n'); end != std::string::npos;
+       end = worker.begun.find('\n')) {
+    Show(worker, worker.begun.substr(0, end));
+    worker.begun.erase(0, end + 1);
   }
-  if (worker.output < 0 && !worker.line.empty()) {
-    Show(worker, worker.line);
-    worker.line.clear();
+  if (worker.output < 0 && !worker.begun.empty()) {
+    Show(worker, worker.begun);
+    worker.begun.clear();
   }
 }
 
 // Why a worker ends is kept until all have ended: most say the same then.
 void Supervisor::Show(Worker& worker, const std::string& line) {
+  if (is_remote() && line.starts_with(kProcessLine)) {
+    worker.remote_pid = std::atoi(line.c_str() + std::strlen(kProcessLine));
+    worker.was_there = true;
+    WritePids();
+    return;
+  }
+  worker.said = line;
   if (line.starts_with("error:") || line.starts_with("hint:")) {
     worker.complaints.push_back(line);
     if (worker.rank == 0) streams_.Err(line + "\n");
     return;
   }
   if (worker.given_up && line == "interrupted") return;  // nobody asked for that
-  const std::string prefix = fmt::format("[rank {}]", worker.rank);
+  const std::string prefix = is_remote() ? fmt::format("[rank {} {}]", worker.rank, HostOf(worker))
+                                         : fmt::format("[rank {}]", worker.rank);
   if (colour_) {
     const char* colour = kColours[static_cast<size_t>(worker.rank) % std::size(kColours)];
     streams_.Err(fmt::format("\x1b[{}m{}\x1b[0m {}\n", colour, prefix, line));
@@ -201,8 +257,9 @@ void Supervisor::Show(Worker& worker, const std::string& line) {
 }
 
 bool Supervisor::AnyRuns() const {
-  return std::any_of(workers_.begin(), workers_.end(),
-                     [](const Worker& worker) { return worker.pid > 0; });
+  return std::any_of(workers_.begin(), workers_.end(), [this](const Worker& worker) {
+    return worker.pid > 0 || (worker.start_at > 0 && !ending_ && passed_on_ == 0);
+  });
 }
 
 void Supervisor::Reap() {
@@ -225,39 +282,128 @@ void Supervisor::Reap() {
 }
 
 void Supervisor::HandleEnd(Worker& worker, int status) {
-  if (WIFEXITED(status)) {
-    worker.status = WEXITSTATUS(status);
-    ending_ = true;
-    if (worker.status == 0 || worker.status == kInterrupted) return;
-    // One that ends because another has failed says nothing of its own, and that one is about to.
-    if (worker.complaints.empty()) return;
-    // One that never came to join is waited for by the others in vain.
-    for (Worker& other : workers_) {
-      if (other.pid <= 0 || MonotonicSeconds() - other.started >= 5) continue;
-      other.given_up = true;
-      ::kill(other.pid, SIGTERM);
-    }
-    return;
+  if (worker.line >= 0) ::close(std::exchange(worker.line, -1));
+  if (!WIFEXITED(status)) {
+    const int signal = WTERMSIG(status);
+    const std::string how = fmt::format("was ended by signal {} ({})", signal, strsignal(signal));
+    return is_remote() ? HandleLostWay(worker, "its ssh " + how) : HandleDeath(worker, how);
   }
-  worker.status = passed_on_ != 0 ? kInterrupted : 1;
+  worker.status = WEXITSTATUS(status);
+  if (is_remote() && (worker.status == kSshFailed || worker.remote_pid < 0)) {
+    return HandleLostWay(worker, fmt::format("its ssh ended with status {}", worker.status));
+  }
+  // As shells say that a signal has ended a program.
+  if (is_remote() && worker.status > 128 && worker.status != kInterrupted) {
+    return HandleDeath(worker, fmt::format("was ended by signal {}", worker.status - 128));
+  }
+  if (!ending_) ending_since_ = MonotonicSeconds();
+  ending_ = true;
+  if (worker.status == 0 || worker.status == kInterrupted) return;
+  // One that ends because another has failed says nothing of its own, and that one is about to.
+  if (!worker.complaints.empty()) EndOthers();
+}
+
+// One that never came to join is waited for by the others in vain.
+void Supervisor::EndOthers() {
+  for (Worker& other : workers_) {
+    if (other.pid > 0 && MonotonicSeconds() - other.started < 5) GiveUp(other);
+  }
+}
+
+void Supervisor::GiveUp(Worker& worker) {
+  worker.given_up = true;
+  if (is_remote()) {
+    Tell(worker.line, kInterruptLine);
+    if (worker.remote_pid < 0) ::kill(worker.pid, SIGTERM);
+  } else {
+    ::kill(worker.pid, SIGTERM);
+  }
+}
+
+// A worker that did not end by itself.
+void Supervisor::HandleDeath(Worker& worker, const std::string& how) {
+  worker.status = passed_on_ != 0 ? kInterrupted : kFailed;
   if (ending_ || passed_on_ != 0) return;
   worker.quick_deaths =
       MonotonicSeconds() - worker.started < kQuickSeconds ? worker.quick_deaths + 1 : 0;
-  streams_.Err(fmt::format("warning: rank {} was ended by signal {} ({})\n", worker.rank,
-                           WTERMSIG(status), strsignal(WTERMSIG(status))));
+  streams_.Err(fmt::format("warning: rank {} {}\n", worker.rank, how));
   if (worker.quick_deaths >= kMostQuickDeaths) {
     streams_.Err(fmt::format("warning: rank {} died {} times at its start and stays away\n",
                              worker.rank, worker.quick_deaths));
     return;
   }
-  Start(worker);
+  if (!is_remote()) return Start(worker);
+  worker.is_lost = true;
+  worker.start_at = MonotonicSeconds() + kAgainSeconds;
+}
+
+// A worker on another machine whose connection has ended: it, its host or the way there is lost.
+void Supervisor::HandleLostWay(Worker& worker, const std::string& how) {
+  worker.status = passed_on_ != 0 ? kInterrupted : kFailed;
+  if (ending_ || passed_on_ != 0) return;
+  const std::string& host = HostOf(worker);
+  if (!worker.was_there) {
+    worker.complaints = {
+        fmt::format("error: cannot start rank {} on host '{}': {}", worker.rank, host,
+                    worker.said.empty() ? how : worker.said),
+        fmt::format("hint: `{} {} true` must work without a password, and the program and the "
+                    "folder must be there as they are here",
+                    options_.remote[0].command[0], host)};
+    if (worker.rank == 0) {
+      for (const std::string& line : worker.complaints) streams_.Err(line + "\n");
+    }
+    ending_ = true;
+    ending_since_ = MonotonicSeconds();
+    for (Worker& other : workers_) {
+      if (other.pid > 0) GiveUp(other);
+    }
+    return;
+  }
+  worker.is_lost = true;
+  streams_.Err(fmt::format("warning: rank {} on host {} is lost: {}\n", worker.rank, host, how));
+  const bool any_there = std::any_of(workers_.begin(), workers_.end(), [&](const Worker& other) {
+    return other.pid > 0 && other.remote_pid > 0 && HostOf(other) == host;
+  });
+  if (!any_there) {
+    streams_.Err(
+        fmt::format("warning: host {} is lost: none of its workers answers; the others go "
+                    "on without it\n",
+                    host));
+  }
+  if (++worker.quick_deaths > kMostQuickDeaths) {
+    streams_.Err(fmt::format("warning: rank {} was lost {} times and stays away\n", worker.rank,
+                             worker.quick_deaths));
+    return;
+  }
+  worker.start_at = MonotonicSeconds() + kAgainSeconds * (1 << worker.quick_deaths) / 2;
+}
+
+void Supervisor::StartLate() {
+  if (ending_ || passed_on_ != 0) return;
+  for (Worker& worker : workers_) {
+    if (worker.start_at > 0 && MonotonicSeconds() >= worker.start_at) Start(worker);
+  }
+}
+
+// Connections to hosts that are cut off may hang for long.
+void Supervisor::EndLeftOver() {
+  if (!is_remote() || !ending_ || MonotonicSeconds() - ending_since_ < kLeftOverSeconds) return;
+  for (Worker& worker : workers_) {
+    if (worker.pid <= 0) continue;
+    streams_.Err(fmt::format("warning: rank {} on host {} does not end; its ssh is ended\n",
+                             worker.rank, HostOf(worker)));
+    ::kill(worker.pid, SIGTERM);
+  }
+  ending_since_ = MonotonicSeconds();
 }
 
 void Supervisor::PassOnSignals() {
   if (!Interrupted() || passed_on_ != 0) return;
   passed_on_ = InterruptSignal();
   for (const Worker& worker : workers_) {
-    if (worker.pid > 0) ::kill(worker.pid, passed_on_);
+    if (worker.pid <= 0) continue;
+    if (worker.line >= 0) Tell(worker.line, kInterruptLine);
+    if (!is_remote() || worker.remote_pid < 0) ::kill(worker.pid, passed_on_);
   }
 }
 

@@ -1,5 +1,6 @@
-// Supervisor: starts the worker processes of a run on this machine, starts those that die anew, and
-// passes on what they say. It holds nothing that a run needs: without it the workers finish alone.
+// Supervisor: starts the worker processes of a run, on this machine or on others over ssh, starts
+// those that die anew, and passes on what they say. It holds nothing that a run of this machine
+// needs: without it the workers finish alone.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +14,19 @@
 
 namespace ingot::cli {
 
+// A worker on another machine: the command that starts it, and what that reads first.
+struct RemoteWorker {
+  std::string host;
+  std::vector<std::string> command;  // ssh, the host, what it is to run there
+  std::string token;
+};
+
 struct SupervisorOptions {
   int workers = 1;
   std::vector<std::string> arguments;                            // of the program, for each worker
   std::vector<std::pair<std::string, std::string>> environment;  // besides this process's own
   std::string pids_file;
+  std::vector<RemoteWorker> remote;  // by rank; empty: all workers are on this machine
   // Takes over the workers that the file names from a supervisor that is gone.
   bool adopts = false;
   std::function<bool()>
@@ -39,22 +48,40 @@ class Supervisor {
     int rank = 0;
     int pid = -1;  // -1: has ended
     int output = -1;
-    std::string line;  // what came without an end so far
+    std::string begun;  // what came without an end so far
     std::vector<std::string> complaints;
     bool given_up = false;  // ended by the supervisor because another has failed
     int status = -1;        // the exit status; -1 while it runs
     bool is_child = true;
     double started = 0;
     int quick_deaths = 0;
+    // On another machine:
+    int line = -1;           // standard input of its ssh
+    int remote_pid = -1;     // as it has said itself
+    bool was_there = false;  // it has run at least once
+    std::string said;        // the last line, which may be ssh's
+    double start_at = 0;     // when it is started again; 0: not
+    bool is_lost = false;    // the others go on without it
   };
 
+  bool is_remote() const { return !options_.remote.empty(); }
+  const std::string& HostOf(const Worker& worker) const {
+    return options_.remote[static_cast<size_t>(worker.rank)].host;
+  }
   void Start(Worker& worker);
+  [[noreturn]] void Become(const Worker& worker, int output, int line);
   void Adopt();
   void WritePids() const;
   void Read(Worker& worker);
   void Show(Worker& worker, const std::string& line);
   void Reap();
   void HandleEnd(Worker& worker, int status);
+  void HandleDeath(Worker& worker, const std::string& how);
+  void HandleLostWay(Worker& worker, const std::string& how);
+  void GiveUp(Worker& worker);
+  void EndOthers();
+  void StartLate();
+  void EndLeftOver();
   void PassOnSignals();
   bool AnyRuns() const;
 
@@ -64,6 +91,7 @@ class Supervisor {
   std::vector<Worker> workers_;
   bool ending_ = false;  // a worker has ended by itself: none is started anew
   int passed_on_ = 0;
+  double ending_since_ = 0;
 };
 
 }  // namespace ingot::cli

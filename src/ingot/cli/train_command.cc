@@ -13,6 +13,7 @@
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/cli/explanation.h"
+#include "ingot/cli/group_environment.h"
 #include "ingot/cli/mnist.h"
 #include "ingot/cli/train_checks.h"
 #include "ingot/train/time_table.h"
@@ -169,7 +170,7 @@ train::TrainRequest TrainCommand::MakeRequest(const Streams& streams) {
   train::TrainRequest request;
   request.job = train::ReadJob(job_.Load());
   request.setup.find_mnist = MnistFinder(streams, quiet_);
-  request.threads = static_cast<int>(threads_.value_or(AvailableCpus()));
+  request.threads = static_cast<int>(threads_.value_or(ShareOfCpus()));
   request.measure_gemm_peak = true;
   request.measure_time = true;
   if (explain_) return request;
@@ -191,7 +192,8 @@ int TrainCommand::Run(train::TrainRequest request, const Streams& streams) const
   if (overfit_) {
     return RunOverfitCheck(std::move(request), check_steps_.value_or(200), json_, streams);
   }
-  if (out_.empty() && resume_.empty()) logger.Info("run directory: " + request.out);
+  const bool is_first = !request.group || request.group->slot <= 0;
+  if (is_first && out_.empty() && resume_.empty()) logger.Info("run directory: " + request.out);
   const train::TrainResult result = train::Train(request);
   if (result.is_lead) {
     streams.Out(json_ ? train::ToJson(result.summary) : ResultText(result.summary, request.out));

@@ -19,7 +19,7 @@ constexpr size_t kRanksOfFlag = 24;  // bits that a float holds exactly
 enum Phase : uint64_t { kPartials = 0, kSums = 1, kDirect = 2, kCoded = 3 };
 
 uint64_t Tag(uint64_t sequence, Phase phase, int subtree) {
-  return sequence << 16 | phase << 14 | static_cast<uint64_t>(subtree);
+  return MessageTag(sequence, static_cast<uint64_t>(subtree) << 2 | phase);
 }
 
 std::string NameOf(const ExchangePlan& plan) {

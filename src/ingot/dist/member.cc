@@ -40,9 +40,7 @@ void SleepSeconds(double seconds) {
 }  // namespace
 
 Member::Member(MemberOptions options)
-    : options_(std::move(options)),
-      transports_(LoadTransport(options_.transport)),
-      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : options_(std::move(options)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   slot_.store(options_.card.slot);
   thread_ = std::thread([this] { Loop(); });
 }
@@ -388,7 +386,7 @@ std::optional<Group> Member::Connect(const Json& json, std::string* why) {
   group.view = ViewOf(json);
   const int rank = group.view.rank;
   std::unique_ptr<Transport> transport =
-      transports_->Make(rank, group.view.size(), options_.card.host, why);
+      options_.transports->Make(rank, group.view.size(), options_.card.host, why);
   if (transport == nullptr) {
     throw Error(ErrorCode::kIo, "cannot open the transport at " + options_.card.host + ": " + *why,
                 "name this machine's address with INGOT_HOST");

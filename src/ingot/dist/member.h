@@ -31,7 +31,7 @@ struct MemberOptions {
   WorkerCard card;
   int expected_workers = 1;
   int most_workers = 1;
-  std::string transport = "gloo";
+  std::shared_ptr<TransportFactory> transports;
   GroupTiming timing;
   std::function<void(bool warning, const std::string&)> log;
 };
@@ -63,7 +63,6 @@ struct Progress {
 // Join and the calls below it belong to one thread.
 class Member {
  public:
-  // Throws Error where the transport is not there.
   explicit Member(MemberOptions options);
   ~Member();
   Member(const Member&) = delete;
@@ -110,7 +109,6 @@ class Member {
   }
 
   MemberOptions options_;
-  std::shared_ptr<TransportFactory> transports_;
   std::string host_;
   Progress progress_;
   std::atomic<int> slot_ = -1;

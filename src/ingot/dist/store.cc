@@ -1,4 +1,5 @@
-// The store in a folder: link(2) creates a record or fails where it exists, rename(2) replaces one.
+// Stores in memory and in a folder. There link(2) creates a record or fails where it exists,
+// rename(2) replaces one.
 #include "ingot/dist/store.h"
 
 #include <algorithm>
@@ -20,6 +21,32 @@ namespace {
 constexpr const char* kTemporary = ".tmp-";
 
 }  // namespace
+
+bool MemoryStore::Create(const std::string& key, const std::string& value) {
+  const std::lock_guard lock(mutex_);
+  return records_.emplace(key, value).second;
+}
+
+void MemoryStore::Put(const std::string& key, const std::string& value) {
+  const std::lock_guard lock(mutex_);
+  records_[key] = value;
+}
+
+std::optional<std::string> MemoryStore::Get(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  const auto found = records_.find(key);
+  if (found == records_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::vector<std::string> MemoryStore::List(const std::string& prefix) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : records_) {
+    if (key.starts_with(prefix)) keys.push_back(key);
+  }
+  return keys;
+}
 
 FileStore::FileStore(std::string folder) : folder_(std::move(folder)) {
   RealFileSystem().CreateDirectories(folder_);

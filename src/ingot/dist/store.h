@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +25,19 @@ class Store {
   virtual std::optional<std::string> Get(const std::string& key) = 0;
   // Keys that begin with `prefix`, sorted.
   virtual std::vector<std::string> List(const std::string& prefix) = 0;
+};
+
+// Records in this process's memory.
+class MemoryStore : public Store {
+ public:
+  bool Create(const std::string& key, const std::string& value) override;
+  void Put(const std::string& key, const std::string& value) override;
+  std::optional<std::string> Get(const std::string& key) override;
+  std::vector<std::string> List(const std::string& prefix) override;
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::string> records_;  // guarded by mutex_
 };
 
 // A folder that all processes see, a file for each record.

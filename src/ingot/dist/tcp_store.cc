@@ -21,8 +21,11 @@ constexpr double kSearchSeconds = 10;
 
 }  // namespace
 
-TcpStoreServer::TcpStoreServer(const Endpoint& at, std::string token)
-    : listener_(Listen(at, nullptr)), token_(std::move(token)) {
+TcpStoreServer::TcpStoreServer(const Endpoint& at, std::string token,
+                               std::shared_ptr<Store> records)
+    : listener_(Listen(at, &endpoint_)),
+      token_(std::move(token)),
+      records_(records != nullptr ? std::move(records) : std::make_shared<MemoryStore>()) {
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -45,7 +48,11 @@ void TcpStoreServer::Loop() {
       std::vector<Json> requests;
       bool alive = client->socket.Receive(requests);
       for (const Json& request : requests) {
-        alive = client->socket.Send(Answer(*client, request)) && alive;
+        try {
+          alive = client->socket.Send(Answer(*client, request)) && alive;
+        } catch (const Error&) {
+          alive = false;  // the records cannot be written: who asked asks again
+        }
       }
       client = alive && client->socket.Flush() ? std::next(client) : clients.erase(client);
     }
@@ -60,26 +67,29 @@ Json TcpStoreServer::Answer(Client& client, const Json& request) {
   }
   if (!client.trusted) return {{"trusted", false}};
   const std::string key = Text(request, "key");
-  if (type == "create") return {{"created", records_.emplace(key, Text(request, "value")).second}};
+  if (type == "create") return {{"created", records_->Create(key, Text(request, "value"))}};
   if (type == "put") {
-    records_[key] = Text(request, "value");
+    records_->Put(key, Text(request, "value"));
     return {{"done", true}};
   }
   if (type == "get") {
-    const auto found = records_.find(key);
-    return found == records_.end() ? Json::object() : Json{{"value", found->second}};
+    const auto found = records_->Get(key);
+    return found ? Json{{"value", *found}} : Json::object();
   }
-  Json keys = Json::array();
-  for (const auto& [name, value] : records_) {
-    if (name.starts_with(key)) keys.push_back(name);
-  }
-  return {{"keys", keys}};
+  return {{"keys", records_->List(key)}};
 }
 
 TcpStore::TcpStore(Endpoint server, std::string token)
     : server_(std::move(server)), token_(std::move(token)) {}
 
 TcpStore::~TcpStore() = default;
+
+std::shared_ptr<TcpStore> TcpStore::Serve(const std::string& host, const std::string& token) {
+  auto server = std::make_unique<TcpStoreServer>(Endpoint{host, 0}, token);
+  auto store = std::make_shared<TcpStore>(server->endpoint(), token);
+  store->served_ = std::move(server);
+  return store;
+}
 
 bool TcpStore::TryAsk(const Json& request, Json& answer) {
   if (!socket_.Send(request)) return false;
@@ -98,6 +108,7 @@ bool TcpStore::TryAsk(const Json& request, Json& answer) {
 Json TcpStore::Ask(const Json& request) {
   const std::lock_guard lock(mutex_);
   const double until = MonotonicSeconds() + kSearchSeconds;
+  bool is_another = false;  // something listens there that does not answer as a rendezvous does
   while (true) {
     Json answer;
     if (socket_.valid() && TryAsk(request, answer)) {
@@ -110,8 +121,9 @@ Json TcpStore::Ask(const Json& request) {
     bool refused = false;
     socket_ = LineSocket::Connect(server_, kStoreConnectSeconds, &refused);
     if (socket_.valid()) {
-      if (!TryAsk({{"type", "hello"}, {"token", token_}}, answer)) socket_.Close();
-      continue;
+      if (TryAsk({{"type", "hello"}, {"token", token_}}, answer)) continue;
+      socket_.Close();
+      is_another = true;
     }
     if (refused && served_ == nullptr) {
       try {
@@ -120,6 +132,12 @@ Json TcpStore::Ask(const Json& request) {
       } catch (const Error&) {
         // Not an address of this machine, or another process was quicker.
       }
+    }
+    if (MonotonicSeconds() > until && is_another) {
+      throw Error(ErrorCode::kIo,
+                  "another program listens at tcp://" + server_.ToString() +
+                      ": it takes connections, but does not answer as a rendezvous of Ingot",
+                  "the port is in use: choose another one for all workers of the job");
     }
     if (MonotonicSeconds() > until) {
       throw Error(ErrorCode::kIo, "nobody answers at the rendezvous tcp://" + server_.ToString(),

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,11 +18,14 @@ namespace ingot::dist {
 // Serves records at an address from a thread of its own, to those who know the token.
 class TcpStoreServer {
  public:
-  // Throws Error(kIo) where it cannot listen.
-  TcpStoreServer(const Endpoint& at, std::string token);
+  // Port 0: any. `records`: what is served; null: records of its own, in memory. Throws Error(kIo)
+  // where it cannot listen.
+  TcpStoreServer(const Endpoint& at, std::string token, std::shared_ptr<Store> records = nullptr);
   ~TcpStoreServer();
   TcpStoreServer(const TcpStoreServer&) = delete;
   TcpStoreServer& operator=(const TcpStoreServer&) = delete;
+
+  const Endpoint& endpoint() const { return endpoint_; }
 
  private:
   struct Client {
@@ -33,10 +35,11 @@ class TcpStoreServer {
   void Loop();
   Json Answer(Client& client, const Json& request);
 
+  Endpoint endpoint_;
   FileDescriptor listener_;
   const std::string token_;
   std::atomic<bool> closing_ = false;
-  std::map<std::string, std::string> records_;  // of the thread alone
+  const std::shared_ptr<Store> records_;
   std::thread thread_;
 };
 
@@ -44,6 +47,10 @@ class TcpStore : public Store {
  public:
   TcpStore(Endpoint server, std::string token);
   ~TcpStore() override;
+  // Served by this process at `host`, at whatever port is free. Throws Error(kIo).
+  static std::shared_ptr<TcpStore> Serve(const std::string& host, const std::string& token);
+  const Endpoint& server() const { return server_; }
+
   // All throw Error(kIo) where nobody serves the address, kInvalidInput where the token is wrong.
   bool Create(const std::string& key, const std::string& value) override;
   void Put(const std::string& key, const std::string& value) override;

@@ -24,31 +24,41 @@ std::vector<std::string> Folders() {
   return folders;
 }
 
+std::string FileOf(const std::string& name) {
+  return "libingot_transport_" + name + ".so";
+}
+
 }  // namespace
 
-std::shared_ptr<TransportFactory> LoadTransport(const std::string& name) {
-  const std::string file = "libingot_transport_" + name + ".so";
+std::string FindTransport(const std::string& name) {
   for (const std::string& folder : Folders()) {
-    const std::string path = folder + "/" + file;
-    if (!std::filesystem::exists(path)) continue;
-    // Never unloaded: its threads may outlive what was made of it.
-    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      throw Error(ErrorCode::kUnsupported, "cannot load the transport " + path + ": " + dlerror(),
-                  "install what it needs (for gloo: the package libgloo0)");
-    }
-    const auto make = reinterpret_cast<MakeTransportFactory>(dlsym(library, kTransportSymbol));
-    TransportFactory* factory = make == nullptr ? nullptr : make(kTransportVersion);
-    if (factory == nullptr) {
-      throw Error(ErrorCode::kUnsupported, path + " was built for another version of Ingot",
-                  "build and install both together");
-    }
-    return std::shared_ptr<TransportFactory>(factory);
+    std::string path = folder + "/" + FileOf(name);
+    if (std::filesystem::exists(path)) return path;
   }
-  throw Error(ErrorCode::kUnsupported,
-              "the transport '" + name + "' is not there: " + file + " was not found",
-              "install the package (for gloo: libgloo-dev) and build again, or name its folder in "
-              "INGOT_TRANSPORTS");
+  return "";
+}
+
+std::shared_ptr<TransportFactory> LoadTransport(const std::string& name) {
+  const std::string path = FindTransport(name);
+  if (path.empty()) {
+    throw Error(ErrorCode::kUnsupported,
+                "the transport '" + name + "' is not there: " + FileOf(name) + " was not found",
+                "install the package (for gloo: libgloo-dev, for mpi: libopenmpi-dev) and build "
+                "again, or name its folder in INGOT_TRANSPORTS");
+  }
+  // Never unloaded: its threads may outlive what was made of it.
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    throw Error(ErrorCode::kUnsupported, "cannot load the transport " + path + ": " + dlerror(),
+                "install what it needs (for gloo: the package libgloo0, for mpi: libopenmpi3)");
+  }
+  const auto make = reinterpret_cast<MakeTransportFactory>(dlsym(library, kTransportSymbol));
+  TransportFactory* factory = make == nullptr ? nullptr : make(kTransportVersion);
+  if (factory == nullptr) {
+    throw Error(ErrorCode::kUnsupported, path + " was built for another version of Ingot",
+                "build and install both together");
+  }
+  return std::shared_ptr<TransportFactory>(factory);
 }
 
 }  // namespace ingot::dist

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,13 @@ class Message {
   // lost or the transport was aborted; `error` says why.
   virtual bool Wait(std::string* error) = 0;
 };
+
+// What tells messages between two ranks apart: a number that grows from one exchange to the next,
+// and a kind, which names a message within its exchange. Small kinds suit all transports.
+inline constexpr int kKindBits = 16;
+inline constexpr uint64_t MessageTag(uint64_t sequence, uint64_t kind) {
+  return sequence << kKindBits | kind;
+}
 
 // The connections of one process to all others of its group. Used by one thread at a time, but for
 // Abort.
@@ -46,14 +54,30 @@ class TransportFactory {
   // `host`: a name or address of this machine under which the peers reach it.
   virtual std::unique_ptr<Transport> Make(int rank, int size, const std::string& host,
                                           std::string* error) = 0;
+
+  // Of processes that the transport's own launcher has started together (mpirun); none elsewhere.
+  struct Launched {
+    int rank = 0;
+    int size = 1;
+    bool one_machine = true;
+  };
+  virtual std::optional<Launched> launched() const { return std::nullopt; }
+  // What rank 0 says, for all of them. Waits for all. False where it failed; `error` says why.
+  virtual bool Broadcast(std::string* /*text*/, std::string* /*error*/) { return false; }
+  // By each of them at the end of a run that all have come to; waits for all. Who ends without it
+  // has failed, and the launcher ends the others.
+  virtual void Finish() {}
 };
 
-// Loads the plugin `name` ("gloo"): from the folder that INGOT_TRANSPORTS names, from beside the
-// program, or from ../lib/ingot. Throws Error(kUnsupported) where it is not there.
+// Where the plugin `name` is; "" where it is not there.
+std::string FindTransport(const std::string& name);
+
+// Loads the plugin `name` ("gloo", "mpi"): from the folder that INGOT_TRANSPORTS names, from beside
+// the program, or from ../lib/ingot. Throws Error(kUnsupported) where it is not there.
 std::shared_ptr<TransportFactory> LoadTransport(const std::string& name);
 
 // The one function of a plugin; `version` must be kTransportVersion of both sides.
-inline constexpr int kTransportVersion = 1;
+inline constexpr int kTransportVersion = 2;
 inline constexpr const char* kTransportSymbol = "IngotMakeTransportFactory";
 using MakeTransportFactory = TransportFactory* (*)(int version);
 

@@ -110,10 +110,10 @@ LineSocket::LineSocket(FileDescriptor fd) : fd_(std::move(fd)) {
   if (fd_.valid()) Prepare(fd_.get());
 }
 
-LineSocket LineSocket::Connect(const Endpoint& to, double seconds, bool* refused) {
+FileDescriptor ConnectTo(const Endpoint& to, double seconds, bool* refused) {
   if (refused != nullptr) *refused = false;
   Resolved resolved;
-  if (Resolve(to, false, resolved) != 0) return {};
+  if (Resolve(to, false, resolved) != 0) return FileDescriptor();
   for (const addrinfo* info = resolved.list; info != nullptr; info = info->ai_next) {
     FileDescriptor fd(::socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd.valid()) continue;
@@ -127,10 +127,14 @@ LineSocket LineSocket::Connect(const Endpoint& to, double seconds, bool* refused
         ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
       }
     }
-    if (error == 0) return LineSocket(std::move(fd));
+    if (error == 0) return fd;
     if (refused != nullptr && error == ECONNREFUSED) *refused = true;
   }
-  return {};
+  return FileDescriptor();
+}
+
+LineSocket LineSocket::Connect(const Endpoint& to, double seconds, bool* refused) {
+  return LineSocket(ConnectTo(to, seconds, refused));
 }
 
 bool LineSocket::Send(const Json& message) {
@@ -197,6 +201,15 @@ std::string AddressTowards(const Endpoint& to) {
     }
   }
   return "";
+}
+
+std::string OwnAddress() {
+  // An address that is kept for documentation: only the way there matters.
+  std::string address = AddressTowards({"192.0.2.1", 9});
+  char name[256] = "";
+  ::gethostname(name, sizeof(name) - 1);
+  if (address.empty()) address = AddressTowards({name, 9});
+  return address.empty() ? "127.0.0.1" : address;
 }
 
 std::string ToHex(std::string_view bytes) {

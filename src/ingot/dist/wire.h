@@ -42,6 +42,10 @@ struct Endpoint {
 // which it became.
 FileDescriptor Listen(const Endpoint& at, Endpoint* bound);
 
+// A connection that never blocks. Not valid where nobody answers in time; `refused` says whether
+// somebody said no.
+FileDescriptor ConnectTo(const Endpoint& to, double seconds, bool* refused = nullptr);
+
 // A connection whose lines are JSON. Never blocks but in Connect; not safe for several threads.
 class LineSocket {
  public:
@@ -69,6 +73,10 @@ class LineSocket {
 
 // This machine's address as a peer at `to` sees it; "" where there is no way there.
 std::string AddressTowards(const Endpoint& to);
+
+// An address at which other machines may reach this one: that of its way to the world, else that of
+// its name; "127.0.0.1" where it has none.
+std::string OwnAddress();
 
 // Bytes as text, and back ("" where the text is none).
 std::string ToHex(std::string_view bytes);

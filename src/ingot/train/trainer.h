@@ -16,6 +16,7 @@
 #include "ingot/base/progress.h"
 #include "ingot/dist/group.h"
 #include "ingot/dist/store.h"
+#include "ingot/dist/transport.h"
 #include "ingot/formats/bytes.h"
 #include "ingot/train/job.h"
 #include "ingot/train/run_directory.h"
@@ -33,7 +34,8 @@ struct GroupRequest {
   int expected_workers = 1;  // to wait for at the beginning
   std::string host;          // where the peers reach this process
   std::string version;
-  std::string transport = "gloo";
+  std::string transport = "gloo";  // what carries the tensors
+  std::shared_ptr<dist::TransportFactory> transports;
   dist::GroupTiming timing;
   bool ledger = false;  // samples.jsonl
 };

@@ -78,7 +78,7 @@ void TrainingRun::OpenGroup() {
   options.token = request.token;
   options.expected_workers = request.expected_workers;
   options.most_workers = rounds_ ? setup_.replicas : setup_.programs[0]->shards();
-  options.transport = request.transport;
+  options.transports = request.transports;
   options.timing = request.timing;
   // Replicas need not keep step: what each of their steps may be late adds up.
   if (rounds_) options.timing.late *= static_cast<double>(*setup_.job.train.inner_steps);

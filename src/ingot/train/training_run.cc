@@ -184,6 +184,11 @@ void TrainingRun::Announce() {
                   WithThousands(setup_.network.parameter_count()), WithThousands(batches.samples()),
                   WithThousands(setup_.total_steps), WithThousands(setup_.steps_per_epoch()),
                   batches.batch(), setup_.logical_shards, threads_, threads_ == 1 ? "" : "s"));
+  if (group_) {
+    Log(LogLevel::kInfo,
+        fmt::format("{} processes, tensors go over {}", Workers(),
+                    request_.group->transport == "mpi" ? "Open MPI" : "TCP (Gloo)"));
+  }
   if (setup_.recompute_segments > 0) {
     Log(LogLevel::kInfo,
         fmt::format("to fit into {}, activations are computed again in {} segments: {} with {} "

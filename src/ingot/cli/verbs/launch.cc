@@ -1,32 +1,33 @@
-// ingot launch: trains a job with several worker processes of this machine.
+// ingot launch: trains a job with several worker processes, of this machine or of several over ssh.
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
-#include <random>
+#include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "ingot/base/environment.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/interrupt.h"
 #include "ingot/base/machine.h"
+#include "ingot/base/text.h"
+#include "ingot/cli/hosts.h"
 #include "ingot/cli/program.h"
 #include "ingot/cli/supervisor.h"
+#include "ingot/cli/supervisor_line.h"
+#include "ingot/cli/token.h"
 #include "ingot/cli/train_command.h"
 #include "ingot/dist/store.h"
+#include "ingot/dist/tcp_store.h"
 #include "ingot/train/run_directory.h"
 
 namespace ingot::cli {
 namespace {
-
-std::string RandomToken() {
-  std::random_device device;
-  std::string token;
-  for (int i = 0; i < 4; ++i) token += fmt::format("{:08x}", device());
-  return token;
-}
 
 // For `ingot top` and workers that are started by hand: readable by this user alone.
 void KeepToken(const std::string& folder, const std::string& token) {
@@ -49,46 +50,137 @@ void KeepArguments(const std::string& folder, int workers,
   dist::FileStore(folder).Put("arguments", text);
 }
 
+// Variables that concern the workers, wherever they are.
+std::vector<std::pair<std::string, std::string>> PassedOn() {
+  std::vector<std::pair<std::string, std::string>> variables;
+  for (const char* name : {"INGOT_BEAT_SECONDS", "INGOT_SILENCE_SECONDS", "INGOT_LATE_SECONDS",
+                           "INGOT_START_SECONDS", "INGOT_TRANSPORT", "INGOT_TRANSPORTS", "INGOT_DATA"}) {
+    if (const auto value = GetEnvironment(name)) variables.emplace_back(name, *value);
+  }
+  return variables;
+}
+
+// "ssh -p 2222" -> its words.
+std::vector<std::string> SshWords(const std::string& given) {
+  std::vector<std::string> words;
+  for (std::string& word : Split(given, ' ')) {
+    if (!word.empty()) words.push_back(std::move(word));
+  }
+  if (words.empty()) {
+    throw Error(ErrorCode::kInvalidInput, "--ssh: the command is empty",
+                "give a command that is called as `COMMAND HOST WORDS`, such as 'ssh -p 2222'");
+  }
+  return words;
+}
+
 class Launch : public Verb {
  public:
   void Declare(Options& options) override {
     options.Number("-n,--workers", &workers_, "N", "worker processes (default: one for each CPU)",
                    1);
+    options.Text("--hosts", &hosts_, "LIST",
+                 "starts the workers on these hosts over ssh: node1:2,user@node2:4 (workers on "
+                 "each; 1 where no number is given)");
+    options.Text("--ssh", &ssh_, "COMMAND",
+                 "what starts a command on a host, called as `COMMAND HOST WORDS` (default: "
+                 "INGOT_SSH, else ssh)");
+    options.Text("--program", &program_, "PATH",
+                 "the ingot of the hosts (default: the path of this one)");
     options.Flag("--ledger", &ledger_, "writes samples.jsonl: which rank used which sample");
     command_.Declare(options);
   }
 
   int Run(const Streams& streams) override {
+    const std::vector<Host> hosts = CheckHosts();
     const train::TrainRequest request = command_.MakeRequest(streams);
     if (command_.explains()) return command_.Explain(request, streams);
-    const int workers = static_cast<int>(workers_.value_or(AvailableCpus()));
     const InterruptGuard interrupts;
     // Held, with its lock, while the workers run.
     const train::RunDirectory directory(RealFileSystem(), request.out, request.mode);
-    RealFileSystem().RemoveAll(directory.File(train::kRendezvousFolder));
+    const std::string meeting = directory.File(train::kRendezvousFolder);
+    RealFileSystem().RemoveAll(meeting);
     const std::string token = RandomToken();
-    KeepToken(directory.File(train::kRendezvousFolder), token);
-
+    KeepToken(meeting, token);
     SupervisorOptions options;
-    options.workers = workers;
     options.pids_file = directory.File(train::kPidsFile);
-    options.arguments = {"worker",
-                         "--rendezvous=file://" + directory.File(train::kRendezvousFolder),
-                         "--out=" + request.out, "--workers=" + std::to_string(workers)};
-    if (ledger_) options.arguments.push_back("--ledger");
+    if (!hosts.empty()) return RunOnHosts(hosts, request.out, token, meeting, options, streams);
+
+    const int workers = static_cast<int>(workers_.value_or(AvailableCpus()));
+    options.workers = workers;
+    options.arguments = WorkerArguments("file://" + meeting, request.out, workers);
     if (!command_.has_threads()) {
       options.arguments.push_back("--threads=" +
                                   std::to_string(std::max(1, AvailableCpus() / workers)));
     }
-    for (const std::string& argument : command_.Arguments()) options.arguments.push_back(argument);
-    KeepArguments(directory.File(train::kRendezvousFolder), workers, options.arguments);
+    KeepArguments(meeting, workers, options.arguments);
     options.environment = {{"INGOT_TOKEN", token}, {"INGOT_SUPERVISED", "1"}};
     return Supervisor(std::move(options), streams).Run();
   }
 
  private:
+  std::vector<Host> CheckHosts() const {
+    if (hosts_.empty()) {
+      const char* lonely = !ssh_.empty() ? "--ssh" : !program_.empty() ? "--program" : nullptr;
+      if (lonely == nullptr) return {};
+      throw Error(ErrorCode::kInvalidInput, std::string(lonely) + " goes with --hosts alone",
+                  "name the hosts: --hosts node1:2,node2:2");
+    }
+    if (workers_) {
+      throw Error(ErrorCode::kInvalidInput, "--workers and --hosts exclude each other",
+                  "the list says how many workers each host has: --hosts node1:2,node2:2");
+    }
+    return ParseHosts(hosts_);
+  }
+
+  std::vector<std::string> WorkerArguments(const std::string& rendezvous, const std::string& out,
+                                           int workers) const {
+    std::vector<std::string> arguments = {"worker", "--rendezvous=" + rendezvous, "--out=" + out,
+                                          "--workers=" + std::to_string(workers)};
+    if (ledger_) arguments.push_back("--ledger");
+    for (const std::string& argument : command_.Arguments()) arguments.push_back(argument);
+    return arguments;
+  }
+
+  // The records are served from here, and kept in the run directory, for `ingot top`.
+  int RunOnHosts(const std::vector<Host>& hosts, const std::string& out, const std::string& token,
+                 const std::string& meeting, SupervisorOptions& options, const Streams& streams) {
+    std::string address = GetEnvironment("INGOT_HOST").value_or("");
+    if (address.empty()) address = dist::AddressTowards({AddressOf(hosts[0]), 22});
+    if (address.empty()) address = dist::OwnAddress();
+    const dist::TcpStoreServer server({address, 0}, token,
+                                      std::make_shared<dist::FileStore>(meeting));
+    const std::vector<std::string> ssh =
+        SshWords(!ssh_.empty() ? ssh_ : GetEnvironment("INGOT_SSH").value_or("ssh"));
+    const std::string here = std::filesystem::current_path().string();
+    options.workers = 0;
+    for (const Host& host : hosts) options.workers += host.workers;
+    std::vector<std::string> program =
+        WorkerArguments("tcp://" + server.endpoint().ToString(), out, options.workers);
+    program.insert(program.begin(), program_.empty() ? ProgramPath() : program_);
+    for (const Host& host : hosts) {
+      for (int i = 0; i < host.workers; ++i) {
+        std::vector<std::pair<std::string, std::string>> environment = PassedOn();
+        environment.emplace_back("INGOT_SUPERVISED", kSupervisedRemotely);
+        environment.emplace_back("INGOT_RANK", std::to_string(options.remote.size()));
+        environment.emplace_back("INGOT_LOCAL_WORKERS", std::to_string(host.workers));
+        RemoteWorker worker = {host.name, ssh, token};
+        worker.command.push_back(host.name);
+        worker.command.push_back(RemoteCommand(here, environment, program));
+        options.remote.push_back(std::move(worker));
+      }
+    }
+    return Supervisor(std::move(options), streams).Run();
+  }
+
+  static std::string ProgramPath() {
+    return std::filesystem::read_symlink("/proc/self/exe").string();
+  }
+
   TrainCommand command_;
   std::optional<int64_t> workers_;
+  std::string hosts_;
+  std::string ssh_;
+  std::string program_;
   bool ledger_ = false;
 };
 
@@ -97,13 +189,14 @@ class Launch : public Verb {
 void AddLaunch(Program& program) {
   program.Add<Launch>(
       {.name = "launch",
-       .summary = "train a model with several processes of this machine",
+       .summary = "train a model with several processes of this machine, or of several",
        .details =
            "Takes all that `ingot train` takes and leaves the same files; the weights are the "
-           "same, "
-           "bit for\nbit, for any number of workers. Workers that die are started again and go on "
-           "from the others'\nstate.",
-       .example = "ingot launch -n 4 examples/mnist/mnist.yaml --out runs/mnist"});
+           "same, bit for\nbit, for any number of workers. Workers that die are started again and "
+           "go on from the others'\nstate. With --hosts, ssh must need no password, and the hosts "
+           "must have the job, its data, the\nprogram and this folder where they are here.",
+       .example = "ingot launch -n 4 examples/mnist/mnist.yaml --out runs/mnist\n"
+                  "ingot launch --hosts node1:2,node2:2 job.yaml --out /shared/runs/big"});
 }
 
 }  // namespace ingot::cli

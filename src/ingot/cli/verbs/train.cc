@@ -15,9 +15,12 @@ class Train : public Verb {
     train::TrainRequest request = command_.MakeRequest(streams);
     if (command_.explains()) return command_.Explain(request, streams);
     // As one of several processes of mpirun, srun or torchrun.
-    request.group = GroupOfEnvironment();
+    request.group = GroupOfEnvironment(&request.out);
+    const auto transports = request.group ? request.group->transports : nullptr;
     try {
-      return command_.Run(std::move(request), streams);
+      const int status = command_.Run(std::move(request), streams);
+      if (transports != nullptr) transports->Finish();
+      return status;
     } catch (const dist::PeerFailed& failed) {
       return failed.exit_status();  // the one that failed has said why
     }

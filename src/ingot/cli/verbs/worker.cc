@@ -6,6 +6,7 @@
 #include "ingot/base/file.h"
 #include "ingot/cli/group_environment.h"
 #include "ingot/cli/program.h"
+#include "ingot/cli/supervisor_line.h"
 #include "ingot/cli/supervisor_watch.h"
 #include "ingot/cli/train_command.h"
 #include "ingot/dist/member.h"
@@ -19,27 +20,39 @@ class Worker : public Verb {
     command_.Declare(options);
     options.Text("--rendezvous", &rendezvous_, "URL",
                  "where the workers of the job find each other: file:///DIR, a folder that all of "
-                 "them see, or tcp://HOST:PORT, where the first worker on HOST serves it");
+                 "them see; tcp://HOST:PORT, where the first worker on HOST serves it; "
+                 "etcd://HOST:2379/JOB (default: what torchrun, mpirun, srun say)");
     options.Number("--workers", &workers_, "N",
                    "workers to wait for at the beginning (default: WORLD_SIZE and the like)", 1);
     options.Flag("--ledger", &ledger_, "writes samples.jsonl: which rank used which sample");
   }
 
   int Run(const Streams& streams) override {
+    std::optional<SupervisorLine> line;
+    if (GetEnvironment("INGOT_SUPERVISED") == kSupervisedRemotely) line.emplace();
     train::TrainRequest request = command_.MakeRequest(streams);
     if (command_.explains()) return command_.Explain(request, streams);
-    train::GroupRequest group = ReadGroupEnvironment();
-    if (workers_) group.expected_workers = static_cast<int>(*workers_);
-    OpenRendezvous(rendezvous_, group);
-    group.ledger = ledger_;
+    // Without a place of its own: that of torchrun, mpirun, srun.
+    std::optional<train::GroupRequest> group;
+    if (rendezvous_.empty()) group = GroupOfEnvironment(&request.out);
+    if (!group) {
+      group = ReadGroupEnvironment();
+      if (line) group->token = line->token();
+      OpenRendezvous(rendezvous_, *group);
+    }
+    if (workers_) group->expected_workers = static_cast<int>(*workers_);
+    group->ledger = ledger_;
+    const auto transports = group->transports;
     std::optional<SupervisorWatch> watch;
     if (GetEnvironment("INGOT_SUPERVISED")) {
       request.mode = train::RunMode::kShared;
-      watch.emplace(request.out);
+      if (!line) watch.emplace(request.out);
     }
     request.group = std::move(group);
     try {
-      return command_.Run(std::move(request), streams);
+      const int status = command_.Run(std::move(request), streams);
+      transports->Finish();
+      return status;
     } catch (const dist::PeerFailed& failed) {
       return failed.exit_status();  // the one that failed has said why
     }

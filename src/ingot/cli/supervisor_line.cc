@@ -1,0 +1,60 @@
+// The line is read byte by byte: nothing behind the token may be lost.
+#include "ingot/cli/supervisor_line.h"
+
+#include <cerrno>
+#include <csignal>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "ingot/base/error.h"
+
+namespace ingot::cli {
+namespace {
+
+constexpr int kPollMilliseconds = 100;
+
+}  // namespace
+
+SupervisorLine::SupervisorLine() {
+  const std::string line = fmt::format("{}{}\n", kProcessLine, ::getpid());
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  char c = 0;
+  ssize_t got = 0;
+  while ((got = ::read(STDIN_FILENO, &c, 1)) == 1 || (got < 0 && errno == EINTR)) {
+    if (got == 1 && c == '\n') break;
+    if (got == 1) token_ += c;
+  }
+  if (c != '\n') {
+    throw Error(ErrorCode::kInvalidInput, "no token came on standard input",
+                "`ingot launch --hosts` starts such workers");
+  }
+  thread_ = std::thread([this] { Loop(); });
+}
+
+SupervisorLine::~SupervisorLine() {
+  closing_.store(true);
+  thread_.join();
+}
+
+void SupervisorLine::Loop() {
+  std::string line;
+  while (!closing_.load()) {
+    pollfd poll = {STDIN_FILENO, POLLIN, 0};
+    if (::poll(&poll, 1, kPollMilliseconds) <= 0) continue;
+    char c = 0;
+    const ssize_t got = ::read(STDIN_FILENO, &c, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      if (!closing_.load()) ::kill(::getpid(), SIGTERM);
+      return;
+    }
+    line += c;
+    if (c != '\n') continue;
+    if (line == kInterruptLine) ::kill(::getpid(), SIGINT);
+    line.clear();
+  }
+}
+
+}  // namespace ingot::cli
