@@ -23,6 +23,8 @@ function(ingot_other_tests)
                       ${CMAKE_SOURCE_DIR}/tests/end_to_end/end_to_end_test.py)
     ingot_script_test(distributed COMMAND Python3::Interpreter
                       ${CMAKE_SOURCE_DIR}/tests/distributed/distributed_test.py)
+    ingot_script_test(launchers COMMAND Python3::Interpreter
+                      ${CMAKE_SOURCE_DIR}/tests/distributed/launchers_test.py)
   endif()
   if(TARGET ingot)
     # The Python of .venv-onnx, where somebody made it, has the peers.

@@ -8,10 +8,7 @@ import random
 import unittest
 
 from elastic import Elastic  # noqa: F401
-from etcd import Etcd  # noqa: F401
-from hosts import Hosts  # noqa: F401
 from links import Links  # noqa: F401
-from open_mpi import OpenMpi  # noqa: F401
 from same_bits import SameBits  # noqa: F401
 from sync_modes import Async, Compression, LocalRounds  # noqa: F401
 from workers import Workers  # noqa: F401

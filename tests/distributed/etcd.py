@@ -31,8 +31,9 @@ class Etcd(Distributed):
         self.start_etcd()
 
     def start_etcd(self):
-        self.etcd = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                     stderr=(self.folder / "etcd.log").open("a"))
+        with (self.folder / "etcd.log").open("a") as log:
+            self.etcd = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                         stderr=log)
         self.addCleanup(lambda process=self.etcd: (process.kill(), process.wait()))
         until = time.monotonic() + PATIENCE_S
         while True:
@@ -62,7 +63,8 @@ class Etcd(Distributed):
         return err
 
     def test_the_bits_of_one_process(self):
-        for process in [self.worker("--workers", 3, "--epochs", 1) for _ in range(3)]:
+        patient = {**self.TOKEN, "INGOT_SILENCE_SECONDS": "30"}  # nobody is lost on a busy machine
+        for process in [self.worker("--workers", 3, "--epochs", 1, env=patient) for _ in range(3)]:
             self.end(process)
         self.assertEqual(weights(self.folder / "run"),
                          weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=8")))

@@ -1,4 +1,8 @@
-"""Jobs that mpirun starts: Open MPI carries the tensors, and the weights are those of one process."""
+"""Jobs that mpirun and mpiexec start: the weights are those of one process.
+
+Under Open MPI's mpirun MPI carries the tensors; under Hydra's mpiexec (MPICH) the processes meet over
+PMI, and Gloo does.
+"""
 
 import os
 import shutil
@@ -6,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import BUILD, INGOT, JOBS, MLP, MNIST, PATIENCE_S, Distributed, running, summary, weights
+from harness import BUILD, INGOT, JOBS, MLP, MNIST, PATIENCE_S, Distributed, Done, running, summary, weights
 
 # As root and with more processes than CPUs, both of which mpirun refuses otherwise.
 ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -101,3 +105,23 @@ class OpenMpi(Distributed):
         self.assertEqual(status, 0, err)
         self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 40,
                                                          "--set", "logical_shards=8")))
+
+
+class Hydra(Distributed):
+    def test_the_bits_of_one_process(self):
+        if shutil.which("mpiexec.hydra") is None:
+            self.skipTest("mpiexec.hydra (mpich) is not installed")
+        run = self.folder / "run"
+        options = (MLP, "--data", MNIST, "--epochs", 1, "--set", "logical_shards=8")
+        words = ["mpiexec.hydra", "-n", 3, INGOT, "train", *options, "--out", run, "--threads", 1]
+        done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              env=dict(os.environ, INGOT_SILENCE_SECONDS="30"), timeout=PATIENCE_S, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(weights(run), weights(self.train("one", *options)))
+        self.assertEqual(sorted(summary(run)["samples_per_rank"]), [500, 750, 750])
+
+    def test_something_else_at_the_launchers_socket(self):
+        done = Done("train", MLP, "--data", MNIST, "--out", self.folder / "run",
+                    env={"PMI_RANK": "0", "PMI_SIZE": "2", "PMI_FD": "0"})
+        self.assertEqual(done.status, 1, done.err)
+        self.assertIn("cannot meet the other processes over PMI", done.err)

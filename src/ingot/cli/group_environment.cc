@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include "ingot/base/file.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
+#include "ingot/cli/pmi.h"
 #include "ingot/cli/program.h"
 #include "ingot/cli/token.h"
 #include "ingot/dist/etcd_store.h"
@@ -167,37 +169,57 @@ std::string TransportOfEnvironment() {
   return !named && MpiIsServed() && !dist::FindTransport("mpi").empty() ? "mpi" : "gloo";
 }
 
-// Of processes of mpirun: MPI itself tells the others what rank 0 has chosen.
-void MeetOverMpi(train::GroupRequest& group, std::string* out) {
-  std::string error = "MPI has started no processes";
-  const auto launched = group.transports->launched();
-  const auto check = [&error](bool done) {
-    if (!done) throw Error(ErrorCode::kIo, "cannot meet the other processes over MPI: " + error);
-  };
-  if (!launched) check(group.transports->Broadcast(&error, &error));
-  group.slot = launched->rank;
-  group.expected_workers = launched->size;
+// PMI takes values of 1,024 bytes.
+constexpr size_t kLongestFolder = 250;
+
+// What their launcher's own means tell all processes of a group: what rank 0 says.
+using Broadcast = std::function<void(std::string& text)>;
+
+// Rank 0 serves the store, and tells the others where, the token, and the run directory.
+void Meet(train::GroupRequest& group, bool one_machine, const Broadcast& broadcast,
+          std::string* out) {
   const bool chooses_host = group.host.empty();
-  if (chooses_host) group.host = launched->one_machine ? "127.0.0.1" : dist::OwnAddress();
+  if (chooses_host) group.host = one_machine ? "127.0.0.1" : dist::OwnAddress();
   nlohmann::json place;
-  if (launched->rank == 0) {
+  if (group.slot == 0) {
     if (group.token.empty()) group.token = RandomToken();
     const auto store = dist::TcpStore::Serve(group.host, group.token);
     group.store = store;
-    place = {{"host", store->server().host},
-             {"port", store->server().port},
-             {"token", group.token},
-             {"out", *out}};
+    place = {
+        {"host", store->server().host}, {"port", store->server().port}, {"token", group.token}};
+    if (out->size() < kLongestFolder) place["out"] = *out;
   }
-  std::string text = place.dump();
-  check(group.transports->Broadcast(&text, &error));
-  if (launched->rank == 0) return;
-  place = nlohmann::json::parse(text);
-  const dist::Endpoint server = {place.at("host").get<std::string>(), place.at("port").get<int>()};
-  group.token = place.at("token").get<std::string>();
-  *out = place.at("out").get<std::string>();
+  std::string text = place.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  broadcast(text);
+  if (group.slot == 0) return;
+  place = nlohmann::json::parse(text, nullptr, false);
+  const dist::Endpoint server = {dist::Text(place, "host"),
+                                 static_cast<int>(dist::Whole(place, "port", 0))};
+  group.token = dist::Text(place, "token");
+  if (place.contains("out")) *out = dist::Text(place, "out");
   group.store = std::make_shared<dist::TcpStore>(server, group.token);
-  if (chooses_host && !launched->one_machine) group.host = dist::AddressTowards(server);
+  if (chooses_host && !one_machine) group.host = dist::AddressTowards(server);
+}
+
+void MeetOverMpi(train::GroupRequest& group, std::string* out) {
+  std::string error = "MPI has started no processes";
+  const auto check = [&error](bool done) {
+    if (!done) throw Error(ErrorCode::kIo, "cannot meet the other processes over MPI: " + error);
+  };
+  const auto launched = group.transports->launched();
+  if (!launched) check(group.transports->Broadcast(&error, &error));
+  group.slot = launched->rank;
+  group.expected_workers = launched->size;
+  Meet(
+      group, launched->one_machine,
+      [&](std::string& text) { check(group.transports->Broadcast(&text, &error)); }, out);
+}
+
+void MeetOverPmi(int fd, train::GroupRequest& group, std::string* out) {
+  const bool one_machine = First({"MPI_LOCALNRANKS"}, 1) == group.expected_workers;
+  Meet(
+      group, one_machine, [&](std::string& text) { text = Pmi(fd).Broadcast(group.slot, text); },
+      out);
 }
 
 }  // namespace
@@ -254,6 +276,11 @@ std::optional<train::GroupRequest> GroupOfEnvironment(std::string* out) {
     return group;
   }
   const std::string url = RendezvousOfLauncher();
+  const auto pmi = First({"PMI_FD"}, 0);
+  if (url.empty() && pmi && group.slot >= 0) {
+    MeetOverPmi(*pmi, group, out);
+    return group;
+  }
   if (url.empty()) {
     throw Error(ErrorCode::kInvalidInput,
                 fmt::format("this is one of {} processes on several machines, and the environment "

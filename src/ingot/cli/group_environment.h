@@ -24,7 +24,7 @@ void OpenRendezvous(const std::string& url, train::GroupRequest& group);
 // several: with its rendezvous. None where it was started alone. Under mpirun MPI carries the
 // tensors, if it is part of this build, and `out` becomes that of rank 0. Throws
 // Error(kInvalidInput) where the environment does not say where the workers meet, Error(kIo) where
-// MPI does not bring them together.
+// MPI or PMI does not bring them together.
 std::optional<train::GroupRequest> GroupOfEnvironment(std::string* out);
 
 // The CPUs of this process where it shares the machine with others of the group, of which launchers

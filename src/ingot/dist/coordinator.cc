@@ -213,7 +213,9 @@ void Coordinator::HandleHello(Peer& peer, const Json& message) {
                           objection));
     return Refuse(peer, objection, hint);
   }
-  if (peer.card.slot < 0) peer.card.slot = FreeSlot();
+  // One that an earlier coordinator gave may have been given to another meanwhile.
+  const bool has_own_slot = message.value("has_own_slot", true);
+  if (peer.card.slot < 0 || (!has_own_slot && SlotIsTaken(peer))) peer.card.slot = FreeSlot();
   for (Peer& other : peers_) {
     // It comes again: what is left of its old connection goes.
     if (&other != &peer && other.card.id == peer.card.id) other.lost = true;
@@ -225,6 +227,13 @@ void Coordinator::HandleHello(Peer& peer, const Json& message) {
   if (Whole(message, "epoch", 0) > 0 && !ended_) {
     peer.socket.Send({{"type", "pause"}, {"why", "the coordinator is a new one"}});
   }
+}
+
+bool Coordinator::SlotIsTaken(const Peer& by) const {
+  return std::any_of(peers_.begin(), peers_.end(), [&by](const Peer& peer) {
+    return &peer != &by && peer.card.id != by.card.id && peer.welcome && !peer.lost &&
+           peer.card.slot == by.card.slot;
+  });
 }
 
 int Coordinator::FreeSlot() const {

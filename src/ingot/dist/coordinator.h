@@ -86,6 +86,7 @@ class Coordinator {
     if (options_.log) options_.log(warning, text);
   }
   int FreeSlot() const;
+  bool SlotIsTaken(const Peer& by) const;
 
   CoordinatorOptions options_;
   FileDescriptor listener_;

@@ -166,6 +166,7 @@ bool Member::ConnectTo(const Json& record, bool* refused) {
                 {"token", options_.token},
                 {"id", card.id},
                 {"slot", slot_.load()},
+                {"has_own_slot", card.slot >= 0},
                 {"host", card.host},
                 {"machine", card.machine},
                 {"pid", card.pid},

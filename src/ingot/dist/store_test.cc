@@ -1,4 +1,4 @@
-// Both stores: a record is created once, by whoever comes first.
+// The stores: a record is created once, by whoever comes first.
 #include "ingot/dist/store.h"
 
 #include <atomic>
@@ -62,6 +62,21 @@ TEST(Store, OverTcp) {
     EXPECT_EQ(error.code(), ErrorCode::kInvalidInput);
     EXPECT_THAT(error.message(), testing::HasSubstr("refuses this worker's token"));
   }
+}
+
+TEST(Store, OverTcpFromAFolder) {
+  const TestFolder folder;
+  const std::string path = folder.path() + "/store";
+  const TcpStoreServer server({"127.0.0.1", 0}, "secret", std::make_shared<FileStore>(path));
+  EXPECT_GT(server.endpoint().port, 0);
+  CheckStore([&] { return std::make_unique<TcpStore>(server.endpoint(), "secret"); });
+  EXPECT_EQ(FileStore(path).Get("lease"), "2");
+}
+
+TEST(Store, ServedByOneOfItsUsers) {
+  const auto own = TcpStore::Serve("127.0.0.1", "secret");
+  own->Put("lease", "3");
+  EXPECT_EQ(TcpStore(own->server(), "secret").Get("lease"), "3");
 }
 
 TEST(Store, ListeningTwiceNamesTheAddress) {
