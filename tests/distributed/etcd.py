@@ -54,7 +54,7 @@ class Etcd(Distributed):
     def worker(self, *options, name="job", out="run", env=None):
         process = start("worker", *self.JOB, "--out", self.folder / out, "--rendezvous",
                         f"etcd://127.0.0.1:{self.port}/{name}", *options, env=env or self.TOKEN)
-        self.addCleanup(lambda: process.poll() is None and process.kill())
+        self.addCleanup(lambda: (process.poll() is None and process.kill(), process.communicate()))
         return process
 
     def end(self, process):

@@ -148,13 +148,14 @@ class Workers(Distributed):
         options = (MLP, "--data", MNIST, "--epochs", 60, "--set", "logical_shards=2", "--threads", 1)
         arguments = ("worker", *options, "--out", run, "--ledger", "--workers", 3, "--rendezvous",
                      f"file://{self.folder}/meeting")
-        workers = [start(*arguments, env={"INGOT_RANK": str(rank)}) for rank in range(3)]
+        workers = [start(*arguments, env={"INGOT_RANK": str(rank), "INGOT_SILENCE_SECONDS": "30"})
+                   for rank in range(3)]
         for process in workers:
             self.addCleanup(lambda p=process: p.poll() is None and p.kill())
         self.wait_for(lambda: step_of(run) >= 5, workers[0])
         workers[1].kill()
-        workers[1].communicate(timeout=60)
-        errors = [finish(process, arguments)[1] for process in (workers[0], workers[2])]
+        errors = [workers[1].communicate(timeout=60)[1]]
+        errors += [finish(process, arguments)[1] for process in (workers[0], workers[2])]
         self.assertEqual([workers[0].returncode, workers[2].returncode], [0, 0], errors)
         self.assertRegex("".join(errors), r"rank 2 .* stands by: there are 2 logical shards")
         lines = self.check_ledger(run, 2000)

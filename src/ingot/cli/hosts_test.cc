@@ -1,3 +1,4 @@
+// Lists of hosts, and commands that a shell takes word for word.
 #include "ingot/cli/hosts.h"
 
 #include <cstdio>

@@ -1,3 +1,4 @@
+// Answers of servers, good ones and others.
 #include "ingot/dist/http_client.h"
 
 #include <memory>
