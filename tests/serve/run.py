@@ -33,7 +33,7 @@ def main():
     if sys.argv[1:2] == ["soak"]:
         return subprocess.run([str(python), str(HERE / "soak.py"), *sys.argv[2:]], check=False).returncode
     status = 0
-    for test in ("serve_test.py", "process_test.py", "hostile_test.py", "metrics_test.py", "openapi_test.py"):
+    for test in ("serve_test.py", "config_test.py", "process_test.py", "hostile_test.py", "metrics_test.py", "openapi_test.py"):
         status |= subprocess.run([str(python), str(HERE / test), *sys.argv[1:]], check=False).returncode
     return status
 

@@ -88,7 +88,8 @@ struct Session::State {
 std::unique_ptr<Session::State> Session::State::Make(formats::OnnxFile file,
                                                      const SessionOptions& options) {
   auto state = std::make_unique<State>();
-  state->model = onnx::ImportModel(file, Registry(), {options.initializers, true});
+  state->model =
+      onnx::ImportModel(file, Registry(), {options.initializers, options.open_inputs, true});
   if (options.precision == Precision::kBf16) {
     RoundProductsToBf16(*state->model.graph, Registry());
   }
@@ -150,6 +151,11 @@ const std::map<std::string, std::string>& Session::metadata() const {
 
 bool Session::IsReplaceable(const std::string& initializer) const {
   return state_->model.replaceable.count(initializer) > 0;
+}
+
+const Tensor* Session::DefaultOf(const std::string& input) const {
+  const auto found = state_->model.defaults.find(input);
+  return found == state_->model.defaults.end() ? nullptr : &found->second;
 }
 
 std::string Session::DescribeInputs() const {

@@ -47,6 +47,8 @@ struct SessionOptions {
   Precision precision = Precision::kF32;
   // Replace initializers that the model lists among its inputs too (their defaults).
   std::map<std::string, Tensor> initializers = {};
+  // Initializers that the model lists among its inputs too, which are to be inputs: see DefaultOf.
+  std::vector<std::string> open_inputs = {};
 };
 
 // Immutable once loaded; Run is safe from many threads at once.
@@ -76,6 +78,8 @@ class Session {
 
   // Whether SessionOptions::initializers may hold this name.
   bool IsReplaceable(const std::string& initializer) const;
+  // What the model has for an input that SessionOptions::open_inputs names; null for others.
+  const Tensor* DefaultOf(const std::string& input) const;
   // What runs the model, for reports.
   const Executor& executor() const;
 

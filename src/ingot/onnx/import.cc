@@ -1,6 +1,8 @@
 // The import of a whole model.
 #include "ingot/onnx/import.h"
 
+#include <algorithm>
+
 #include "onnx_proto/onnx_model.pb.h"
 
 #include "ingot/base/error.h"
@@ -63,6 +65,12 @@ void AddInputs(const GraphProto& graph, formats::OnnxFile& file, const ImportOpt
         throw Error(ErrorCode::kInvalidInput, "two inputs are named '" + input.name() + "'");
       }
       importer.Bind(input.name(), model.graph->AddInput(input.name(), std::move(type)));
+      continue;
+    }
+    if (std::find(options.open_inputs.begin(), options.open_inputs.end(), input.name()) !=
+        options.open_inputs.end()) {
+      importer.BindOpenInput(input.name(), model.graph->AddInput(input.name(), std::move(type)));
+      model.defaults.emplace(input.name(), file.TensorOf(*initializer->second));
       continue;
     }
     const auto given = options.initializers.find(input.name());

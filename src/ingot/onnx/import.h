@@ -27,11 +27,15 @@ struct ImportedModel {
   int64_t opset = 0;  // of ONNX's own ops
   // Initializers that are inputs too, which a caller may replace: name -> type.
   std::map<std::string, ir::Type> replaceable;
+  // What ImportOptions::open_inputs are where they are not given. They may view the file.
+  std::map<std::string, Tensor> defaults;
 };
 
 struct ImportOptions {
   // Instead of the model's initializers; each must be replaceable and of the same type and shape.
   std::map<std::string, Tensor> initializers;
+  // Names of inputs that are initializers too, which become inputs of the graph.
+  std::vector<std::string> open_inputs = {};
   // Large f32 initializers are viewed in the file wherever they stand: see
   // passes/align_constants.h, which must follow.
   bool unaligned_weights = false;

@@ -13,13 +13,6 @@
 
 namespace ingot::serve {
 
-struct Port {
-  std::string name;
-  DType dtype = DType::kUndefined;
-  std::vector<int64_t> dims;         // -1: any extent
-  std::vector<std::string> symbols;  // names of the dynamic extents, "" where there is none
-};
-
 // A tensor between server and backend. Strings are in the form in which they travel (data_type.h),
 // so that they too are bytes.
 struct Value {
@@ -27,6 +20,14 @@ struct Value {
   std::vector<int64_t> dims;
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> owner;  // keeps the bytes
+};
+
+struct Port {
+  std::string name;
+  DType dtype = DType::kUndefined;
+  std::vector<int64_t> dims;         // -1: any extent
+  std::vector<std::string> symbols;  // names of the dynamic extents, "" where there is none
+  std::shared_ptr<const Value> fallback = nullptr;  // where the input is not given; null: none
 };
 
 // Immutable once made; Run may be called by several threads at once.
@@ -48,6 +49,7 @@ struct ModelSource {
   std::string contents;  // in place of the file, where not empty
   int threads = 0;       // 0: as the backend likes it
   std::map<std::string, std::string> parameters;  // of config.pbtxt
+  std::vector<std::string> optional_inputs;       // that are inputs where the model has a default
 };
 
 }  // namespace ingot::serve

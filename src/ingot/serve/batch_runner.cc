@@ -1,4 +1,5 @@
 // RunBatch: jobs in, one call of the backend, answers out.
+#include <algorithm>
 #include <cstring>
 
 #include "ingot/base/align.h"
@@ -33,6 +34,50 @@ class Scratch {
   size_t size_ = 0;
 };
 
+// The numbers that the server itself tells the model of the requests in a batch.
+std::vector<int64_t> BatchNumbers(const BatchInput& made, const std::vector<JobPtr>& jobs) {
+  using Kind = BatchInput::Kind;
+  std::vector<int64_t> numbers;
+  int64_t sum = 0, greatest = 0;
+  if (made.kind == Kind::kSumFromZero) numbers.push_back(0);
+  for (const JobPtr& job : jobs) {
+    const Dims& shape = job->inputs[made.source].dims;
+    sum += shape.size();
+    greatest = std::max(greatest, shape.size());
+    if (made.kind == Kind::kCount) numbers.push_back(shape.size());
+    if (made.kind == Kind::kSum || made.kind == Kind::kSumFromZero) numbers.push_back(sum);
+    if (made.kind != Kind::kShapes && made.kind != Kind::kFlatShapes) continue;
+    // Of each row, without the batch axis.
+    for (int64_t row = 0; row < job->rows; ++row) {
+      numbers.insert(numbers.end(), shape.extent + 1, shape.extent + shape.rank);
+    }
+  }
+  if (made.kind == Kind::kMaxAsShape) numbers.assign(static_cast<size_t>(greatest), 0);
+  return numbers;
+}
+
+Value MakeBatchInput(const BatchInput& made, const std::vector<JobPtr>& jobs) {
+  const std::vector<int64_t> numbers = BatchNumbers(made, jobs);
+  const int64_t rank = jobs[0]->inputs[made.source].dims.rank - 1;
+  Value value;
+  value.dtype = made.dtype;
+  value.dims = {static_cast<int64_t>(numbers.size())};
+  if (made.kind == BatchInput::Kind::kShapes && rank > 0) value.dims = {value.dims[0] / rank, rank};
+  const std::shared_ptr<std::byte> bytes = AllocateBytes(numbers.size() * 4);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (made.dtype == DType::kF32) {
+      const float number = static_cast<float>(numbers[i]);
+      std::memcpy(bytes.get() + 4 * i, &number, 4);
+    } else {
+      const int32_t number = static_cast<int32_t>(numbers[i]);
+      std::memcpy(bytes.get() + 4 * i, &number, 4);
+    }
+  }
+  value.bytes = {bytes.get(), numbers.size() * 4};
+  value.owner = bytes;
+  return value;
+}
+
 // The inputs of all jobs, joined, in `scratch`.
 std::vector<Value> Gather(const ServedModel& model, const std::vector<JobPtr>& jobs, int64_t rows,
                           Scratch& scratch) {
@@ -43,19 +88,31 @@ std::vector<Value> Gather(const ServedModel& model, const std::vector<JobPtr>& j
   }
   std::byte* at = scratch.Get(total + count * kAlignment);
   std::vector<Value> values(count);
+  size_t next = 0;
   for (size_t i = 0; i < count; ++i) {
+    const auto made = std::find_if(model.batch_inputs.begin(), model.batch_inputs.end(),
+                                   [&](const BatchInput& one) { return one.port == i; });
+    if (made != model.batch_inputs.end()) {
+      values[i] = MakeBatchInput(*made, jobs);
+      continue;
+    }
+    const size_t number = next++;  // of the requests' inputs
     const ServedPort& port = model.core_inputs[i];
     Value& value = values[i];
     std::byte* const begin = at;
     for (const JobPtr& job : jobs) {
-      const std::span<const std::byte> bytes = job->inputs[i].bytes;
+      const std::span<const std::byte> bytes = job->inputs[number].bytes;
       if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
       at += bytes.size();
     }
     value.dtype = port.dtype;
     value.bytes = {begin, at};
-    const std::span<const int64_t> given = jobs[0]->inputs[i].dims.span();
-    if (port.reshaped) {
+    const std::span<const int64_t> given = jobs[0]->inputs[number].dims.span();
+    if (port.ragged) {
+      int64_t elements = 0;
+      for (const JobPtr& job : jobs) elements += job->inputs[number].dims.size();
+      value.dims = {elements};
+    } else if (port.reshaped) {
       value.dims = port.backend_dims;
       if (model.max_batch > 0) value.dims.insert(value.dims.begin(), rows);
     } else {
@@ -80,7 +137,7 @@ void CheckRows(const ServedModel& model, const std::vector<Value>& values, int64
   if (model.max_batch == 0) return;
   for (size_t i = 0; i < values.size(); ++i) {
     const std::vector<int64_t>& dims = values[i].dims;
-    if (!dims.empty() && dims[0] == rows) continue;
+    if (model.core_outputs[i].ragged || (!dims.empty() && dims[0] == rows)) continue;
     throw Error(ErrorCode::kInternal, "output '" + model.core_outputs[i].name + "' of model '" +
                                           model.name + "' has shape " + ShapeText(dims) +
                                           " for a batch of " + std::to_string(rows) +
@@ -92,6 +149,25 @@ void CheckRows(const ServedModel& model, const std::vector<Value>& values, int64
 struct Cut {
   size_t begin = 0, end = 0;
 };
+
+// As the input was joined that the output follows.
+std::vector<Cut> CutLikeInput(const ServedPort& port, const Value& value,
+                              const std::vector<JobPtr>& jobs) {
+  const size_t item = ItemSize(value.dtype);
+  std::vector<Cut> cuts;
+  size_t at = 0;
+  for (const JobPtr& job : jobs) {
+    const size_t end = at + item * static_cast<size_t>(job->inputs[port.shape_of].dims.size());
+    cuts.push_back({at, end});
+    at = end;
+  }
+  if (item == 0 || at != value.bytes.size()) {
+    throw Error(ErrorCode::kInternal, "output '" + port.name + "' has shape " +
+                                          ShapeText(value.dims) +
+                                          ", which is not that of its batch_output's source_input");
+  }
+  return cuts;
+}
 
 std::vector<Cut> CutRows(const Value& value, const std::vector<JobPtr>& jobs, int64_t rows) {
   std::vector<Cut> cuts;
@@ -137,7 +213,11 @@ void Scatter(const ServedModel& model, std::vector<Value>& values, std::vector<J
     const ServedPort& port = model.core_outputs[i];
     const bool visible = IsVisible(model, port.name);
     std::vector<Cut> cuts;
-    if (jobs.size() > 1) cuts = CutRows(value, jobs, rows);
+    if (port.ragged) {
+      cuts = CutLikeInput(port, value, jobs);
+    } else if (jobs.size() > 1) {
+      cuts = CutRows(value, jobs, rows);
+    }
     for (size_t j = 0; j < jobs.size(); ++j) {
       InferJob& job = *jobs[j];
       const WantedOutput* wanted = nullptr;
@@ -151,10 +231,12 @@ void Scatter(const ServedModel& model, std::vector<Value>& values, std::vector<J
       output.dtype = value.dtype;
       output.wanted = wanted;
       output.owner = value.owner;
-      output.bytes = jobs.size() == 1
-                         ? value.bytes
-                         : value.bytes.subspan(cuts[j].begin, cuts[j].end - cuts[j].begin);
-      if (port.reshaped) {
+      output.bytes = cuts.empty() ? value.bytes
+                                  : value.bytes.subspan(cuts[j].begin, cuts[j].end - cuts[j].begin);
+      if (port.ragged) {
+        const std::span<const int64_t> dims = job.inputs[port.shape_of].dims.span();
+        output.dims.assign(dims.begin(), dims.end());
+      } else if (port.reshaped) {
         output.dims = port.dims;
         if (model.max_batch > 0) output.dims.insert(output.dims.begin(), job.rows);
       } else {
@@ -170,6 +252,7 @@ void Scatter(const ServedModel& model, std::vector<Value>& values, std::vector<J
 bool CanJoin(const InferJob& a, const InferJob& b) {
   if (a.inputs.size() != b.inputs.size()) return false;
   for (size_t i = 0; i < a.inputs.size(); ++i) {
+    if (i < a.model->inputs.size() && a.model->inputs[i].ragged) continue;
     const Dims& x = a.inputs[i].dims;
     const Dims& y = b.inputs[i].dims;
     if (x.rank != y.rank) return false;

@@ -89,6 +89,7 @@ void InferStream::StartOne(std::string message) {
   jobs_.push_back(job);
   std::string model, version;
   job->key_name = call_->key_name;
+  job->streamed = true;
   try {
     if (jobs_.size() > kMostWaitingInStream) {
       throw Error(ErrorCode::kOutOfMemory,

@@ -104,6 +104,12 @@ void Inference::Start(const JobPtr& job, const std::string& model, const std::st
 
 void Inference::StartFound(const JobPtr& job) {
   job->status = job->model->Check(*job);
+  if (job->model->decoupled && !job->streamed) {
+    job->status =
+        Unsupported("model '" + job->model->name +
+                    "' has a decoupled transaction policy: only ModelStreamInfer, generate "
+                    "and generate_stream may ask it");
+  }
   if (!job->status.ok()) {
     job->model->statistics.AddFailure(*job, Clock::now());
     job->Finish();

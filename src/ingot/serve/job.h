@@ -97,6 +97,7 @@ class InferJob {
   int64_t rows = 1;       // of the batch axis; 1 for models without one
   bool internal = false;  // made by a scheduler: gets every output of the backend
   bool from_cache = false;
+  bool streamed = false;               // the call can carry any number of answers
   std::shared_ptr<ShadowPair> shadow;  // another version computes the same
   std::string cache_key;               // the answer is to be kept under it
 
@@ -119,6 +120,7 @@ class InferJob {
     rows = 1;
     internal = false;
     from_cache = false;
+    streamed = false;
     cache_key.clear();
     shadow.reset();
   }

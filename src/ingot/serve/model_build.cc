@@ -2,6 +2,7 @@
 #include "ingot/serve/model_build.h"
 
 #include <algorithm>
+#include <cmath>
 #include <future>
 
 #include "ingot/base/file.h"
@@ -231,6 +232,7 @@ std::shared_ptr<const ServedModel> BuildModel(const ModelConfig& config, int64_t
   model->config = std::make_shared<const ModelConfig>(config);
   model->platform = config.platform();
   model->cache_responses = config.response_cache().enable() && context.cache != nullptr;
+  model->decoupled = config.model_transaction_policy().decoupled();
   const TrafficSplit shadow = ParseSplit("shadow", ConfigParameter(config, "shadow"));
   if (shadow.version > 0) model->shadow = std::make_shared<ShadowTraffic>(shadow);
   model->last_used_ns = Clock::now().time_since_epoch().count();
@@ -247,6 +249,14 @@ std::shared_ptr<const ServedModel> BuildModel(const ModelConfig& config, int64_t
   if (config.has_sequence_batching()) {
     settings.join = settings.max_batch > 0;
     const SequenceSettings sequence = ReadSequence(config, settings, context.folder, *model);
+    if (config.sequence_batching().has_direct()) {
+      const auto& direct = config.sequence_batching().direct();
+      const double share = std::clamp<double>(direct.minimum_slot_utilization(), 0, 1);
+      const double places = static_cast<double>(std::max<int64_t>(1, settings.max_batch));
+      settings.preferred = {std::max<int64_t>(1, static_cast<int64_t>(std::ceil(share * places)))};
+      settings.max_delay_us = static_cast<int64_t>(
+          std::min<uint64_t>(direct.max_queue_delay_microseconds(), 60'000'000));
+    }
     if (config.sequence_batching().has_oldest()) {
       const auto& oldest = config.sequence_batching().oldest();
       settings.preferred.assign(oldest.preferred_batch_size().begin(),

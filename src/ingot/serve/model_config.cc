@@ -71,8 +71,8 @@ std::vector<int64_t> BackendDims(const auto& configured) {
   return {dims.begin(), dims.end()};
 }
 
-void CheckPort(const auto& configured, const Port* port, bool batched, const std::string& kind,
-               std::span<const Port> all) {
+void CheckPort(const auto& configured, const Port* port, bool batched, bool ragged,
+               const std::string& kind, std::span<const Port> all) {
   const std::string what = "config.pbtxt: " + kind + " '" + configured.name() + "'";
   if (port == nullptr) {
     std::string names;
@@ -85,10 +85,13 @@ void CheckPort(const auto& configured, const Port* port, bool batched, const std
                                               ", but the model has " + ConfigName(port->dtype));
   }
   std::vector<int64_t> dims = BackendDims(configured);
-  if (batched) dims.insert(dims.begin(), -1);
+  if (ragged) {
+    dims = {-1};
+  } else if (batched)
+    dims.insert(dims.begin(), -1);
   bool fits = dims.size() == port->dims.size();
   for (size_t i = 0; fits && i < dims.size(); ++i) {
-    if (batched && i == 0) {
+    if ((batched || ragged) && i == 0) {
       fits = port->dims[0] < 0;
     } else {
       fits = dims[i] < 0 || port->dims[i] < 0 || dims[i] == port->dims[i];
@@ -96,7 +99,9 @@ void CheckPort(const auto& configured, const Port* port, bool batched, const std
   }
   if (!fits) {
     throw Error(ErrorCode::kInvalidInput, what + ": dims " + ShapeText(dims) +
-                                              (batched ? " (with the batch axis)" : "") +
+                                              (ragged    ? " (of all requests together)"
+                                               : batched ? " (with the batch axis)"
+                                                         : "") +
                                               ", but the model has " + ShapeText(port->dims));
   }
 }
@@ -131,6 +136,66 @@ void FillPort(const auto& configured, ServedPort& port) {
   port.dims.assign(configured.dims().begin(), configured.dims().end());
   port.reshaped = configured.has_reshape();
   if (port.reshaped) port.backend_dims = BackendDims(configured);
+}
+
+// What says that the output is cut as an input of the batch was joined; null: nothing does.
+const inference::BatchOutput* ScatteredLike(const ModelConfig& config, const std::string& output) {
+  for (const auto& cut : config.batch_output()) {
+    for (const std::string& name : cut.target_name()) {
+      if (name != output) continue;
+      if (cut.source_input_size() != 1) {
+        throw Error(ErrorCode::kInvalidInput,
+                    "config.pbtxt: batch_output '" + name + "': expected one source_input");
+      }
+      return &cut;
+    }
+  }
+  return nullptr;
+}
+
+size_t InputNumber(const ServedModel& model, const std::string& name, const std::string& where) {
+  for (size_t i = 0; i < model.inputs.size(); ++i) {
+    if (model.inputs[i].name == name) return i;
+  }
+  throw Error(ErrorCode::kInvalidInput,
+              "config.pbtxt: " + where + " '" + name + "' is no input of the configuration");
+}
+
+BatchInput BatchInputOf(const ModelConfig& config, const inference::BatchInput& made,
+                        const std::string& name, const ServedModel& model) {
+  const std::string where = "config.pbtxt: batch_input '" + name + "': ";
+  const auto found = std::find_if(model.core_inputs.begin(), model.core_inputs.end(),
+                                  [&](const ServedPort& port) { return port.name == name; });
+  if (found == model.core_inputs.end()) {
+    throw Error(ErrorCode::kInvalidInput, where + "the model has no such input");
+  }
+  if (made.source_input_size() != 1) {
+    throw Error(ErrorCode::kInvalidInput, where + "expected one source_input");
+  }
+  if (config.has_sequence_batching() || config.max_batch_size() == 0) {
+    throw Error(ErrorCode::kInvalidInput,
+                where + "needs a max_batch_size above 0, and no sequence_batching");
+  }
+  BatchInput to;
+  to.port = static_cast<size_t>(found - model.core_inputs.begin());
+  to.source = InputNumber(model, made.source_input(0), "batch_input source_input");
+  to.kind = static_cast<BatchInput::Kind>(made.kind());
+  to.dtype = ConfigType(made.data_type());
+  if ((to.dtype != DType::kF32 && to.dtype != DType::kI32) || to.dtype != found->dtype) {
+    throw Error(ErrorCode::kInvalidInput,
+                where + "data_type " + inference::DataType_Name(made.data_type()) +
+                    ", expected TYPE_FP32 or TYPE_INT32 as the model has it, " +
+                    ConfigName(found->dtype));
+  }
+  return to;
+}
+
+void FillBatchInputs(const ModelConfig& config, ServedModel& model) {
+  for (const auto& made : config.batch_input()) {
+    for (const std::string& name : made.target_name()) {
+      model.batch_inputs.push_back(BatchInputOf(config, made, name, model));
+    }
+  }
 }
 
 }  // namespace
@@ -213,17 +278,33 @@ void CheckConfig(const ModelConfig& config, std::span<const Port> inputs,
   const bool batched = config.max_batch_size() > 0;
   std::set<std::string> given;
   for (const auto& input : config.input()) {
-    CheckPort(input, Find(inputs, input.name()), batched, "input", inputs);
+    const Port* port = Find(inputs, input.name());
+    CheckPort(input, port, batched, input.allow_ragged_batch(), "input", inputs);
+    if (input.allow_ragged_batch() && (!batched || config.has_sequence_batching())) {
+      throw Error(ErrorCode::kInvalidInput, "config.pbtxt: input '" + input.name() +
+                                                "': allow_ragged_batch needs a max_batch_size "
+                                                "above 0, and no sequence_batching");
+    }
+    if (input.optional() && port->fallback == nullptr) {
+      throw Error(ErrorCode::kInvalidInput,
+                  "config.pbtxt: input '" + input.name() +
+                      "' is optional, but the model has no default for it (an initializer of the "
+                      "same name)");
+    }
     given.insert(input.name());
   }
   for (const auto& output : config.output()) {
-    CheckPort(output, Find(outputs, output.name()), batched, "output", outputs);
+    CheckPort(output, Find(outputs, output.name()), batched,
+              ScatteredLike(config, output.name()) != nullptr, "output", outputs);
   }
   if (config.has_sequence_batching()) {
     for (const auto& control : config.sequence_batching().control_input()) {
       given.insert(control.name());
     }
     for (const auto& state : config.sequence_batching().state()) given.insert(state.input_name());
+  }
+  for (const auto& made : config.batch_input()) {
+    given.insert(made.target_name().begin(), made.target_name().end());
   }
   for (const Port& port : inputs) {
     if (!given.contains(port.name)) {
@@ -251,6 +332,8 @@ void FillPorts(const ModelConfig& config, std::span<const Port> inputs,
     for (const auto& configured : config.input()) {
       if (configured.name() != port.name) continue;
       FillPort(configured, core);
+      core.fallback = port.fallback;
+      core.ragged = configured.allow_ragged_batch();
       model.inputs.push_back(core);
     }
     model.core_inputs.push_back(std::move(core));
@@ -261,10 +344,15 @@ void FillPorts(const ModelConfig& config, std::span<const Port> inputs,
       if (configured.name() != port.name) continue;
       FillPort(configured, core);
       FillLabels(folder, configured.label_filename(), core);
+      if (const auto* like = ScatteredLike(config, port.name)) {
+        core.ragged = true;
+        core.shape_of = InputNumber(model, like->source_input(0), "batch_output source_input");
+      }
       model.outputs.push_back(core);
     }
     model.core_outputs.push_back(std::move(core));
   }
+  FillBatchInputs(config, model);
 }
 
 BatchSettings BatchSettingsOf(const ModelConfig& config, int default_instances) {

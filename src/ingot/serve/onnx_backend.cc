@@ -14,7 +14,11 @@ class OnnxBackend : public Backend {
  public:
   OnnxBackend(std::unique_ptr<infer::Session> session, uint64_t memory)
       : session_(std::move(session)), memory_(memory) {
-    for (const infer::PortInfo& port : session_->inputs()) inputs_.push_back(PortOf(port, "input"));
+    for (const infer::PortInfo& port : session_->inputs()) {
+      Port& made = inputs_.emplace_back(PortOf(port, "input"));
+      const Tensor* fallback = session_->DefaultOf(port.name);
+      if (fallback != nullptr) made.fallback = std::make_shared<const Value>(ValueOf(*fallback));
+    }
     for (const infer::PortInfo& port : session_->outputs()) {
       outputs_.push_back(PortOf(port, "output"));
     }
@@ -44,7 +48,7 @@ class OnnxBackend : public Backend {
       throw Error(ErrorCode::kUnsupported, what + "is of type " + std::string(Name(info.dtype)) +
                                                ", which the protocol cannot carry");
     }
-    return {info.name, info.dtype, info.dims, info.symbols};
+    return {info.name, info.dtype, info.dims, info.symbols, nullptr};
   }
 
   static Tensor TensorOf(const Value& value) {
@@ -100,6 +104,7 @@ uint64_t BytesOfFiles(const ModelSource& source) {
 std::shared_ptr<const Backend> LoadOnnxBackend(const ModelSource& source) {
   infer::SessionOptions options;
   options.threads = source.threads;
+  options.open_inputs = source.optional_inputs;
   const auto precision = source.parameters.find("precision");
   if (precision != source.parameters.end()) {
     options.precision = infer::ParsePrecision(precision->second);

@@ -222,6 +222,9 @@ std::shared_ptr<const ServedModel> Repository::Build(const Plan& plan, int64_t v
     for (const auto& [key, value] : config.parameters()) {
       source.parameters[key] = value.string_value();
     }
+    for (const auto& input : config.input()) {
+      if (input.optional()) source.optional_inputs.push_back(input.name());
+    }
     std::string file =
         config.default_model_filename().empty() ? "model.onnx" : config.default_model_filename();
     if (!IsPlainName(file)) {

@@ -164,6 +164,7 @@ void StartGenerate(const std::shared_ptr<Call>& call, const std::string& name,
   call->on_cancel = [weak = std::weak_ptr<GenerateJob>(job)] {
     if (const auto cancelled = weak.lock()) cancelled->cancelled.store(true);
   };
+  job->streamed = true;
   inference.Start(job, name, std::to_string(model->version));
 }
 

@@ -72,6 +72,36 @@ Status ServedModel::CheckInput(const ServedPort& port, const InferInput& input,
   return {};
 }
 
+// Optional inputs that were not given get their defaults; where the model has a batch axis, a row
+// of which is repeated.
+void ServedModel::FillMissing(InferJob& job) const {
+  const size_t given = job.inputs.size();
+  for (const ServedPort& port : inputs) {
+    if (port.fallback == nullptr) continue;
+    const auto is_it = [&](const InferInput& input) { return input.name == port.name; };
+    if (std::any_of(job.inputs.begin(), job.inputs.end(), is_it)) continue;
+    InferInput input;
+    input.name = port.name;
+    input.dtype = port.dtype;
+    input.bytes = port.fallback->bytes;
+    input.owner = port.fallback;
+    std::vector<int64_t> dims = port.fallback->dims;
+    const int64_t rows =
+        given > 0 && job.inputs[0].dims.rank > 0 ? job.inputs[0].dims.extent[0] : 1;
+    if (max_batch > 0 && rows > 1 && rows <= max_batch && !dims.empty() && dims[0] == 1) {
+      dims[0] = rows;
+      const auto all = std::make_shared<std::vector<std::byte>>();
+      for (int64_t i = 0; i < rows; ++i) {
+        all->insert(all->end(), input.bytes.begin(), input.bytes.end());
+      }
+      input.bytes = *all;
+      input.owner = all;
+    }
+    input.dims = MakeDims(dims);
+    job.inputs.push_back(std::move(input));
+  }
+}
+
 Status ServedModel::Check(InferJob& job) const {
   for (size_t i = 0; i < job.inputs.size(); ++i) {
     const std::string& given = job.inputs[i].name;
@@ -84,6 +114,7 @@ Status ServedModel::Check(InferJob& job) const {
       return Invalid("input '" + given + "' is given twice");
     }
   }
+  FillMissing(job);
   int64_t rows = -1;
   for (size_t i = 0; i < inputs.size(); ++i) {
     size_t at = i;

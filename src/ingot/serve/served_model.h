@@ -28,7 +28,22 @@ struct ServedPort {
   std::vector<int64_t> dims;          // without the batch axis
   std::vector<int64_t> backend_dims;  // the same elements as the backend wants them ("reshape")
   bool reshaped = false;
-  std::vector<std::string> labels;  // of an output's classes
+  std::vector<std::string> labels;        // of an output's classes
+  std::shared_ptr<const Value> fallback;  // of an optional input that is not given
+  // The elements of all requests of a batch lie one after another in one axis, whatever their
+  // shapes. An output that is cut so has the shape of the input of this number.
+  bool ragged = false;
+  size_t shape_of = 0;
+};
+
+// An input of the backend that the server makes for each batch: what its requests' elements of one
+// input are.
+struct BatchInput {
+  enum class Kind { kCount, kSum, kSumFromZero, kMaxAsShape, kShapes, kFlatShapes };
+  size_t port = 0;    // of the core inputs
+  size_t source = 0;  // of the inputs
+  Kind kind = Kind::kCount;
+  DType dtype = DType::kF32;  // or kI32
 };
 
 class ServedModel {
@@ -51,6 +66,9 @@ class ServedModel {
   std::shared_ptr<const Backend> backend;  // null for an ensemble
   std::unique_ptr<Scheduler> scheduler;    // after what it uses: it is destroyed first
   bool cache_responses = false;
+  // Answers may be none or several: only calls that can carry those reach it.
+  bool decoupled = false;
+  std::vector<BatchInput> batch_inputs;
   std::shared_ptr<ShadowTraffic> shadow;  // null: none
 
   mutable ModelStatistics statistics;
@@ -64,6 +82,7 @@ class ServedModel {
 
  private:
   Status CheckInput(const ServedPort& port, const InferInput& input, int64_t& rows) const;
+  void FillMissing(InferJob& job) const;
 };
 
 // Computes jobs of one model as one batch: their inputs joined along the batch axis, the outputs

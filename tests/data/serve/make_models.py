@@ -50,3 +50,28 @@ for factor, name in [(2, "double"), (0.5, "half")]:
     save(name, [helper.make_node("Mul", ["x", "factor"], ["y"])],
          [value("x", T.FLOAT, "batch", 16)], [value("y", T.FLOAT, "batch", 16)],
          [numpy_helper.from_array(np.array(factor, np.float32), "factor")])
+
+# An input with a default: an initializer of the same name. Once of a fixed shape, once a row of a batch.
+save("scaled", [helper.make_node("Mul", ["x", "scale"], ["y"])],
+     [value("x", T.FLOAT, "n"), value("scale", T.FLOAT, 1)], [value("y", T.FLOAT, "n")],
+     [numpy_helper.from_array(np.array([3], np.float32), "scale")])
+save("biased", [helper.make_node("Add", ["x", "bias"], ["y"])],
+     [value("x", T.FLOAT, "batch", 4), value("bias", T.FLOAT, "batch", 4)], [value("y", T.FLOAT, "batch", 4)],
+     [numpy_helper.from_array(np.array([[1, 2, 3, 4]], np.float32), "bias")])
+
+# Requests of any length, one after another in one axis: the sum of each, and all values doubled. `ends` says where each
+# ends, from 0.
+save("ragged",
+     [helper.make_node("CumSum", ["values", "axis"], ["running"]),
+      helper.make_node("Concat", ["zero", "running"], ["sums"], axis=0),
+      helper.make_node("Gather", ["sums", "ends"], ["at"]),
+      helper.make_node("Slice", ["at", "one", "most"], ["upper"]),
+      helper.make_node("Slice", ["at", "first", "last"], ["lower"]),
+      helper.make_node("Sub", ["upper", "lower"], ["flat"]),
+      helper.make_node("Unsqueeze", ["flat", "one"], ["sum"]),
+      helper.make_node("Add", ["values", "values"], ["twice"])],
+     [value("values", T.FLOAT, "n"), value("ends", T.INT32, "m")],
+     [value("sum", T.FLOAT, "batch", 1), value("twice", T.FLOAT, "n")],
+     [numpy_helper.from_array(np.array(v, t), name) for name, v, t in [
+         ("axis", 0, np.int64), ("zero", [0], np.float32), ("one", [1], np.int64), ("most", [1 << 60], np.int64),
+         ("first", [0], np.int64), ("last", [-1], np.int64)]])
