@@ -10,6 +10,7 @@
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/compiler/joint_tasks.h"
+#include "ingot/compiler/mesh_tasks.h"
 #include "ingot/compiler/schedule.h"
 #include "ingot/compiler/shard_parts.h"
 #include "ingot/compiler/tile_tasks.h"
@@ -127,6 +128,12 @@ std::string DescribeStage(const CompiledStep& program, const runtime::Stage& sta
       ++tiles;
     }
   }
+  for (const runtime::Task& task : stage.tasks) {
+    if (task.kind != runtime::Task::Kind::kMesh) continue;
+    for (const runtime::MeshValue& value : program.meshes[task.index]) {
+      text += "  mesh: " + value.name + "\n";
+    }
+  }
   if (tiles > 0) text += "  " + std::to_string(tiles) + " tiles\n";
   for (const runtime::Task& task : stage.tasks) {
     if (task.kind != runtime::Task::Kind::kTile || seen[task.index]) continue;
@@ -174,6 +181,7 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
   }
   EmitTileTasks(*graph, schedule, shards, *program);
   EmitJointTasks(*graph, schedule, shards, *program);
+  EmitMeshTasks(*graph, schedule, shards, *program);
   shards.Emit(*program);
   AddShardTasks(*program);
   program->graphs.push_back(std::move(graph));

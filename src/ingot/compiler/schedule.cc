@@ -74,6 +74,7 @@ class Scheduler {
 NodeKind KindOf(const ir::Node& node) {
   if (IsOp(&node, "ingot.ShardMap")) return NodeKind::kShards;
   if (IsOp(&node, "ingot.TreeReduce")) return NodeKind::kReduce;
+  if (IsOp(&node, "ingot.MeshSum") || IsOp(&node, "ingot.MeshPass")) return NodeKind::kMesh;
   for (const char* name : {"ingot.ShardMatMul", "ingot.ScaleGradient", "Constant"}) {
     if (IsOp(&node, name)) return NodeKind::kWithin;
   }

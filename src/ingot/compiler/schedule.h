@@ -14,6 +14,7 @@ enum class NodeKind {
   kReduce,  // ingot.TreeReduce
   kUpdate,  // has an update kernel
   kJoint,   // any other op
+  kMesh,    // meets or passes between processes that hold different parts of the model
   kWithin,  // ingot.ShardMatMul, ingot.ScaleGradient, constants: part of those that take them
 };
 NodeKind KindOf(const ir::Node& node);

@@ -28,9 +28,15 @@ bool IsViewOp(const ir::Node& node) {
                                    op == "Unsqueeze" || op == "Identity");
 }
 
+// Rows that come from other places of a mesh take the place of those that went there.
+bool IsMeshOp(const ir::Node& node) {
+  return node.op().FullName() == "ingot.MeshSum" || node.op().FullName() == "ingot.MeshPass";
+}
+
 // The value whose bytes a chain of views shows.
 const ir::Value* Root(const ir::Value* value) {
-  while (value->producer() != nullptr && IsViewOp(*value->producer())) {
+  while (value->producer() != nullptr &&
+         (IsViewOp(*value->producer()) || IsMeshOp(*value->producer()))) {
     value = value->producer()->input(0);
   }
   return value;
@@ -142,6 +148,7 @@ const ir::Value* ShardParts::ViewedInput(const Part& part, size_t output) const 
 }
 
 std::optional<SlotValue> ShardParts::SlotValueOf(const ir::Value* value) {
+  if (value->producer() != nullptr && IsMeshOp(*value->producer())) value = Root(value);
   if (const auto known = Find(value)) return known;
   const int producer = PartOf(value->producer());
   Wanted wanted;
@@ -169,6 +176,7 @@ std::optional<SlotValue> ShardParts::SlotValueOf(const ir::Value* value) {
 }
 
 std::optional<SlotValue> ShardParts::Find(const ir::Value* value) const {
+  if (value->producer() != nullptr && IsMeshOp(*value->producer())) value = Root(value);
   const int producer = PartOf(value->producer());
   if (producer >= 0) {
     const Part& part = parts_[static_cast<size_t>(producer)];

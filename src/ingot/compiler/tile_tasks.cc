@@ -49,6 +49,8 @@ class TileTasks {
   }
 
   bool IsRows(const ir::Value* value) const {
+    const ir::Node* producer = value->producer();
+    if (producer != nullptr && producer->op().FullName() == "ingot.MeshPass") return true;
     return shards_.PartOf(value->producer()) >= 0 &&
            value->producer()
                    ->GetInts("output_kinds")

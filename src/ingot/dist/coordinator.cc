@@ -372,6 +372,14 @@ bool Coordinator::MayForm(double now) {
     if (!peer.ready) return false;
   }
   if (welcome == 0) return false;
+  if (welcome < options_.least_workers) {
+    if (now - gathering_since_ > 5 && now - last_said_waiting_ > 5) {
+      last_said_waiting_ = now;
+      Log(true, fmt::format("{} of the {} workers of the mesh are here: the others are waited for",
+                            welcome, options_.least_workers));
+    }
+    return false;
+  }
   if (epoch_ == 0) {
     const double waited = now - began_;
     if (welcome >= options_.expected_workers || waited > options_.timing.start) return true;

@@ -29,6 +29,7 @@ struct CoordinatorOptions {
   std::string host;          // to listen at
   int expected_workers = 1;  // at the beginning
   int most_workers = 1;      // shards: more stand by
+  int least_workers = 1;     // fewer cannot go on: a mesh has a worker at each place
   GroupTiming timing;
   std::function<void(bool warning, const std::string&)> log;
 };

@@ -17,8 +17,13 @@ using runtime::Task;
 class Distributor {
  public:
   Distributor(std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
-              std::vector<ExchangePlan>& plans)
-      : base_(*base), options_(options), rank_(options.rank), plans_(plans) {
+              std::vector<ExchangePlan>& plans, std::vector<TransferPlan>* transfers)
+      : base_(*base),
+        options_(options),
+        mesh_(options.mesh),
+        rank_(options.rank),
+        plans_(plans),
+        transfers_(transfers) {
     static_cast<runtime::StepProgram&>(*program_) = *base;
     program_->base = std::move(base);
     program_->stages.clear();
@@ -29,9 +34,12 @@ class Distributor {
 
   std::shared_ptr<const runtime::StepProgram> Run() {
     for (size_t i = 0; i < base_.stages.size(); ++i) {
-      if (HasReduction(base_.stages[i])) last_exchange_ = static_cast<int>(i);
+      const bool meets = HasReduction(base_.stages[i]) || MeshTaskOf(base_.stages[i]) != nullptr;
+      if (meets) last_exchange_ = static_cast<int>(i);
     }
     CheckMayBeParted();
+    if (mesh_ != nullptr) PlaceAgreement();
+    if (mesh_ != nullptr && mesh_->shape.pipeline > 1) AddPipeline();
     for (size_t i = 0; i < base_.stages.size(); ++i) AddStage(i);
     if (part() == StepPart::kGradients) program_->updates = false;
     INGOT_ASSERT(late_.empty(), "updates were left over");
@@ -106,10 +114,18 @@ class Distributor {
     std::vector<Task> reductions;
     for (const Task& task : stage.tasks) {
       if (IsLeftOut(task, index)) continue;
+      const bool is_piped = stage_index < piped_;
       if (task.kind == Task::Kind::kShard) {
-        AddShard(task, here);
+        if (!is_piped) AddShard(task, here);
+      } else if (task.kind == Task::Kind::kMesh) {
+        const std::vector<runtime::MeshValue>& values = base_.meshes[task.index];
+        AddTransfer(is_piped ? RowsOf(values, false) : values, own_, TransferHalf::kFirst, here);
       } else if (IsReduction(task)) {
-        reductions.push_back(task);
+        if (mesh_ == nullptr || options_.workers > 1) {
+          reductions.push_back(task);
+        } else {
+          ReduceAlone(task, here);
+        }
       } else if (Updates(task) && index <= last_exchange_) {
         CheckMayWait(task);
         late_.push_back(task);
@@ -118,12 +134,17 @@ class Distributor {
         here.updates = here.updates || Updates(task);
       }
     }
-    if (!reduces) {
+    if (!reduces && (mesh_ == nullptr || index > last_exchange_)) {
       Push(std::move(here));
       return;
     }
     here.judged_later = true;
-    AddExchange(reductions, here, index == last_exchange_);
+    if (!reductions.empty()) {
+      AddExchange(reductions, here, index == last_exchange_);
+    } else {
+      Push(std::move(here));
+    }
+    if (index == last_exchange_ && mesh_ != nullptr) AddAgreement();
   }
 
   bool IsLeftOut(const Task& task, int stage) const {
@@ -157,6 +178,11 @@ class Distributor {
 
   void AddExchange(const std::vector<Task>& reductions, Stage& here, bool is_last) {
     ExchangePlan plan = MakeExchangePlan(ranges_, base_.shards());
+    if (mesh_ != nullptr) {
+      plan.peers = mesh_->shape.data_group(mesh_->place);
+      plan.own = mesh_->place.data;
+      plan.channel = Channel::kData;
+    }
     plan.top_k = options_.top_k;
     // The tiles of a unit stand together, but not in order: one segment for each unit.
     std::vector<int64_t> segment_of(base_.units.size(), -1);
@@ -220,7 +246,9 @@ class Distributor {
       if (task.begin == 0 && whole.shared >= 0) {
         plan.copies.push_back({source, static_cast<uint64_t>(whole.shared), segment.bytes});
       }
-      if (task.begin == 0 && whole.sum >= 0) {
+      if (mesh_ != nullptr && whole.sum >= 0) {
+        if (task.begin == 0) GiveSum(plan, whole, source);
+      } else if (task.begin == 0 && whole.sum >= 0) {
         ReduceUnit unit = FromShared(whole, source);
         unit.updates.clear();
         Task own = task;
@@ -237,11 +265,209 @@ class Distributor {
       own.index = static_cast<uint32_t>(update_unit[task.index]);
       late_.push_back(own);
     }
-    if (is_last) {
+    if (mesh_ != nullptr) {
+      stage.judged_later = true;
+    } else if (is_last) {
       stage.updates = !late_.empty();
       stage.tasks.insert(stage.tasks.end(), late_.begin(), late_.end());
       late_.clear();
     }
+    Push(std::move(stage));
+  }
+
+  // The first task of kind mesh; null where there is none.
+  static const Task* MeshTaskOf(const Stage& stage) {
+    for (const Task& task : stage.tasks) {
+      if (task.kind == Task::Kind::kMesh) return &task;
+    }
+    return nullptr;
+  }
+
+  void AddTransfer(const std::vector<runtime::MeshValue>& values, ShardRange shards,
+                   TransferHalf half, Stage& stage) {
+    TransferPlan plan = MakeTransferPlan(base_, values, shards, mesh_->shape, mesh_->place, half);
+    if (plan.actions.empty()) return;
+    stage.tasks.push_back({Task::Kind::kTransfer, static_cast<uint32_t>(transfers_->size()), 0, 0});
+    transfers_->push_back(std::move(plan));
+  }
+
+  // What all workers of a mesh tell each other before any of them changes something: whether
+  // everything is finite, and the sums, which the last stage of the pipeline has.
+  void PlaceAgreement() {
+    const int workers = mesh_->shape.workers();
+    std::vector<ShardRange> leaves;
+    for (int rank = 0; rank < workers; ++rank) leaves.push_back({rank, rank + 1});
+    agreement_ = MakeExchangePlan(leaves, workers);
+    for (const SumOutput& sum : mesh_->sums) {
+      agreement_.AddSegment(sum.name, sum.dtype, ItemSize(sum.dtype));
+    }
+    program_->shared_bytes =
+        agreement_.Place(program_->shared_bytes, mesh_->shape.rank_of(mesh_->place));
+    program_->sums.clear();
+    for (const SumOutput& sum : mesh_->sums) program_->sums.push_back(sum.name);
+  }
+
+  // One worker says what a sum is; the others add zeros.
+  bool SaysSums() const {
+    const MeshPlace& place = mesh_->place;
+    return place.data == 0 && place.tensor == 0 && place.pipeline + 1 == mesh_->shape.pipeline;
+  }
+  uint64_t OwnSum(const ReduceUnit& unit) const {
+    return agreement_.partials + agreement_.segments[static_cast<size_t>(unit.sum) + 1].offset;
+  }
+  void GiveSum(ExchangePlan& plan, const ReduceUnit& unit, uint64_t source) const {
+    if (SaysSums()) plan.copies.push_back({source, OwnSum(unit), BytesOf(unit)});
+  }
+
+  // A reduction over shards that are all this worker's: at once, but for changes and for sums.
+  void ReduceAlone(const Task& task, Stage& here) {
+    const ReduceUnit& whole = base_.units[task.index];
+    if (whole.sum >= 0) {
+      if (!SaysSums()) return;
+      INGOT_ASSERT(whole.shared < 0 && whole.updates.empty(), "a sum that is used in the step");
+      ReduceUnit unit = whole;
+      unit.sum = -1;
+      unit.shared = static_cast<int64_t>(OwnSum(whole));
+      Task own = task;
+      own.index = AddUnit(std::move(unit));
+      here.tasks.push_back(own);
+    } else if (whole.updates.empty()) {
+      here.tasks.push_back(task);
+    } else {
+      INGOT_ASSERT(whole.shared < 0, "a gradient is updated with and shared");
+      late_.push_back(task);
+    }
+  }
+
+  void AddAgreement() {
+    Stage exchange;
+    exchange.tasks.push_back({Task::Kind::kExchange, static_cast<uint32_t>(plans_.size()), 0, 0});
+    Push(std::move(exchange));
+    Stage stage;
+    for (size_t i = 0; i < mesh_->sums.size(); ++i) {
+      ReduceUnit unit;
+      unit.source = {Operand::Space::kShared,
+                     agreement_.reduced + agreement_.segments[i + 1].offset};
+      unit.dtype = mesh_->sums[i].dtype;
+      unit.item_size = ItemSize(unit.dtype);
+      unit.sum = static_cast<int>(i);
+      unit.name = mesh_->sums[i].name;
+      stage.tasks.push_back({Task::Kind::kTile, AddUnit(std::move(unit)), 0, 1});
+    }
+    stage.updates = !late_.empty();
+    stage.tasks.insert(stage.tasks.end(), late_.begin(), late_.end());
+    late_.clear();
+    Push(std::move(stage));
+    plans_.push_back(agreement_);
+  }
+
+  // The stages in front of the first reduction, once for each micro-batch, in an order in which
+  // each stage of the pipeline has as few of them at hand as it must: first as many forward as
+  // there are stages behind it, then one backward after each one forward (1F1B). What else is in
+  // these stages comes behind them all.
+  void AddPipeline() {
+    CheckNoSumsInTheMiddle();
+    size_t end = 0;
+    for (size_t i = 0; i < base_.stages.size(); ++i) {
+      if (HasRows(base_.stages[i])) end = i + 1;
+    }
+    size_t turn = end;
+    for (size_t i = 0; i < end; ++i) {
+      const Task* task = MeshTaskOf(base_.stages[i]);
+      if (task == nullptr) continue;
+      for (const runtime::MeshValue& value : base_.meshes[task->index]) {
+        if (value.what == runtime::MeshValue::What::kTurns) turn = i;
+      }
+    }
+    for (auto& part : program_->parts) {
+      part.places.resize(static_cast<size_t>(base_.shards()));
+    }
+    const auto stages = DealShards(own_.size(), std::min(mesh_->micro_batches, own_.size()));
+    const auto micro = [&](int m) {
+      const ShardRange range = stages[static_cast<size_t>(m)];
+      return ShardRange{own_.begin + range.begin, own_.begin + range.end};
+    };
+    const int count = static_cast<int>(stages.size());
+    const int ahead = std::min(count, mesh_->shape.pipeline - 1 - mesh_->place.pipeline);
+    for (int m = 0; m < ahead; ++m) AddMicroBatch(micro(m), 0, turn, turn < end);
+    for (int m = ahead; m < count + ahead; ++m) {
+      if (m < count) AddMicroBatch(micro(m), 0, turn, turn < end);
+      if (turn < end) AddMicroBatchBack(micro(m - ahead), turn, end);
+    }
+    piped_ = end;
+  }
+
+  // Shards, or rows that meet or pass.
+  bool HasRows(const Stage& stage) const {
+    return std::any_of(stage.tasks.begin(), stage.tasks.end(), [this](const Task& task) {
+      if (task.kind == Task::Kind::kShard) return true;
+      return task.kind == Task::Kind::kMesh && !RowsOf(base_.meshes[task.index], true).empty();
+    });
+  }
+  static std::vector<runtime::MeshValue> RowsOf(const std::vector<runtime::MeshValue>& values,
+                                                bool rows) {
+    std::vector<runtime::MeshValue> found;
+    for (const runtime::MeshValue& value : values) {
+      if (value.is_rows == rows) found.push_back(value);
+    }
+    return found;
+  }
+
+  void CheckNoSumsInTheMiddle() const {
+    for (const runtime::ShardPart& part : base_.parts) {
+      for (const runtime::ShardRoutine& routine : part.routines) {
+        for (const runtime::Instruction& instruction : routine.instructions) {
+          for (const Operand& operand : instruction.operands) {
+            if (operand.space != Operand::Space::kShared) continue;
+            throw Error(ErrorCode::kUnsupported,
+                        "mesh.pipeline: layer " + instruction.layer +
+                            " takes sums over the whole batch, as those of batch_norm, for which "
+                            "all micro-batches would wait",
+                        "use layer_norm or group_norm, or leave mesh.pipeline out");
+          }
+        }
+      }
+    }
+  }
+
+  // Forward: stages [begin, end), and what goes on to the next stage of the pipeline.
+  void AddMicroBatch(ShardRange shards, size_t begin, size_t end, bool turns) {
+    for (size_t i = begin; i < end; ++i) AddPart(shards, base_.stages[i]);
+    if (!turns) return;
+    Stage stage;
+    AddTransfer(base_.meshes[MeshTaskOf(base_.stages[end])->index], shards, TransferHalf::kFirst,
+                stage);
+    PushJudgedLater(std::move(stage));
+  }
+
+  // Backward: what comes back, and the stages behind it.
+  void AddMicroBatchBack(ShardRange shards, size_t turn, size_t end) {
+    Stage stage;
+    AddTransfer(base_.meshes[MeshTaskOf(base_.stages[turn])->index], shards, TransferHalf::kSecond,
+                stage);
+    PushJudgedLater(std::move(stage));
+    for (size_t i = turn + 1; i < end; ++i) AddPart(shards, base_.stages[i]);
+  }
+
+  void AddPart(ShardRange shards, const Stage& from) {
+    Stage stage;
+    stage.shares_slots = true;
+    const auto index = static_cast<uint32_t>(program_->stages.size());
+    for (const Task& task : from.tasks) {
+      if (task.kind == Task::Kind::kMesh) {
+        AddTransfer(RowsOf(base_.meshes[task.index], true), shards, TransferHalf::kFirst, stage);
+      } else if (task.kind == Task::Kind::kShard && task.begin >= shards.begin &&
+                 task.begin < shards.end) {
+        program_->parts[task.index].places[static_cast<size_t>(task.begin)] = {
+            index, static_cast<int>(stage.tasks.size())};
+        stage.tasks.push_back(task);
+      }
+    }
+    PushJudgedLater(std::move(stage));
+  }
+
+  void PushJudgedLater(Stage stage) {
+    stage.judged_later = true;
     Push(std::move(stage));
   }
 
@@ -265,8 +491,12 @@ class Distributor {
 
   const runtime::StepProgram& base_;
   const DistributedOptions& options_;
+  const MeshPosition* mesh_;
   const int rank_;
   std::vector<ExchangePlan>& plans_;
+  std::vector<TransferPlan>* transfers_;
+  ExchangePlan agreement_;
+  size_t piped_ = 0;  // stages of the base whose shards are done, micro-batch by micro-batch
   std::shared_ptr<DistributedProgram> program_ = std::make_shared<DistributedProgram>();
   std::vector<ShardRange> ranges_;
   ShardRange own_;
@@ -276,10 +506,19 @@ class Distributor {
 
 }  // namespace
 
+std::vector<SumOutput> SumsOf(const runtime::StepProgram& program) {
+  std::vector<SumOutput> sums(program.sums.size());
+  for (const ReduceUnit& unit : program.units) {
+    if (unit.sum >= 0) sums[static_cast<size_t>(unit.sum)] = {unit.name, unit.dtype};
+  }
+  return sums;
+}
+
 std::shared_ptr<const runtime::StepProgram> MakeDistributedProgram(
     std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
-    std::vector<ExchangePlan>& plans) {
-  return Distributor(std::move(base), options, plans).Run();
+    std::vector<ExchangePlan>& plans, std::vector<TransferPlan>* transfers) {
+  INGOT_ASSERT(options.mesh == nullptr || transfers != nullptr, "a mesh has transfers");
+  return Distributor(std::move(base), options, plans, transfers).Run();
 }
 
 }  // namespace ingot::dist

@@ -7,9 +7,12 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "ingot/dist/exchange_plan.h"
+#include "ingot/dist/mesh.h"
+#include "ingot/dist/transfer_plan.h"
 #include "ingot/runtime/step_program.h"
 
 namespace ingot::dist {
@@ -22,18 +25,35 @@ struct DistributedProgram : public runtime::StepProgram {
 // what is done with sums that another program gave.
 enum class StepPart : uint8_t { kWhole, kGradients, kUpdates };
 
+// What a step sums for those who watch: loss, number of samples, metrics.
+struct SumOutput {
+  std::string name;
+  DType dtype = DType::kF32;
+};
+std::vector<SumOutput> SumsOf(const runtime::StepProgram& program);
+
+// Where a program holds a part of the model: its place, and what the places must agree about.
+struct MeshPosition {
+  MeshShape shape;
+  MeshPlace place;
+  std::vector<SumOutput> sums;  // of the last stage of the pipeline, which has the loss
+  int micro_batches = 1;        // that are in the pipeline one after the other
+};
+
 struct DistributedOptions {
   int rank = 0;
   int workers = 1;
   StepPart part = StepPart::kWhole;
   Codec codec = Codec::kPlain;  // of gradients that are large enough
   double top_k = 0.01;
+  const MeshPosition* mesh = nullptr;  // not owned; null: every worker holds the whole model
 };
 
-// `plans` takes the exchanges; their index there is that of their tasks. Throws
+// `plans` takes the exchanges, `transfers` (of a mesh) those of its parts; their index there is
+// that of their tasks. `rank` and `workers` are those along the axis `data`. Throws
 // Error(kUnsupported) where a step cannot be shared.
 std::shared_ptr<const runtime::StepProgram> MakeDistributedProgram(
     std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
-    std::vector<ExchangePlan>& plans);
+    std::vector<ExchangePlan>& plans, std::vector<TransferPlan>* transfers = nullptr);
 
 }  // namespace ingot::dist

@@ -17,6 +17,9 @@ namespace ingot::dist {
 inline constexpr size_t kFlagFloats = 16;
 inline constexpr size_t kFlagBytes = kFlagFloats * sizeof(float);
 
+// Groups of a mesh do not all go through the same exchanges: each counts those of its own.
+enum class Channel : uint8_t { kAll, kData, kTensor, kPipeline, kForward, kBackward };
+
 // What a sum of several values over all leaves needs to know. The values lie packed one behind the
 // other, after the flags; offsets are into the memory that is given to GroupExchange::Run.
 struct ExchangePlan {
@@ -42,6 +45,12 @@ struct ExchangePlan {
   std::vector<ShardRange> subtrees;  // of all workers
   std::vector<int> first_subtree;    // of each rank, and the number of all
   std::vector<TreeAddition> additions;
+  // Of a group of a mesh: the ranks that take part, in whose order the leaves are dealt, and which
+  // of them this worker is. Empty: all of them. What they tell each other is for all to hear, and
+  // so is left out.
+  std::vector<int> peers;
+  int own = 0;
+  Channel channel = Channel::kAll;
 
   int subtrees_of(int rank) const {
     return first_subtree[static_cast<size_t>(rank) + 1] - first_subtree[static_cast<size_t>(rank)];

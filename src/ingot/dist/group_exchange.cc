@@ -2,6 +2,7 @@
 #include "ingot/dist/group_exchange.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -17,6 +18,9 @@ constexpr uint64_t kRangeUnit = 64;
 constexpr size_t kRanksOfFlag = 24;  // bits that a float holds exactly
 
 enum Phase : uint64_t { kPartials = 0, kSums = 1, kDirect = 2, kCoded = 3 };
+
+// [0] of the flags counts the workers that wish to stop, and above those, to gather the state.
+constexpr float kGathers = 4096;
 
 uint64_t Tag(uint64_t sequence, Phase phase, int subtree) {
   return MessageTag(sequence, static_cast<uint64_t>(subtree) << 2 | phase);
@@ -38,10 +42,27 @@ GroupExchange::GroupExchange(std::unique_ptr<Transport> transport, int rank, int
 
 GroupExchange::~GroupExchange() = default;
 
-void GroupExchange::SetPlans(std::vector<ExchangePlan> plans) {
+uint64_t GroupExchange::StagingOf(const ExchangePlan& plan) const {
+  const int size = SizeOf(plan);
+  const uint64_t each =
+      InOnePhase(plan, size) ? plan.plain_bytes : RangeOf(plan, OwnOf(plan)).size();
+  return each * plan.subtrees.size();
+}
+
+void GroupExchange::SetPlans(std::vector<ExchangePlan> plans, std::vector<TransferPlan> transfers) {
   plans_ = std::move(plans);
+  transfers_ = std::move(transfers);
   uint64_t staging = 0;
+  uint64_t packed = 0;
   size_t subtrees = 0;
+  for (const TransferPlan& transfer : transfers_) {
+    for (const TransferAction& action : transfer.actions) {
+      if (action.kind != TransferAction::Kind::kSum) continue;
+      staging = std::max(staging, StagingOf(action.plan));
+      packed = std::max(packed, 2 * action.plan.bytes);
+      subtrees = std::max(subtrees, action.plan.subtrees.size());
+    }
+  }
   for (const ExchangePlan& plan : plans_) {
     for (const ExchangePlan::Segment& segment : plan.segments) {
       if (segment.dtype == DType::kF32 || segment.dtype == DType::kF64) continue;
@@ -50,21 +71,31 @@ void GroupExchange::SetPlans(std::vector<ExchangePlan> plans) {
                       ", which several processes cannot add yet",
                   "train in one process, or in f32");
     }
-    const uint64_t each = InOnePhase(plan, size_) ? plan.plain_bytes : RangeOf(plan, rank_).size();
-    staging = std::max<uint64_t>(staging, each * plan.subtrees.size());
+    staging = std::max(staging, StagingOf(plan));
     subtrees = std::max(subtrees, plan.subtrees.size());
   }
   staging_.resize(staging);
+  packed_.assign(packed, std::byte{});
   sums_.resize(subtrees);
 }
 
-GroupExchange::Range GroupExchange::RangeOf(const ExchangePlan& plan, int rank) const {
+// The number of an exchange, by which its messages are told from those of others. Those of groups
+// of a mesh have a bit of their own.
+uint64_t GroupExchange::NextSequence(Channel channel, int peer) {
+  if (channel == Channel::kAll) return ++sequence_;
+  constexpr uint64_t kOfMesh = uint64_t{1} << 47;
+  const uint64_t count = sequences_[{channel, peer}]++;
+  return kOfMesh | static_cast<uint64_t>(channel) << 40 | (count & 0xff'ffff'ffff);
+}
+
+GroupExchange::Range GroupExchange::RangeOf(const ExchangePlan& plan, int member) const {
+  const int size = SizeOf(plan);
   const uint64_t units = (plan.plain_bytes + kRangeUnit - 1) / kRangeUnit;
   const auto at = [&](int r) {
     return std::min(plan.plain_bytes,
-                    units * static_cast<uint64_t>(r) / static_cast<uint64_t>(size_) * kRangeUnit);
+                    units * static_cast<uint64_t>(r) / static_cast<uint64_t>(size) * kRangeUnit);
   };
-  return {at(rank), rank + 1 == size_ ? plan.plain_bytes : at(rank + 1)};
+  return {at(member), member + 1 == size ? plan.plain_bytes : at(member + 1)};
 }
 
 bool GroupExchange::InOnePhase(const ExchangePlan& plan, int size) {
@@ -76,17 +107,14 @@ bool GroupExchange::InOnePhase(const ExchangePlan& plan, int size) {
 
 bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) {
   const ExchangePlan& plan = plans_[index];
-  if (broken_.load()) ThrowBroken(-1, "");
-  {
-    const std::lock_guard lock(mutex_);
-    status_.step = step;
-    status_.plan = static_cast<int>(index);
-    status_.what = NameOf(plan);
+  const bool is_group = !plan.peers.empty();
+  Begin(index, step, NameOf(plan));
+  if (!is_group) {
+    FinishSends(nullptr);
+    WriteFlags(plan, shared, not_finite);
   }
-  WriteFlags(plan, shared, not_finite);
-  ++sequence_;
-  RunPlain(plan, shared);
-  const bool somewhere_not_finite = ReadFlags(plan, shared);
+  RunPlain(plan, NextSequence(plan.channel, -1), shared);
+  const bool somewhere_not_finite = is_group ? not_finite : ReadFlags(plan, shared);
   // Every worker knows it by now, and what is not finite is added to nothing.
   if (plan.plain_bytes < plan.bytes && !somewhere_not_finite) {
     if (!coded_) coded_ = std::make_unique<CodedExchange>(rank_, size_);
@@ -95,11 +123,83 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
   for (const ExchangePlan::Copy& copy : plan.copies) {
     std::memcpy(shared + copy.to, shared + copy.from, copy.bytes);
   }
-  {
-    const std::lock_guard lock(mutex_);
-    status_.plan = -1;
-  }
+  End();
   return somewhere_not_finite;
+}
+
+void GroupExchange::Begin(uint32_t index, int64_t step, std::string what) {
+  if (broken_.load()) ThrowBroken(-1, "");
+  const std::lock_guard lock(mutex_);
+  status_.step = step;
+  status_.plan = static_cast<int>(index);
+  status_.what = std::move(what);
+}
+
+void GroupExchange::End() {
+  const std::lock_guard lock(mutex_);
+  status_.plan = -1;
+}
+
+void GroupExchange::Transfer(uint32_t index, int64_t step, const runtime::StepValues& values) {
+  const TransferPlan& plan = transfers_[index];
+  Begin(index, step, plan.name);
+  for (const TransferAction& action : plan.actions) {
+    if (action.kind == TransferAction::Kind::kSum) {
+      SumTransfer(action, values);
+      continue;
+    }
+    for (int s = action.shards.begin; s < action.shards.end; ++s) {
+      const std::span<std::byte> rows = values.Rows(action.value.slot_value, s);
+      const uint64_t tag = Tag(NextSequence(action.channel, action.peer), kPartials, 0);
+      if (action.kind == TransferAction::Kind::kSend) {
+        // Nobody waits for it here: the next stage may be busy with what came before.
+        sending_.push_back(
+            {rows.data(), action.peer, SendMessage(action.peer, tag, rows.data(), rows.size())});
+      } else {
+        // What comes back lies where that went from.
+        FinishSends(rows.data());
+        WaitFor(*transport_->Receive(action.peer, tag, rows.data(), rows.size()), action.peer);
+      }
+    }
+  }
+  End();
+}
+
+void GroupExchange::FinishSends(const void* data) {
+  std::vector<Sending> rest;
+  for (Sending& sending : sending_) {
+    if (data != nullptr && sending.data != data) {
+      rest.push_back(std::move(sending));
+      continue;
+    }
+    WaitFor(*sending.message, sending.peer);
+  }
+  sending_ = std::move(rest);
+}
+
+// Packs the values, sums them along the tree over the group and puts them back.
+void GroupExchange::SumTransfer(const TransferAction& action, const runtime::StepValues& values) {
+  const ExchangePlan& plan = action.plan;
+  const uint64_t offset = plan.segments.back().offset;
+  std::byte* own = packed_.data() + plan.partials + offset;
+  const std::byte* sum = packed_.data() + plan.reduced + offset;
+  if (!action.value.is_rows) {
+    std::memcpy(own, values.shared() + action.value.from, action.value.bytes);
+    RunPlain(plan, NextSequence(action.channel, -1), packed_.data());
+    std::memcpy(values.shared() + action.value.to, sum, action.value.bytes);
+    return;
+  }
+  for (int s = action.shards.begin; s < action.shards.end; ++s) {
+    const std::span<std::byte> rows = values.Rows(action.value.slot_value, s);
+    std::memcpy(own, rows.data(), rows.size());
+    own += rows.size();
+  }
+  RunPlain(plan, NextSequence(action.channel, -1), packed_.data());
+  for (int s = action.shards.begin; s < action.shards.end; ++s) {
+    const std::span<std::byte> rows = values.Rows(action.value.slot_value, s);
+    std::memcpy(rows.data(), sum, rows.size());
+    sum += rows.size();
+  }
 }
 
 std::unique_ptr<Message> GroupExchange::StartSend(int peer, int phase, const void* data,
@@ -112,10 +212,11 @@ std::unique_ptr<Message> GroupExchange::StartReceive(int peer, int phase, void* 
   return transport_->Receive(peer, Tag(sequence_, kCoded, phase), data, bytes);
 }
 
-void GroupExchange::RunPlain(const ExchangePlan& plan, std::byte* shared) {
-  const bool one_phase = InOnePhase(plan, size_);
-  const Range own = one_phase ? Range{0, plan.plain_bytes} : RangeOf(plan, rank_);
-  const uint64_t sequence = sequence_;
+void GroupExchange::RunPlain(const ExchangePlan& plan, uint64_t sequence, std::byte* shared) {
+  const int size = SizeOf(plan);
+  const int me = OwnOf(plan);
+  const bool one_phase = InOnePhase(plan, size);
+  const Range own = one_phase ? Range{0, plan.plain_bytes} : RangeOf(plan, me);
 
   // What comes is asked for first, so that nobody waits for this worker's asking.
   struct Pending {
@@ -124,10 +225,10 @@ void GroupExchange::RunPlain(const ExchangePlan& plan, std::byte* shared) {
   };
   std::vector<Pending> partials, sums, sent;
   std::byte* staging = staging_.data();
-  for (int peer = 0; peer < size_; ++peer) {
+  for (int peer = 0; peer < size; ++peer) {
     const int first = plan.first_subtree[static_cast<size_t>(peer)];
     for (int s = 0; s < plan.subtrees_of(peer); ++s) {
-      if (peer == rank_) {
+      if (peer == me) {
         std::byte* partial =
             shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes + own.begin;
         sums_[static_cast<size_t>(first + s)] = partial;
@@ -141,50 +242,53 @@ void GroupExchange::RunPlain(const ExchangePlan& plan, std::byte* shared) {
       }
       sums_[static_cast<size_t>(first + s)] = staging;
       if (own.size() == 0) continue;
-      partials.push_back(
-          {transport_->Receive(peer, Tag(sequence, kPartials, s), staging, own.size()), peer});
+      partials.push_back({transport_->Receive(RankOf(plan, peer), Tag(sequence, kPartials, s),
+                                              staging, own.size()),
+                          peer});
       staging += own.size();
     }
   }
-  for (int i = 1; i < size_ && !one_phase; ++i) {
-    const int peer = (rank_ + size_ - i) % size_;
+  for (int i = 1; i < size && !one_phase; ++i) {
+    const int peer = (me + size - i) % size;
     const Range range = RangeOf(plan, peer);
     if (range.size() == 0) continue;
-    sums.push_back({transport_->Receive(peer, Tag(sequence, kSums, 0),
+    sums.push_back({transport_->Receive(RankOf(plan, peer), Tag(sequence, kSums, 0),
                                         shared + plan.reduced + range.begin, range.size()),
                     peer});
   }
-  for (int i = 1; i < size_; ++i) {
-    const int peer = (rank_ + i) % size_;
+  for (int i = 1; i < size; ++i) {
+    const int peer = (me + i) % size;
     const Range range = one_phase ? own : RangeOf(plan, peer);
     if (range.size() == 0) continue;
-    for (int s = 0; s < plan.subtrees_of(rank_); ++s) {
+    for (int s = 0; s < plan.subtrees_of(me); ++s) {
       sent.push_back(
-          {SendMessage(peer, Tag(sequence, kPartials, s),
+          {SendMessage(RankOf(plan, peer), Tag(sequence, kPartials, s),
                        shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes + range.begin,
                        range.size()),
            peer});
     }
   }
-  for (const Pending& pending : partials) WaitFor(*pending.message, pending.peer);
+  for (const Pending& pending : partials) WaitFor(*pending.message, RankOf(plan, pending.peer));
   if (own.size() > 0) FinishTree(plan, own, shared);
-  for (int i = 1; i < size_ && !one_phase && own.size() > 0; ++i) {
-    const int peer = (rank_ + i) % size_;
-    sent.push_back(
-        {SendMessage(peer, Tag(sequence, kSums, 0), shared + plan.reduced + own.begin, own.size()),
-         peer});
+  for (int i = 1; i < size && !one_phase && own.size() > 0; ++i) {
+    const int peer = (me + i) % size;
+    sent.push_back({SendMessage(RankOf(plan, peer), Tag(sequence, kSums, 0),
+                                shared + plan.reduced + own.begin, own.size()),
+                    peer});
   }
-  for (const Pending& pending : sums) WaitFor(*pending.message, pending.peer);
-  for (const Pending& pending : sent) WaitFor(*pending.message, pending.peer);
+  for (const Pending& pending : sums) WaitFor(*pending.message, RankOf(plan, pending.peer));
+  for (const Pending& pending : sent) WaitFor(*pending.message, RankOf(plan, pending.peer));
 }
 
-// [0]: wishes to stop; [1 + r / 24]: bit r % 24 where rank r met a number that is not finite.
+// [0]: wishes to stop, and to gather; [1 + r / 24]: bit r % 24 where rank r met a number that is
+// not finite.
 void GroupExchange::WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const {
   for (int s = 0; s < plan.subtrees_of(rank_); ++s) {
     float flags[kFlagFloats] = {};
     const size_t word = 1 + static_cast<size_t>(rank_) / kRanksOfFlag;
     if (s == 0) {
       flags[0] = asks_to_stop_.load() ? 1 : 0;
+      if (asks_to_gather_.load()) flags[0] += kGathers;
       if (not_finite && word < kFlagFloats) {
         flags[word] = static_cast<float>(1u << static_cast<size_t>(rank_) % kRanksOfFlag);
       } else if (not_finite) {
@@ -199,7 +303,8 @@ void GroupExchange::WriteFlags(const ExchangePlan& plan, std::byte* shared, bool
 bool GroupExchange::ReadFlags(const ExchangePlan& plan, const std::byte* shared) {
   float flags[kFlagFloats];
   std::memcpy(flags, shared + plan.reduced, sizeof(flags));
-  if (flags[0] > 0) agreed_to_stop_.store(true);
+  if (flags[0] >= kGathers) agreed_to_gather_.store(true);
+  if (std::fmod(flags[0], kGathers) > 0) agreed_to_stop_.store(true);
   bool not_finite = false;
   std::vector<int> ranks;
   for (size_t word = 1; word < kFlagFloats; ++word) {

@@ -7,13 +7,16 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ingot/dist/coded_exchange.h"
 #include "ingot/dist/exchange_plan.h"
+#include "ingot/dist/transfer_plan.h"
 #include "ingot/dist/transport.h"
 #include "ingot/runtime/exchange.h"
 
@@ -34,9 +37,10 @@ class GroupExchange : public runtime::Exchange, private Link {
   ~GroupExchange() override;
 
   // The plans of the programs at hand; between steps.
-  void SetPlans(std::vector<ExchangePlan> plans);
+  void SetPlans(std::vector<ExchangePlan> plans, std::vector<TransferPlan> transfers = {});
 
   bool Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) override;
+  void Transfer(uint32_t index, int64_t step, const runtime::StepValues& values) override;
 
   // From any thread: the exchange at hand, and every later one, throws ExchangeBroken. What a
   // thread that computes looks at is `broken`.
@@ -46,6 +50,13 @@ class GroupExchange : public runtime::Exchange, private Link {
   // Asks all workers to stop after a step, with the next exchange; and what they have agreed on.
   void AskToStop() { asks_to_stop_.store(true); }
   bool agreed_to_stop() const { return agreed_to_stop_.load(); }
+  // The same for bringing the state together after a step, until it has been done.
+  void AskToGather() { asks_to_gather_.store(true); }
+  bool agreed_to_gather() const { return agreed_to_gather_.load(); }
+  void Gathered() {
+    asks_to_gather_.store(false);
+    agreed_to_gather_.store(false);
+  }
 
   // Ranks that met a number that is not finite, in the exchange that said so.
   std::vector<int> not_finite_ranks() const;
@@ -67,12 +78,26 @@ class GroupExchange : public runtime::Exchange, private Link {
     uint64_t end = 0;
     uint64_t size() const { return end - begin; }
   };
-  Range RangeOf(const ExchangePlan& plan, int rank) const;
+  // Of a plan: the workers that take part, which of them this is, and the rank of another.
+  int SizeOf(const ExchangePlan& plan) const {
+    return plan.peers.empty() ? size_ : static_cast<int>(plan.peers.size());
+  }
+  int OwnOf(const ExchangePlan& plan) const { return plan.peers.empty() ? rank_ : plan.own; }
+  static int RankOf(const ExchangePlan& plan, int member) {
+    return plan.peers.empty() ? member : plan.peers[static_cast<size_t>(member)];
+  }
+  uint64_t NextSequence(Channel channel, int peer);
+  Range RangeOf(const ExchangePlan& plan, int member) const;
   static bool InOnePhase(const ExchangePlan& plan, int size);
+  void Begin(uint32_t index, int64_t step, std::string what);
+  void End();
+  uint64_t StagingOf(const ExchangePlan& plan) const;
+  void SumTransfer(const TransferAction& action, const runtime::StepValues& values);
+  void FinishSends(const void* data);  // of that memory; null: all
   void WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const;
   bool ReadFlags(const ExchangePlan& plan, const std::byte* shared);
   void FinishTree(const ExchangePlan& plan, Range range, std::byte* shared);
-  void RunPlain(const ExchangePlan& plan, std::byte* shared);
+  void RunPlain(const ExchangePlan& plan, uint64_t sequence, std::byte* shared);
   // Of coded values.
   std::unique_ptr<Message> StartSend(int peer, int phase, const void* data, size_t bytes) override;
   std::unique_ptr<Message> StartReceive(int peer, int phase, void* data, size_t bytes) override;
@@ -83,6 +108,15 @@ class GroupExchange : public runtime::Exchange, private Link {
   std::unique_ptr<Transport> transport_;
   const int rank_, size_;
   std::vector<ExchangePlan> plans_;
+  std::vector<TransferPlan> transfers_;
+  std::vector<std::byte> packed_;  // values of a transfer that are summed
+  struct Sending {
+    const void* data;
+    int peer;
+    std::unique_ptr<Message> message;
+  };
+  std::vector<Sending> sending_;
+  std::map<std::pair<Channel, int>, uint64_t> sequences_;  // of the groups of a mesh
   std::unique_ptr<CodedExchange> coded_;  // with what it remembers of the exchanges before
   std::vector<std::byte> staging_;
   std::vector<std::byte*> sums_;  // of each subtree, in the range at hand
@@ -90,6 +124,8 @@ class GroupExchange : public runtime::Exchange, private Link {
   std::atomic<bool> broken_ = false;
   std::atomic<bool> asks_to_stop_ = false;
   std::atomic<bool> agreed_to_stop_ = false;
+  std::atomic<bool> asks_to_gather_ = false;
+  std::atomic<bool> agreed_to_gather_ = false;
   std::atomic<uint64_t> bytes_sent_ = 0;
   std::atomic<uint64_t> direct_bytes_sent_ = 0;
   std::atomic<double> waiting_seconds_ = 0;

@@ -200,6 +200,7 @@ bool Member::TakeOver(int64_t generation, const std::string& why) {
   options.host = options_.card.host;
   options.expected_workers = options_.expected_workers;
   options.most_workers = options_.most_workers;
+  options.least_workers = options_.least_workers;
   options.timing = options_.timing;
   options.log = options_.log;
   auto coordinator = std::make_unique<Coordinator>(std::move(options));

@@ -31,6 +31,7 @@ struct MemberOptions {
   WorkerCard card;
   int expected_workers = 1;
   int most_workers = 1;
+  int least_workers = 1;
   std::shared_ptr<TransportFactory> transports;
   GroupTiming timing;
   std::function<void(bool warning, const std::string&)> log;

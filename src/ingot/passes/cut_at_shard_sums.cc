@@ -28,6 +28,14 @@ bool IsShardSum(const Value* value) {
   return Is(value->producer(), "ingot.ShardSum");
 }
 
+bool IsMeshOp(const Node* node) {
+  return Is(node, "ingot.MeshSum") || Is(node, "ingot.MeshPass");
+}
+
+bool IsCut(const Node* node) {
+  return Is(node, "ingot.ShardSum") || IsMeshOp(node);
+}
+
 // Cheaper to make again than to carry from one part to another.
 bool IsView(const Node& node) {
   for (const char* name : {"Constant", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}) {
@@ -65,12 +73,13 @@ class Cutter {
     if (parts_.size() < 2) return;
     INGOT_ASSERT(map_->GetInt("sliced") == 0, "a ShardMap is cut once");
     for (const Node* node : body_.nodes()) {
-      if (!Is(node, "ingot.ShardSum")) Copy(*node, level_.at(node->output()));
+      if (!IsCut(node)) Copy(*node, level_.at(node->output()));
     }
     for (const Node* node : body_.nodes()) {
-      if (Is(node, "ingot.ShardSum")) Give(node->input(0), false);
+      if (IsCut(node)) Give(node->input(0), IsMeshOp(node));
     }
     for (size_t i = 0; i < body_.outputs().size(); ++i) {
+      if (IsMeshOp(body_.outputs()[i]->producer())) continue;
       Give(body_.outputs()[i], map_->GetInts("output_kinds")[i] == kRows);
     }
     Emit();
@@ -89,7 +98,7 @@ class Cutter {
       for (const Value* input : node->inputs()) {
         if (input != nullptr) level = std::max(level, LevelOf(input));
       }
-      if (Is(node, "ingot.ShardSum")) ++level;
+      if (IsCut(node)) ++level;
       for (const Value* output : node->outputs()) level_[output] = level;
       levels = std::max(levels, level);
     }
@@ -105,7 +114,10 @@ class Cutter {
 
   // Views, and parameters in another layout, which every shard would carry for itself.
   bool IsMadeAgain(const Node& node) const {
-    if (IsView(node)) return true;
+    if (Is(&node, "Constant")) return true;
+    // Matrices with a row for each place of a sequence can be carried in one shape alone.
+    const bool fits = IsRows(node.input(0)) || node.input(0)->type().is_static();
+    if (IsView(node)) return fits || !IsRows(node.output());
     if (!Is(&node, "Transpose") || node.input(0)->producer() != nullptr) return false;
     return node.input(0)->role() == ir::Role::kParameter;
   }
@@ -132,7 +144,7 @@ class Cutter {
     const auto found = parts_[level].values.find(value);
     if (found != parts_[level].values.end()) return found->second;
     const Node* producer = value->producer();
-    if (producer != nullptr && !IsShardSum(value) && IsMadeAgain(*producer)) {
+    if (producer != nullptr && !IsCut(producer) && IsMadeAgain(*producer)) {
       Copy(*producer, level);
       return parts_[level].values.at(value);
     }
@@ -150,6 +162,8 @@ class Cutter {
       if (IsShardSum(value)) {
         part.whole.push_back(value);
         role = ir::Role::kScalar;
+      } else if (IsMeshOp(producer)) {
+        part.sharded.push_back(value);
       } else {
         const bool rows = IsRows(value);
         Give(value, rows);
@@ -219,7 +233,8 @@ class Cutter {
     for (Part& part : parts_) EmitPart(part, builder);
     for (size_t i = 0; i < body_.outputs().size(); ++i) {
       const bool rows = map_->GetInts("output_kinds")[i] == kRows;
-      Value* value = given_.at({body_.outputs()[i], rows});
+      const Value* inside = body_.outputs()[i];
+      Value* value = IsMeshOp(inside->producer()) ? sums_.at(inside) : given_.at({inside, rows});
       if (value->name().empty()) value->set_name(map_->output(i)->name());
       map_->graph()->ReplaceAllUses(map_->output(i), value);
     }
@@ -247,9 +262,12 @@ class Cutter {
       given_[{part.outputs[i].value, part.outputs[i].rows}] = outputs[i];
     }
     for (const Node* node : body_.nodes()) {
-      if (!Is(node, "ingot.ShardSum") || LevelOf(node->input(0)) != Index(part)) continue;
+      if (!IsCut(node) || LevelOf(node->input(0)) != Index(part)) continue;
       builder.set_layer(node->layer());
-      sums_[node->output()] = builder.Op("ingot.TreeReduce", {given_.at({node->input(0), false})});
+      const bool rows = IsMeshOp(node);
+      Value* given = given_.at({node->input(0), rows});
+      sums_[node->output()] = rows ? builder.Op(node->op().FullName(), {given}, node->attributes())
+                                   : builder.Op("ingot.TreeReduce", {given});
     }
     builder.set_layer(map_->layer());
   }
@@ -257,6 +275,7 @@ class Cutter {
   // A value of the body outside of it: an input of the map, or what an earlier part gave.
   Value* Outside(const Value* value, bool rows) const {
     const auto& inputs = body_.inputs();
+    if (IsMeshOp(value->producer())) return sums_.at(value);
     const auto input = std::find(inputs.begin(), inputs.end(), value);
     if (input != inputs.end()) return map_->input(static_cast<size_t>(input - inputs.begin()));
     return given_.at({value, rows});
@@ -269,8 +288,44 @@ class Cutter {
   std::map<const Value*, size_t> level_;
   std::vector<Part> parts_;
   std::map<std::pair<const Value*, bool>, Value*> given_;  // outside: what the parts give
-  std::map<const Value*, Value*> sums_;                    // outside: what the ShardSums give
+  std::map<const Value*, Value*> sums_;  // outside: what the ShardSums and mesh ops give
 };
+
+void RemoveMeshShares(ir::Graph& body) {
+  for (Node* node : body.nodes()) {
+    if (!Is(node, "ingot.MeshShare")) continue;
+    body.ReplaceAllUses(node->output(), node->input(0));
+    body.RemoveNode(node);
+  }
+}
+
+// What needs the shape of a value alone should not make that be carried.
+void ResolveReshapes(ir::Graph& body, const ir::OpRegistry& registry) {
+  for (Node* node : body.nodes()) {
+    if (!Is(node, "ingot.ReshapeLike")) continue;
+    const ir::Type& like = node->input(1)->type();
+    if (!like.has_rank() || like.rank() == 0) continue;
+    std::vector<int64_t> target = {-1};
+    for (int i = 1; i < like.rank() && like.dim(i).is_static(); ++i) {
+      target.push_back(like.dim(i).value());
+    }
+    if (static_cast<int>(target.size()) != like.rank()) continue;
+    ir::Builder builder = BuilderBefore(node, registry);
+    Value* reshaped = builder.Op("Reshape", {node->input(0), builder.Ints(target)});
+    body.ReplaceAllUses(node->output(), reshaped);
+    body.RemoveNode(node);
+  }
+}
+
+// What comes from other places is written over what went there, which must not be needed then.
+void SeparateMeshInputs(ir::Graph& body, const ir::OpRegistry& registry) {
+  for (Node* node : body.nodes()) {
+    if (!IsMeshOp(node)) continue;
+    const Value* x = node->input(0);
+    if (OnlyUser(x) != nullptr && x->producer() != nullptr && !IsCut(x->producer())) continue;
+    node->SetInput(0, BuilderBefore(node, registry).Op("Identity", {node->input(0)}));
+  }
+}
 
 }  // namespace
 
@@ -278,13 +333,15 @@ void CutAtShardSums(ir::Graph& graph, const ir::OpRegistry& registry) {
   for (Node* node : graph.nodes()) {
     if (!Is(node, "ingot.ShardMap")) continue;
     ir::Graph& body = *node->GetGraph("body");
+    RemoveMeshShares(body);
     const std::vector<Node*> nodes = body.nodes();
-    const auto is_sum = [](const Node* each) { return Is(each, "ingot.ShardSum"); };
-    if (std::none_of(nodes.begin(), nodes.end(), is_sum)) continue;
+    if (std::none_of(nodes.begin(), nodes.end(), IsCut)) continue;
     // What is carried from part to part should have the layout that the kernels want.
+    ResolveReshapes(body, registry);
     ChannelsLast(body, registry);
     MergeCommonSubexpressions(body);
     EliminateDeadCode(body);
+    SeparateMeshInputs(body, registry);
     Cutter(node, registry).Run();
   }
 }

@@ -1,4 +1,5 @@
-// Cuts what a shard computes where it needs a sum over all shards.
+// Cuts what a shard computes where it needs a sum over all shards, or rows from other places of a
+// mesh.
 #pragma once
 
 #include "ingot/ir/graph.h"
@@ -11,6 +12,9 @@ namespace ingot::passes {
 // inputs are known. What a later part needs of an earlier one is carried: rows (values whose first
 // extent is the shard's number of rows) as rows, anything else as one value for each shard;
 // constants and views are made again instead. The result is the same to the bit.
+//
+// ingot.MeshSum and ingot.MeshPass are cuts likewise: between two ShardMaps stands the op itself, on
+// the rows of all shards. ingot.MeshShare, which the gradient has done with, goes.
 //
 // Throws Error(kUnsupported) for a value that cannot be carried: its first extent depends on the
 // number of rows and is not it.

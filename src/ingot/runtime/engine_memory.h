@@ -85,8 +85,10 @@ struct Frame {
 
   // What shard `shard` left behind in a part that is done.
   std::byte* SlotOf(const StepProgram& code, uint32_t part, int shard) const {
-    const TaskBoard& board = stages[code.parts[part].stage]->board;
-    return parts[part].Slot(shard, board.SlotOf(shard - code.first_shard));
+    const ShardPart& cut = code.parts[part];
+    ShardPart::Place place{cut.stage, shard - code.first_shard};
+    if (!cut.places.empty()) place = cut.places[static_cast<size_t>(shard)];
+    return parts[part].Slot(shard, stages[place.stage]->board.SlotOf(place.task));
   }
 };
 

@@ -5,12 +5,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "ingot/base/error.h"
 
 namespace ingot::runtime {
+
+struct SlotValue;  // step_program.h
+
+// Values of the step at hand, as the tasks that are done have left them.
+class StepValues {
+ public:
+  virtual ~StepValues() = default;
+  // The rows of a shard, where later tasks look for them.
+  virtual std::span<std::byte> Rows(const SlotValue& value, int shard) const = 0;
+  virtual std::byte* shared() const = 0;
+};
 
 class Exchange {
  public:
@@ -20,6 +32,12 @@ class Exchange {
   // whether some process has met a number that is not finite; `not_finite`: whether this one has.
   // Throws ExchangeBroken.
   virtual bool Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) = 0;
+  // The transfer `index` of a step whose model is spread over several processes: values go to, and
+  // come from, those that hold its other parts. Throws ExchangeBroken.
+  virtual void Transfer(uint32_t index, int64_t step, const StepValues& values) {
+    static_cast<void>(step), static_cast<void>(values);
+    INGOT_ASSERT(false, "no transfer " + std::to_string(index));
+  }
 };
 
 // The group of processes has changed, or is about to: the step at hand is to be done again.

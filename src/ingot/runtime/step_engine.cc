@@ -63,6 +63,28 @@ constexpr double kPatienceSeconds = 10e-6;
 constexpr int64_t kSleepNanoseconds = 2'000'000;
 constexpr size_t kMostScalars = 16;
 
+bool IsExchange(const Task& task) {
+  return task.kind == Task::Kind::kExchange || task.kind == Task::Kind::kTransfer;
+}
+
+// What transfers see of a frame.
+class FrameValues : public StepValues {
+ public:
+  FrameValues(const StepProgram& program, Frame& frame) : program_(program), frame_(frame) {}
+
+  std::span<std::byte> Rows(const SlotValue& value, int shard) const override {
+    const ShardRoutine& routine = program_.routine(value.part, shard);
+    const uint64_t row = program_.parts[value.part].slot_row_bytes[value.index];
+    return {frame_.SlotOf(program_, value.part, shard) + routine.slot_offsets[value.index],
+            row * static_cast<uint64_t>(routine.rows)};
+  }
+  std::byte* shared() const override { return frame_.shared.data(); }
+
+ private:
+  const StepProgram& program_;
+  Frame& frame_;
+};
+
 }  // namespace
 
 class StepEngine::Implementation {
@@ -279,7 +301,7 @@ bool StepEngine::Implementation::DoTask(int thread, Control control) {
   if (task < 0) return false;
   if (tasks[static_cast<size_t>(task)].kind == Task::Kind::kShard) {
     RunShardTask(thread, control, task, 0, false);
-  } else if (tasks[static_cast<size_t>(task)].kind == Task::Kind::kExchange) {
+  } else if (IsExchange(tasks[static_cast<size_t>(task)])) {
     RunExchange(thread, control, task);
   } else {
     RunCommittedTask(thread, control, task, false);
@@ -328,15 +350,20 @@ void StepEngine::Implementation::RunCommittedTask(int thread, Control control, i
   CountTask(worker, takeover);
 }
 
-// Never taken over: what goes over a wire goes once.
+// What goes over a wire goes once: whoever commits does it, so that nobody takes it over then.
 void StepEngine::Implementation::RunExchange(int thread, Control control, int task) {
   Frame& frame = memory_.frame(control.frame());
   TaskBoard& board = BoardOf(control).board;
   if (!board.BeginCommit(control.sequence(), task)) return;
-  const bool not_finite = request_->exchange->Run(TasksOf(control)[static_cast<size_t>(task)].index,
-                                                  frame.step, frame.shared.data(),
-                                                  frame.not_finite.load(std::memory_order_relaxed));
-  if (not_finite) frame.not_finite.store(true, std::memory_order_relaxed);
+  const Task& what = TasksOf(control)[static_cast<size_t>(task)];
+  if (what.kind == Task::Kind::kTransfer) {
+    request_->exchange->Transfer(what.index, frame.step, FrameValues(ProgramOf(frame), frame));
+  } else {
+    const bool not_finite =
+        request_->exchange->Run(what.index, frame.step, frame.shared.data(),
+                                frame.not_finite.load(std::memory_order_relaxed));
+    if (not_finite) frame.not_finite.store(true, std::memory_order_relaxed);
+  }
   board.EndCommit(control.sequence(), task);
   CountTask(workers_[static_cast<size_t>(thread)], false);
 }
@@ -400,11 +427,16 @@ bool StepEngine::Implementation::TryTakeOver(int thread, Control control) {
   const std::vector<Task>& tasks = TasksOf(control);
   Frame::StageBoard& stage = BoardOf(control);
   const bool has_shards = tasks[0].kind == Task::Kind::kShard;
-  if (has_shards && stage.spares_used.load(std::memory_order_relaxed) >= frame.spare_slots) {
+  if (has_shards && (ProgramOf(frame).stages[control.index()].shares_slots ||
+                     stage.spares_used.load(std::memory_order_relaxed) >= frame.spare_slots)) {
     return false;
   }
   const int task = stage.board.TakeOver(control.sequence(), static_cast<int>(tasks.size()));
   if (task < 0) return false;
+  if (IsExchange(tasks[static_cast<size_t>(task)])) {
+    RunExchange(thread, control, task);
+    return true;
+  }
   if (tasks[static_cast<size_t>(task)].kind != Task::Kind::kShard) {
     RunCommittedTask(thread, control, task, true);
     return true;

@@ -8,7 +8,8 @@
 //          tree, and the update follows at once where nothing else is to be waited for.
 //   joint  kernels on values that all shards share, such as the norm of a whole gradient.
 // A program that several processes share has one more kind, exchange, and shards of this process
-// alone. Immutable; shared by threads and engines.
+// alone. Where they hold different parts of the model, values that meet or pass between them are
+// tasks of kind mesh, which room dist makes transfers. Immutable; shared by threads and engines.
 #pragma once
 
 #include <cstdint>
@@ -117,6 +118,31 @@ struct ShardPart {
   uint64_t slot_bytes = 0;
   std::vector<FiniteCheck> finite_checks;
   uint32_t stage = 0;
+  // Where a part is cut into several stages, the task of each shard of the batch.
+  struct Place {
+    uint32_t stage = 0;
+    int task = 0;
+  };
+  std::vector<Place> places;
+};
+
+// A value that meets, or passes, between processes that hold different parts of the model.
+struct MeshValue {
+  enum class What : uint8_t {
+    kSum,    // over the places along an axis
+    kComes,  // from the stage of the pipeline before this one
+    kTurns,  // to the stage behind, and then its gradient comes from there
+    kGoes,   // to the stage before
+  };
+  What what = What::kSum;
+  bool along_pipeline = false;  // of kSum; else along the axis `tensor`
+  bool is_rows = true;
+  SlotValue slot_value;  // of rows, where they are changed
+  uint64_t from = 0;     // of a shared value, offsets in what is shared
+  uint64_t to = 0;
+  uint64_t bytes = 0;
+  DType dtype = DType::kF32;
+  std::string name;
 };
 
 // Kernels on values that all shards share. Their outputs are computed in the arena and published.
@@ -131,9 +157,9 @@ struct JointRoutine {
 };
 
 struct Task {
-  enum class Kind : uint8_t { kShard, kTile, kJoint, kExchange };
+  enum class Kind : uint8_t { kShard, kTile, kJoint, kExchange, kMesh, kTransfer };
   Kind kind = Kind::kShard;
-  uint32_t index = 0;  // of the part, the unit, the joint routine or the exchange
+  uint32_t index = 0;  // of the part, the unit, the joint routine, the exchange, ...
   int64_t begin = 0;   // the shard; the first row of the tile
   int64_t end = 0;     // the row behind the tile
 };
@@ -143,6 +169,8 @@ struct Stage {
   bool updates = false;     // some of them change parameters or state
   // An exchange follows: whether everything is finite is decided there, for all processes alike.
   bool judged_later = false;
+  // Other stages use the same slots for other shards: there are no spare ones.
+  bool shares_slots = false;
 };
 
 // A value of the second kind of output: [batch, ...] rows, gathered from the slots.
@@ -164,6 +192,7 @@ class StepProgram {
   std::vector<ShardPart> parts;
   std::vector<ReduceUnit> units;
   std::vector<JointRoutine> joints;
+  std::vector<std::vector<MeshValue>> meshes;  // of each task of kind mesh
   std::vector<Stage> stages;
   uint64_t shared_bytes = 0;
   uint64_t arena_bytes = 0;

@@ -135,6 +135,14 @@ std::map<std::string, double> Evaluator::Means(std::span<const float> batch_sums
 
 void SetParameters(runtime::StepEngine& engine, const std::vector<nn::ParameterSpec>& specs,
                    std::span<const formats::NamedTensor> parameters) {
+  SetParameters(
+      [&](const std::string& name, const Tensor& value) { engine.WriteState(name, value); }, specs,
+      parameters);
+}
+
+void SetParameters(const std::function<void(const std::string&, const Tensor&)>& write,
+                   const std::vector<nn::ParameterSpec>& specs,
+                   std::span<const formats::NamedTensor> parameters) {
   for (const nn::ParameterSpec& spec : specs) {
     const auto found =
         std::find_if(parameters.begin(), parameters.end(),
@@ -151,7 +159,7 @@ void SetParameters(runtime::StepEngine& engine, const std::vector<nn::ParameterS
                               spec.shape.ToString()),
                   "these are the weights of another model");
     }
-    engine.WriteState(spec.name, found->tensor);
+    write(spec.name, found->tensor);
   }
 }
 

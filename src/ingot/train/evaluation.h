@@ -74,6 +74,9 @@ class Evaluator {
 
 // Writes the parameters of a network into an engine. Throws Error(kInvalidInput) naming one that is
 // missing, or of another type or shape.
+void SetParameters(const std::function<void(const std::string&, const Tensor&)>& write,
+                   const std::vector<nn::ParameterSpec>& specs,
+                   std::span<const formats::NamedTensor> parameters);
 void SetParameters(runtime::StepEngine& engine, const std::vector<nn::ParameterSpec>& specs,
                    std::span<const formats::NamedTensor> parameters);
 

@@ -162,6 +162,10 @@ Values DecidingValues(const ConfigNode& resolved) {
   if (is_default("train.sync", plain.sync) && is_default("train.compression", plain.compression)) {
     std::erase_if(values, [](const auto& value) { return IsWithin(value.first, "train"); });
   }
+  // Where a model is spread over a mesh, the axis `tensor` alone changes the order of sums.
+  std::erase_if(values, [](const auto& value) {
+    return IsWithin(value.first, "mesh") && (value.first != "mesh.tensor" || value.second == "1");
+  });
   return values;
 }
 
@@ -212,6 +216,29 @@ void CheckSync(Job& job, const ConfigNode& node) {
         .Fail(fmt::format("expected a multiple of accumulate ({}), got {}", job.accumulate,
                           *job.train.inner_steps),
               "replicas are averaged between two updates");
+  }
+}
+
+// What goes with a model on a mesh.
+void CheckMesh(const Job& job, const ConfigNode& node) {
+  if (!job.mesh) return;
+  const ConfigNode& place = At(node, {"mesh"});
+  const dist::MeshShape shape = job.mesh->shape();
+  if (job.train.sync != "every_step") {
+    place.Fail("mesh does not go with train.sync " + job.train.sync,
+               "the workers of a mesh exchange in every step: leave train.sync out");
+  }
+  if (job.train.compression != "none") {
+    place.Fail("mesh does not go with train.compression " + job.train.compression,
+               "leave one of them out");
+  }
+  if (job.precision == "bf16" || job.precision == "fp16") {
+    place.Fail("mesh does not go with precision " + job.precision + " yet", "use f32 or f64");
+  }
+  if (job.mesh->micro_batches && shape.pipeline == 1) {
+    At(node, {"mesh", "micro_batches"})
+        .Fail("micro_batches belongs to mesh.pipeline above 1",
+              "set that, or leave micro_batches out");
   }
 }
 
@@ -293,6 +320,8 @@ const OptionTable<Job>& JobTable() {
                "patterns of parameters that stay as they are at first: \"blocks.0.*\"")
           .AddTable("start_from", &Job::start_from, StartTable(), "first weights from a file")
           .AddTable("train", &Job::train, SyncTable(), "how several processes train together")
+          .AddTable("mesh", &Job::mesh, MeshTable(),
+                    "a model that is spread over several processes")
           .AddTable("validation", &Job::validation, ValidationTable(), "measuring while training")
           .AddTable("early_stopping", &Job::early_stopping, EarlyStoppingTable(), "ending early")
           .AddTable("checkpoint", &Job::checkpoint, CheckpointTable(), "checkpoints")
@@ -335,6 +364,7 @@ Job ReadJob(const ConfigNode& node) {
   }
   CheckShards(job, node);
   CheckSync(job, node);
+  CheckMesh(job, node);
   try {
     ParseBytes(job.memory_limit);
   } catch (const Error& error) {

@@ -27,6 +27,7 @@
 #include "ingot/nn/network.h"
 #include "ingot/nn/optimizer.h"
 #include "ingot/nn/schedule.h"
+#include "ingot/train/mesh_options.h"
 #include "ingot/train/start_weights.h"
 #include "ingot/train/sync_options.h"
 
@@ -98,6 +99,7 @@ struct Job {
   std::vector<std::string> freeze;  // patterns of parameters that stay as they are
   std::optional<StartOptions> start_from;
   SyncOptions train;
+  std::optional<MeshOptions> mesh;  // none: every process holds the whole model
   ValidationOptions validation;
   std::optional<EarlyStoppingOptions> early_stopping;
   CheckpointOptions checkpoint;

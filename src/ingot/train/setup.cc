@@ -224,8 +224,20 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
     return BuildStepGraph(setup.network, job.optimizer, size, shards, *setup.registry,
                           PrecisionOf(job), setup.mixed, job.accumulate, x_scale);
   };
-  for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps, setup.replicas)) {
-    setup.steps.push_back(build(size));
+  const std::vector<int64_t> sizes = BatchSizes(*setup.batches, setup.total_steps, setup.replicas);
+  for (const int64_t size : sizes) setup.steps.push_back(build(size));
+  if (job.mesh && job.mesh->shape().workers() > 1) {
+    MeshRequest request{&setup.job,           &setup.network, &setup.steps, sizes,
+                        setup.logical_shards, x_scale,        compile};
+    setup.mesh = MakeMesh(request, *setup.registry);
+    std::string digests;
+    for (const MeshPart& part : setup.mesh->parts) {
+      digests += compiler::PlanOf(*part.programs[0]).digest + "\n";
+      setup.planned_bytes = std::max(setup.planned_bytes, part.planned_bytes);
+    }
+    setup.programs = setup.mesh->parts.back().programs;
+    setup.kernel_digest = Sha256Hex(digests);
+    return setup;
   }
   const auto compile_all = [&](const compiler::CompileOptions& chosen) {
     std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
@@ -287,6 +299,7 @@ std::string ExplainTraining(const TrainingSetup& setup) {
     text += fmt::format("memory_limit: activations are computed again, in {} segments: {} in all\n",
                         setup.recompute_segments, HumanBytes(setup.planned_bytes));
   }
+  if (setup.mesh) text += ExplainMesh(*setup.mesh);
   text += fmt::format("run: {} steps\n", WithThousands(setup.total_steps));
   return text;
 }

@@ -15,6 +15,7 @@
 #include "ingot/runtime/step_engine.h"
 #include "ingot/runtime/telemetry.h"
 #include "ingot/train/job.h"
+#include "ingot/train/mesh_setup.h"
 #include "ingot/train/step_graph.h"
 
 namespace ingot::train {
@@ -50,6 +51,9 @@ struct TrainingSetup {
   // The steps of batches of different size: of a full one first. With replicas, of their parts.
   std::vector<StepGraph> steps;
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
+  // Where the model is spread over several workers: the parts; `programs` are those of the last,
+  // and `steps` is the whole.
+  std::optional<MeshSetup> mesh;
   uint64_t planned_bytes = 0;  // for as many threads as there are shards, up to 8
   int recompute_segments = 0;  // activations are computed again, in so many pieces; 0: none are
   ConfigNode resolved;         // the job with everything spelled out

@@ -13,6 +13,7 @@
 #include "ingot/passes/eliminate_dead_code.h"
 #include "ingot/passes/mixed_precision.h"
 #include "ingot/passes/pass.h"
+#include "ingot/train/mesh_stage.h"
 
 namespace ingot::train {
 
@@ -84,8 +85,10 @@ std::vector<std::string> AddSums(const nn::Network& network, ir::Builder& builde
 // Adds the gradients of the mean loss over a batch of `batch` as partial outputs, in the order of
 // the network's parameters.
 void AddGradients(const nn::Network& network, const ir::OpRegistry& registry, int64_t batch,
-                  const MixedPrecision& mixed, int64_t accumulate, Body& body) {
-  ir::Value* loss = body.values.at("loss");
+                  const MixedPrecision& mixed, int64_t accumulate, const StepMesh* mesh,
+                  Body& body) {
+  const bool has_loss = mesh == nullptr || mesh->is_last();
+  ir::Value* loss = body.values.at(has_loss ? "loss" : kStageOutput);
   ir::Builder builder(*body.graph, registry);
   builder.set_layer("loss (" + network.loss + ")");
   ir::Value* share = builder.ScalarLike(loss, 1.0 / static_cast<double>(batch * accumulate));
@@ -94,14 +97,23 @@ void AddGradients(const nn::Network& network, const ir::OpRegistry& registry, in
         body.graph->AddInput(kLossScale, ir::Type::Tensor(DType::kF32, Shape{}), ir::Role::kState);
     share = builder.Mul(share, scale);
   }
-  ir::Value* seed = builder.ExpandLike(share, loss);
+  ir::Value* seed = has_loss ? builder.ExpandLike(share, loss)
+                             : builder.Op("ingot.MeshPass", {loss}, {{"leg", int64_t{1}}});
   std::vector<ir::Value*> parameters;
   for (const nn::ParameterSpec& parameter : network.parameters) {
     if (parameter.kind != nn::ParameterKind::kTrained) continue;
     parameters.push_back(body.graph->FindInput(parameter.name));
   }
-  const std::vector<ir::Value*> gradients =
+  const bool goes_back = mesh != nullptr && !mesh->is_first();
+  if (goes_back) parameters.push_back(body.values.at(kStageInput));
+  std::vector<ir::Value*> gradients =
       passes::Gradients(*body.graph, registry, loss, parameters, seed);
+  if (goes_back) {
+    builder.set_layer(parameters.back()->producer()->layer());
+    ir::Value* sent = builder.Op("ingot.MeshPass", {gradients.back()}, {{"leg", int64_t{2}}});
+    body.AddOutput(sent, kStageSent, ops::ShardOutput::kRows);
+    gradients.pop_back();
+  }
   for (size_t i = 0; i < gradients.size(); ++i) {
     body.AddOutput(gradients[i], parameters[i]->name() + ".gradient", ops::ShardOutput::kPartial);
   }
@@ -174,10 +186,12 @@ void TakeBytes(float scale, const ir::OpRegistry& registry, ir::Graph& body) {
 class Step {
  public:
   Step(const nn::Network& network, Body body, int64_t batch, int64_t shards,
-       const MixedPrecision& mixed, int64_t accumulate, const ir::OpRegistry& registry)
+       const MixedPrecision& mixed, int64_t accumulate, const ir::OpRegistry& registry,
+       const StepMesh* mesh = nullptr)
       : network_(network),
         registry_(registry),
         mixed_(mixed),
+        mesh_(mesh),
         accumulate_(accumulate),
         body_(std::move(body)) {
     step_.graph = std::make_unique<ir::Graph>("step");
@@ -209,7 +223,10 @@ class Step {
       gradients.push_back(trained ? Accumulated(parameter) : nullptr);
       if (!trained || (clip_norm == 0 && !mixed_.scales_loss())) continue;
       squares.push_back(builder_->Op("ingot.SumSquares", {gradients.back()}));
+      if (mesh_ == nullptr || mesh_->cut_parameters.count(parameter.name) == 0) continue;
+      squares.back() = builder_->Op("ingot.MeshSum", {squares.back()});
     }
+    if (mesh_ != nullptr && mesh_->stages > 1 && clip_norm > 0) JoinStages(squares);
     if (squares.empty()) return gradients;
     ir::Value* scale = mixed_.scales_loss() ? LossScale(std::move(squares), clip_norm)
                                             : ClipScale(std::move(squares), clip_norm);
@@ -235,6 +252,14 @@ class Step {
         builder_->Op("ingot.Accumulate", {gradient, sum, step_.graph->FindInput(kContinues)});
     AddAliased(total, sum);
     return total;
+  }
+
+  // The sum of the squares of all stages.
+  void JoinStages(std::vector<ir::Value*>& squares) {
+    builder_->set_layer("clipping");
+    ir::Value* sum = squares.empty() ? builder_->Constant(Tensor::Scalar<double>(0)) : squares[0];
+    for (size_t i = 1; i < squares.size(); ++i) sum = builder_->Add(sum, squares[i]);
+    squares = {builder_->Op("ingot.MeshSum", {sum}, {{"axis", std::string("pipeline")}})};
   }
 
   ir::Value* ClipScale(std::vector<ir::Value*> squares, double clip_norm) {
@@ -391,7 +416,8 @@ class Step {
   const nn::Network& network_;
   const ir::OpRegistry& registry_;
   const MixedPrecision& mixed_;
-  int64_t accumulate_;  // steps to an update
+  const StepMesh* mesh_;  // null: the network is the whole model
+  int64_t accumulate_;    // steps to an update
   Body body_;
   ir::Value* skip_ = nullptr;  // not 0 where the step is skipped; null: no step is
   StepGraph step_;
@@ -405,22 +431,25 @@ class Step {
 StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions& optimizer,
                          int64_t batch, int64_t shards, const ir::OpRegistry& registry,
                          DType precision, const MixedPrecision& mixed, int64_t accumulate,
-                         std::optional<float> x_scale) {
-  Check(network, batch, shards, precision, true);
+                         std::optional<float> x_scale, const StepMesh* mesh) {
+  const bool has_loss = mesh == nullptr || mesh->is_last();
+  Check(network, batch, shards, precision, has_loss);
   INGOT_ASSERT(accumulate >= 1, "a step is part of at least one update");
   INGOT_ASSERT(!mixed.is_active() || precision == DType::kF32, "mixed precision is of f32");
   Body body = CloneBody(network);
-  AddGradients(network, registry, batch, mixed, accumulate, body);
+  AddGradients(network, registry, batch, mixed, accumulate, mesh, body);
   ir::Builder builder(*body.graph, registry);
-  const std::vector<std::string> sums = AddSums(network, builder, body);
+  std::vector<std::string> sums;
+  if (has_loss) sums = AddSums(network, builder, body);
   AddStatisticSums(network, body);
   passes::EliminateDeadCode(*body.graph);
   if (x_scale) TakeBytes(*x_scale, registry, *body.graph);
   if (mixed.is_active()) Mix(network, registry, mixed, body);
-  Step step(network, std::move(body), batch, shards, mixed, accumulate, registry);
+  Step step(network, std::move(body), batch, shards, mixed, accumulate, registry, mesh);
   step.AddUpdates(optimizer);
   step.AddStatistics();
   step.AddSums(sums);
+  if (mesh != nullptr && !mesh->is_first()) step.AddRows(kStageSent);
   return step.Finish();
 }
 

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,18 @@ struct StepGraph {
   int64_t shards = 0;  // as asked for, but no more than the batch
 };
 
+// Of a network that is one part of a model on a mesh (mesh_setup.h): what its step needs to know of
+// the others. A stage of a pipeline takes rows from the one before, and gives back their gradient;
+// the last one alone has the loss.
+struct StepMesh {
+  std::set<std::string> cut_parameters;  // of which this place has a part
+  int stages = 1;
+  int stage = 0;
+
+  bool is_first() const { return stage == 0; }
+  bool is_last() const { return stage + 1 == stages; }
+};
+
 // One training step. With `accumulate` above 1 gradients are those of the mean over so many steps.
 // With `x_scale` its input "x" is u8, and what the network sees is that times the scale, in f32: a
 // quarter of the bytes then goes from the shards to the weight gradient of the first layer.
@@ -77,7 +90,8 @@ struct StepGraph {
 StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions& optimizer,
                          int64_t batch, int64_t shards, const ir::OpRegistry& registry,
                          DType precision = DType::kF32, const MixedPrecision& mixed = {},
-                         int64_t accumulate = 1, std::optional<float> x_scale = std::nullopt);
+                         int64_t accumulate = 1, std::optional<float> x_scale = std::nullopt,
+                         const StepMesh* mesh = nullptr);
 
 enum class EvaluationOutputs {
   kSums,         // loss and metrics

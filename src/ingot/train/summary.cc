@@ -61,6 +61,9 @@ std::string ToJson(const Summary& summary) {
   }
   json["kernel_digest"] = summary.kernel_digest;
   if (!summary.samples_per_rank.empty()) json["samples_per_rank"] = summary.samples_per_rank;
+  if (!summary.memory_bytes_per_rank.empty()) {
+    json["memory_bytes_per_rank"] = summary.memory_bytes_per_rank;
+  }
   if (!summary.wire_bytes_per_rank.empty()) {
     json["wire_bytes_per_rank"] = summary.wire_bytes_per_rank;
   }

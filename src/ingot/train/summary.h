@@ -51,6 +51,8 @@ struct Summary {
   std::vector<int64_t> samples_per_rank;  // of a run of several processes: computed by each
   // What each has sent in exchanges, as far as its process was there at the end.
   std::vector<uint64_t> wire_bytes_per_rank;
+  // Of its engine: parameters, optimizer state, activations; as far as its process was there.
+  std::vector<uint64_t> memory_bytes_per_rank;
   std::string sync;                 // how processes train together, as the job names it
   std::optional<int64_t> replicas;  // that trained apart
   int64_t skipped_samples = 0;      // damaged, and left out as the job allows

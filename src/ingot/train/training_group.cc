@@ -56,6 +56,7 @@ TrainResult TrainingRun::RunAsMember() {
     if (!JoinGroup(why)) return EndAsFollower(RunEnd::kFinished);
     try {
       const RunEnd end = Loop();
+      if (setup_.mesh) GatherState();
       GatherWireBytes();
       if (IsLead()) {
         TrainResult result = Finish(end);
@@ -78,6 +79,9 @@ void TrainingRun::OpenGroup() {
   options.token = request.token;
   options.expected_workers = request.expected_workers;
   options.most_workers = rounds_ ? setup_.replicas : setup_.programs[0]->shards();
+  if (setup_.mesh) {
+    options.least_workers = options.most_workers = setup_.mesh->shape.workers();
+  }
   options.transports = request.transports;
   options.timing = request.timing;
   // Replicas need not keep step: what each of their steps may be late adds up.
@@ -126,12 +130,18 @@ void TrainingRun::EnterGroup() {
   } else if (setup_.job.train.is_async()) {
     PartSteps();
     group_->exchange->SetPlans(dist::PipelinedExchange::InnerPlans(plans_, view.rank));
+  } else if (setup_.mesh) {
+    EnterMesh();
   } else {
     ShareSteps();
   }
   if (!IsLead()) LeaveLead();
   if (IsLead()) TakeLead();
-  ShareState();
+  if (setup_.mesh) {
+    ShareMeshState();
+  } else {
+    ShareState();
+  }
   if (progress_ == nullptr) {
     const bool shows = IsLead();
     ProgressSettings settings = request_.progress;
@@ -256,16 +266,21 @@ std::vector<int64_t> TrainingRun::SamplesOfRanks(int64_t step) const {
     return samples;
   }
   const auto& program = *setup_.programs[static_cast<size_t>(setup_.ProgramOf(step))];
-  for (const dist::ShardRange& own : dist::DealShards(program.shards(), group_->view.size())) {
-    samples.push_back(program.shard_begin[static_cast<size_t>(own.end)] -
-                      program.shard_begin[static_cast<size_t>(own.begin)]);
+  // The workers that hold the parts of one model see the same samples.
+  const int parts = setup_.mesh ? setup_.mesh->shape.parts() : 1;
+  for (const dist::ShardRange& own :
+       dist::DealShards(program.shards(), group_->view.size() / parts)) {
+    samples.insert(samples.end(), static_cast<size_t>(parts),
+                   program.shard_begin[static_cast<size_t>(own.end)] -
+                       program.shard_begin[static_cast<size_t>(own.begin)]);
   }
   return samples;
 }
 
 void TrainingRun::AddToLedger(int64_t step, const std::vector<int64_t>& samples) {
   nlohmann::json ranks = nlohmann::json::array();
-  for (size_t rank = 0; rank < samples.size(); ++rank) {
+  const auto parts = static_cast<size_t>(setup_.mesh ? setup_.mesh->shape.parts() : 1);
+  for (size_t rank = 0; rank < samples.size(); rank += parts) {
     ranks.push_back({group_->view.members[rank].slot, samples[rank]});
   }
   const nlohmann::ordered_json line = {{"step", step},

@@ -49,7 +49,13 @@ RunEnd TrainingRun::Loop() {
       return RunEnd::kInterrupted;
     }
     if (RecordIsDue()) RecordInterval();
-    if (CheckpointIsDue()) Save(true, false, false);
+    if (setup_.mesh && GatherIsDue()) {
+      GatherState();
+      group_->exchange->Gathered();
+      if (step_ != saved_step_) Save(true, false, false);
+    } else if (!setup_.mesh && CheckpointIsDue()) {
+      Save(true, false, false);
+    }
   }
   if (interval_sums_->weight() > 0 && !Passed(setup_.steps_per_epoch())) {
     RecordInterval();
@@ -235,7 +241,10 @@ bool TrainingRun::ShouldStop() {
   const bool save = writer_ && job.checkpoint.every_seconds > 0 &&
                     now - saved_at_ >= job.checkpoint.every_seconds;
   const bool record = job.log.every_seconds > 0 && now - recorded_at_ >= job.log.every_seconds;
-  return save || record;
+  if (!setup_.mesh) return save || record;
+  // Checkpoints are a matter of all workers.
+  if (save) group_->exchange->AskToGather();
+  return record || group_->exchange->agreed_to_gather();
 }
 
 bool TrainingRun::RecordIsDue() const {
@@ -331,7 +340,8 @@ bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
     validation_ = std::make_unique<Evaluator>(NetworkOptionsOf(setup_.job, setup_.data, false),
                                               setup_.registry, *setup_.layers, batches, threads_);
   }
-  const std::vector<formats::NamedTensor> parameters = ModelParameters();
+  const std::vector<formats::NamedTensor> parameters =
+      setup_.mesh ? SharedModelParameters() : ModelParameters();
   try {
     const std::map<std::string, double> means =
         Workers() > 1

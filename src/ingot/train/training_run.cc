@@ -89,7 +89,9 @@ void TrainingRun::Prepare() {
   }
   if (request_.group) options.workers = request_.group->expected_workers;
   setup_ = PrepareTraining(request_.job, options);
-  engine_ = std::make_unique<runtime::StepEngine>(setup_.programs, threads_);
+  CheckMesh();
+  // The part of a mesh is known when the group is.
+  if (!setup_.mesh) engine_ = std::make_unique<runtime::StepEngine>(setup_.programs, threads_);
   if (setup_.job.train.is_local()) rounds_.emplace(setup_, *engine_);
   if (setup_.job.train.is_async()) PartSteps();
   source_ = data::WithPrefetch(setup_.batches, setup_.data.options);
@@ -188,6 +190,14 @@ void TrainingRun::Announce() {
     Log(LogLevel::kInfo,
         fmt::format("{} processes, tensors go over {}", Workers(),
                     request_.group->transport == "mpi" ? "Open MPI" : "TCP (Gloo)"));
+  }
+  if (setup_.mesh) {
+    const dist::MeshShape& shape = setup_.mesh->shape;
+    Log(LogLevel::kInfo,
+        fmt::format("the model is spread over a mesh of {} workers (data {}, tensor {}, pipeline "
+                    "{}): {} of memory on rank {}",
+                    shape.workers(), shape.data, shape.tensor, shape.pipeline,
+                    HumanBytes(engine_->memory_bytes()), Rank()));
   }
   if (setup_.recompute_segments > 0) {
     Log(LogLevel::kInfo,
@@ -334,6 +344,7 @@ void TrainingRun::FillSummary(Summary& summary, RunEnd end) const {
   if (rounds_) summary.replicas = setup_.replicas;
   summary.samples_per_rank = samples_per_rank_;
   summary.wire_bytes_per_rank = wire_bytes_per_rank_;
+  summary.memory_bytes_per_rank = memory_bytes_per_rank_;
 }
 
 int64_t TrainingRun::SkippedSteps() const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -136,6 +137,18 @@ class TrainingRun {
                                                const std::vector<formats::NamedTensor>& parameters);
   std::vector<float> JoinSums(const std::vector<float>& own, const std::vector<size_t>& counts);
 
+  // training_mesh.cc: of a model that is spread over the workers.
+  void CheckMesh() const;
+  void EnterMesh();
+  void ShareMeshState();
+  void GatherState();
+  std::vector<formats::NamedTensor> SharedModelParameters();
+  bool GatherIsDue() const;
+  const MeshPart& OwnPart() const;
+  // A tensor of the whole model: the engine's, or of what the lead has brought together.
+  Tensor ReadWhole(const std::string& name) const;
+  void WriteWhole(const std::string& name, const Tensor& value);
+
   // training_fault.cc
   // `replica`: of local rounds, else 0.
   [[noreturn]] void ReportNotFinite(bool state_touched, int replica = 0);
@@ -165,10 +178,12 @@ class TrainingRun {
   std::vector<int64_t> samples_per_rank_;
   uint64_t wire_bytes_ = 0;                    // sent by this process in the groups before
   std::vector<uint64_t> wire_bytes_per_rank_;  // of all, at the end
-  std::vector<dist::ExchangePlan> plans_;      // of async
-  EngineSnapshot beginning_;                   // of its round
-  std::optional<LocalRounds> rounds_;          // where replicas train apart
-  std::deque<MetricsRecord> recent_records_;   // for a lead that takes over
+  std::vector<uint64_t> memory_bytes_per_rank_;
+  std::map<std::string, Tensor> whole_;       // of a mesh: the state of all parts, on the lead
+  std::vector<dist::ExchangePlan> plans_;     // of async
+  EngineSnapshot beginning_;                  // of its round
+  std::optional<LocalRounds> rounds_;         // where replicas train apart
+  std::deque<MetricsRecord> recent_records_;  // for a lead that takes over
   SampleLedger ledger_;
   std::string data_digest_;  // "" until it is known; then used by the writer's thread alone
 

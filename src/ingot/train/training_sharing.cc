@@ -1,6 +1,7 @@
 // What the workers of a run give each other besides the sums of steps: the state, for those who
 // have none, their parts of a validation, and the bytes that they have sent. See training_run.h.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -155,7 +156,9 @@ void TrainingRun::ReceiveState(int peer) {
 }
 
 // How far this worker is: the end of an epoch, with its validation, comes after the step before it.
+// Of a mesh nobody holds the whole.
 int64_t TrainingRun::StateNumber() const {
+  if (setup_.mesh) return -1;
   if (step_ < 0) return -1;
   return 2 * step_ + (epoch_sums_->weight() == 0 ? 1 : 0);
 }
@@ -217,17 +220,22 @@ std::vector<float> TrainingRun::JoinSums(const std::vector<float>& own,
 // To the lead, what each worker has sent in exchanges; after the last of them.
 void TrainingRun::GatherWireBytes() {
   const dist::GroupView& view = group_->view;
-  const uint64_t own = wire_bytes_ + group_->exchange->exchange_bytes_sent();
+  const std::array<uint64_t, 2> own = {wire_bytes_ + group_->exchange->exchange_bytes_sent(),
+                                       engine_->memory_bytes()};
   if (!IsLead()) {
-    group_->exchange->Send(view.lead, &own, sizeof(own));
+    group_->exchange->Send(view.lead, own.data(), sizeof(own));
     return;
   }
   for (int rank = 0; rank < view.size(); ++rank) {
-    uint64_t bytes = own;
-    if (rank != view.rank) group_->exchange->Receive(rank, &bytes, sizeof(bytes));
+    std::array<uint64_t, 2> bytes = own;
+    if (rank != view.rank) group_->exchange->Receive(rank, bytes.data(), sizeof(bytes));
     const auto slot = static_cast<size_t>(view.members[static_cast<size_t>(rank)].slot);
-    if (wire_bytes_per_rank_.size() <= slot) wire_bytes_per_rank_.resize(slot + 1);
-    wire_bytes_per_rank_[slot] = bytes;
+    if (wire_bytes_per_rank_.size() <= slot) {
+      wire_bytes_per_rank_.resize(slot + 1);
+      memory_bytes_per_rank_.resize(slot + 1);
+    }
+    wire_bytes_per_rank_[slot] = bytes[0];
+    memory_bytes_per_rank_[slot] = bytes[1];
   }
 }
 

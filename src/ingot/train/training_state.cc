@@ -42,16 +42,14 @@ void TrainingRun::Initialize() {
 
 void TrainingRun::InitializeWeights() {
   for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    engine_->WriteState(parameter.name,
-                        nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
+    WriteWhole(parameter.name, nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
   }
   if (setup_.job.start_from) StartFromFile();
   // The engine's memory begins as zeros.
   for (const nn::StateSpec& state : setup_.steps[0].state) {
     if (state.initial == 0 || IsDerived(state)) continue;
     const std::vector<double> values(static_cast<size_t>(state.shape.size()), state.initial);
-    engine_->WriteState(state.name,
-                        Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));
+    WriteWhole(state.name, Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));
   }
 }
 
@@ -78,13 +76,16 @@ void TrainingRun::Resume() {
     Log(LogLevel::kWarning, "this machine computes with other kernels than the one that wrote " +
                                 loaded.path + ": the result may differ in its last bits");
   }
-  SetParameters(*engine_, setup_.network.parameters, loaded.checkpoint.parameters);
+  const auto write = [this](const std::string& name, const Tensor& value) {
+    WriteWhole(name, value);
+  };
+  SetParameters(write, setup_.network.parameters, loaded.checkpoint.parameters);
   std::vector<nn::ParameterSpec> state;
   for (const nn::StateSpec& spec : setup_.steps[0].state) {
     if (!IsSaved(spec)) continue;
     state.push_back({spec.name, spec.shape, spec.dtype, {}, {}, "optimizer"});
   }
-  SetParameters(*engine_, state, loaded.checkpoint.optimizer_state);
+  SetParameters(write, state, loaded.checkpoint.optimizer_state);
   if (rounds_) rounds_->SetState(loaded.checkpoint.optimizer_state);
   epoch_sums_->Restore(manifest.epoch_sums);
   best_.Restore(manifest.best);
@@ -120,11 +121,11 @@ void TrainingRun::CheckFits(const Manifest& manifest) const {
 void TrainingRun::DeriveState() {
   for (const nn::StateSpec& state : setup_.steps[0].state) {
     if (!state.copy_of.empty()) {
-      const Tensor rounded = engine_->ReadState(state.copy_of).Cast(state.copy_to);
-      engine_->WriteState(state.name, rounded.Cast(state.dtype));
+      const Tensor rounded = ReadWhole(state.copy_of).Cast(state.copy_to);
+      WriteWhole(state.name, rounded.Cast(state.dtype));
     }
     if (!state.average_of.empty() && !was_resumed_) {
-      engine_->WriteState(state.name, engine_->ReadState(state.average_of));
+      WriteWhole(state.name, ReadWhole(state.average_of));
     }
   }
 }
@@ -143,11 +144,11 @@ Checkpoint TrainingRun::Snapshot() const {
   manifest.plateau_falls = plateau_falls_;
   manifest.epoch_sums = epoch_sums_->State();
   for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    checkpoint.parameters.push_back({parameter.name, engine_->ReadState(parameter.name)});
+    checkpoint.parameters.push_back({parameter.name, ReadWhole(parameter.name)});
   }
   for (const nn::StateSpec& state : setup_.steps[0].state) {
     if (!IsSaved(state)) continue;
-    checkpoint.optimizer_state.push_back({state.name, engine_->ReadState(state.name)});
+    checkpoint.optimizer_state.push_back({state.name, ReadWhole(state.name)});
   }
   if (rounds_) {
     for (formats::NamedTensor& tensor : rounds_->State()) {
@@ -166,7 +167,7 @@ std::vector<formats::NamedTensor> TrainingRun::ModelParameters() const {
         states.begin(), states.end(),
         [&](const nn::StateSpec& state) { return state.average_of == parameter.name; });
     const std::string& source = average == states.end() ? parameter.name : average->name;
-    parameters.push_back({parameter.name, engine_->ReadState(source)});
+    parameters.push_back({parameter.name, ReadWhole(source)});
   }
   return parameters;
 }
@@ -174,7 +175,7 @@ std::vector<formats::NamedTensor> TrainingRun::ModelParameters() const {
 void TrainingRun::StartFromFile() {
   const StartWeights start = ReadStartWeights(*setup_.job.start_from, setup_.network.parameters);
   for (const formats::NamedTensor& tensor : start.tensors) {
-    engine_->WriteState(tensor.name, tensor.tensor);
+    WriteWhole(tensor.name, tensor.tensor);
   }
   Log(LogLevel::kInfo, start.report);
 }

@@ -105,7 +105,7 @@ class Launch : public Verb {
     options.pids_file = directory.File(train::kPidsFile);
     if (!hosts.empty()) return RunOnHosts(hosts, request.out, token, meeting, options, streams);
 
-    const int workers = static_cast<int>(workers_.value_or(AvailableCpus()));
+    const int workers = WorkersOf(request.job);
     options.workers = workers;
     options.arguments = WorkerArguments("file://" + meeting, request.out, workers);
     if (!command_.has_threads()) {
@@ -174,6 +174,18 @@ class Launch : public Verb {
 
   static std::string ProgramPath() {
     return std::filesystem::read_symlink("/proc/self/exe").string();
+  }
+
+  int WorkersOf(const train::Job& job) const {
+    if (!job.mesh) return static_cast<int>(workers_.value_or(AvailableCpus()));
+    const int places = job.mesh->shape().workers();
+    const int64_t workers = workers_.value_or(places);
+    if (workers == places) return places;
+    throw Error(ErrorCode::kInvalidInput,
+                fmt::format("-n is {}, but the job's mesh (data {}, tensor {}, pipeline {}) has {} "
+                            "workers",
+                            workers, job.mesh->data, job.mesh->tensor, job.mesh->pipeline, places),
+                fmt::format("give -n {}, or leave it out", places));
   }
 
   TrainCommand command_;
