@@ -378,6 +378,15 @@ bool Coordinator::MayForm(double now) {
       Log(true, fmt::format("{} of the {} workers of the mesh are here: the others are waited for",
                             welcome, options_.least_workers));
     }
+    if (now - gathering_since_ > options_.timing.start) {
+      EndAll({{"type", "end"},
+              {"error", fmt::format("{} of the {} workers of the mesh have come within {:.0f} s",
+                                    welcome, options_.least_workers, options_.timing.start)},
+              {"hint", "see the log for what became of the others"},
+              {"exit_status", 1},
+              {"rank", -1},
+              {"machine", MachineName()}});
+    }
     return false;
   }
   if (epoch_ == 0) {

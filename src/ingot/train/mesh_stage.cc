@@ -214,7 +214,7 @@ void KeepStage(nn::Network& network, const ir::OpRegistry& registry,
   for (ir::Value* input : inputs) {
     if (input->is_used()) {
       used.insert(input->name());
-    } else if (input != graph.inputs().at(0)) {
+    } else if (input->role() != ir::Role::kData) {  // a batch is filled in whole
       graph.RemoveInput(input);
     }
   }
