@@ -10,9 +10,10 @@ from harness import JOBS, MLP, MNIST, Distributed, Done, finish, pids, start, st
 
 GPT = JOBS / "mesh_gpt.yaml"
 TIED = JOBS / "gpt.yaml"
+WIDE = JOBS / "mesh_wide.yaml"
 # The axis `tensor` changes the order of sums; so much may the weights differ after some steps, where
 # values lie around 0.1.
-TOLERANCE = 2e-4
+TOLERANCE = 1e-4
 
 
 def tensors(run):
@@ -58,19 +59,23 @@ class Mesh(Distributed):
         self.assertEqual(weights(both), weights(run), "the axis data changes no bit")
 
     def test_tensor_parallel_attention_and_embedding(self):
-        alone = self.train("alone", GPT)
-        run = self.spread("cut", GPT, tensor=2)
+        # Not Adam: it makes steps of equal length of the rounding errors that are the gradient of a
+        # bias of keys.
+        options = ("--set", "optimizer=sgd")
+        alone = self.train("alone", GPT, *options)
+        run = self.spread("cut", GPT, *options, tensor=2)
         self.assert_close(run, alone)
-        memory = summary(run)["memory_bytes_per_rank"]
-        self.assertEqual(len(memory), 2)
-        again = self.spread("again", GPT, tensor=2)
-        self.assertEqual(weights(again), weights(run))
-        both = self.spread("both", GPT, data=2, tensor=2)
+        both = self.spread("both", GPT, *options, data=2, tensor=2)
         self.assertEqual(weights(both), weights(run), "the axis data changes no bit")
 
     def test_tied_embedding_with_clipping(self):
-        alone = self.train("alone", TIED)
-        self.assert_close(self.spread("cut", TIED, tensor=2), alone)
+        job = self.folder / "tied.yaml"
+        job.write_text(TIED.read_text().replace("embedding: {vocabulary: 64", "embedding: {vocabulary: 512"))
+        options = ("--set", "optimizer=sgd")
+        alone = self.train("alone", job, *options)
+        explained = Done("train", job, "--data", MNIST, "--explain", *options, *mesh(tensor=2))
+        self.assertIn("tokens (embedding", explained.out.split("cut among")[1].split("\n")[0])
+        self.assert_close(self.spread("cut", job, *options, tensor=2), alone)
 
     def test_pipeline_has_the_bits_of_one_process(self):
         expected = weights(self.train("alone", GPT))
@@ -79,17 +84,23 @@ class Mesh(Distributed):
             self.assertEqual(weights(run), expected, axes)
 
     def test_all_axes(self):
-        alone = self.train("alone", GPT, "--set", "clip=0.5")
-        run = self.spread("spread", GPT, "--set", "clip=0.5", tensor=2, pipeline=2)
+        options = ("--set", "clip=0.5", "--set", "optimizer=sgd")
+        alone = self.train("alone", GPT, *options)
+        run = self.spread("spread", GPT, *options, data=2, tensor=2, pipeline=2)
         self.assert_close(run, alone)
 
     def test_a_model_that_does_not_fit_one_worker(self):
-        options = ("--set", "memory_limit=4MiB", "--set", "checkpoint.best=none")
-        refused = Done("train", GPT, "--data", MNIST, "--out", self.folder / "alone", "--quiet", *options)
+        limit = ("--set", "memory_limit=64MiB")
+        refused = Done("train", WIDE, "--data", MNIST, "--out", self.folder / "alone", *limit)
         self.assertNotEqual(refused.status, 0)
-        self.assertIn("memory_limit is 4", refused.err)
-        run = self.spread("spread", GPT, *options, tensor=2, pipeline=2)
-        self.assertEqual(summary(run)["steps"], 10)
+        self.assertIn("memory_limit is 64", refused.err)
+        whole = self.launch("whole", 1, WIDE, "--threads", 1)
+        for axes in ({"tensor": 2}, {"pipeline": 2}):
+            run = self.spread("-".join(axes), WIDE, "--threads", 1, *limit, **axes)
+            self.assertEqual(summary(run)["steps"], 4)
+            self.assert_close(run, whole)
+            for memory in summary(run)["memory_bytes_per_rank"]:
+                self.assertLess(memory, 0.75 * summary(whole)["memory_bytes_per_rank"][0], axes)
 
     def test_resume_and_eval(self):
         expected = weights(self.train("alone", GPT, "--set", "steps=14"))
@@ -102,7 +113,7 @@ class Mesh(Distributed):
         self.assertEqual(done.status, 0, done.err)
 
     def test_a_lost_worker_takes_all_back_to_the_checkpoint(self):
-        options = ("--set", "steps=60", "--set", "checkpoint.every_steps=5")
+        options = ("--set", "steps=64", "--set", "checkpoint.every_steps=5")
         expected = weights(self.train("alone", GPT, *options))
         run = self.folder / "killed"
         arguments = ("launch", "-n", 2, GPT, "--data", MNIST, "--out", run, "--ledger", *options, *mesh(pipeline=2))

@@ -376,14 +376,20 @@ class Splitter {
   }
 
   void TakeColumns(Node* product, int64_t width) {
-    Value* x = product->input(0);
     std::map<Value*, Value*> shares;
-    if (x->producer() != nullptr) ShareInput(product, shares);
+    if (product->input(0)->producer() != nullptr) ShareInput(product, shares);
+    // Of sequences before they become rows: those alone can be carried from part to part.
+    Value* x = product->input(0);
+    const bool is_view =
+        Is(x->producer(), "Reshape") && LastExtent(x->producer()->input(0)) == width;
+    if (is_view) x = x->producer()->input(0);
     ir::Builder builder = BuilderBefore(product, registry_);
     const int64_t share = width / size_;
-    product->SetInput(
-        0, builder.Op("Slice", {product->input(0), builder.Ints({place_ * share}),
-                                builder.Ints({(place_ + 1) * share}), builder.Ints({1})}));
+    Value* part = builder.Op(
+        "Slice", {x, builder.Ints({place_ * share}), builder.Ints({(place_ + 1) * share}),
+                  builder.Ints({x->type().rank() - 1})});
+    if (is_view) part = builder.Op("Reshape", {part, builder.Ints({-1, share})});
+    product->SetInput(0, part);
   }
 
   // A table [vocabulary, width]: each place has its columns, for a tied product too. What it looks
