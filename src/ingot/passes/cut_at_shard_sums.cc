@@ -337,7 +337,7 @@ void CutAtShardSums(ir::Graph& graph, const ir::OpRegistry& registry) {
     const std::vector<Node*> nodes = body.nodes();
     if (std::none_of(nodes.begin(), nodes.end(), IsCut)) continue;
     // What is carried from part to part should have the layout that the kernels want.
-    ResolveReshapes(body, registry);
+    if (std::any_of(nodes.begin(), nodes.end(), IsMeshOp)) ResolveReshapes(body, registry);
     ChannelsLast(body, registry);
     MergeCommonSubexpressions(body);
     EliminateDeadCode(body);

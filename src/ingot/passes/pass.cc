@@ -20,6 +20,7 @@ const std::vector<PassInfo>& AllPasses() {
   static const std::vector<PassInfo> passes = {
       {"autodiff", "appends the gradient of the loss", false},
       {"mixed_precision", "rounds what products multiply to 16 bits", false},
+      {"split_tensor", "cuts layers for one place of a mesh", false},
       {"specialize", "gives symbolic dimensions their numbers", false},
       {"propagate_shapes", "infers types and makes what is computed from shapes constant", false},
       {"resolve_like", "turns SumToLike, ExpandLike, ReshapeLike into constant shapes", false},

@@ -12,6 +12,7 @@
 #include "ingot/base/text.h"
 #include "ingot/dist/dealing.h"
 #include "ingot/nn/optimizer.h"
+#include "ingot/passes/pass.h"
 #include "ingot/train/memory_plan.h"
 #include "ingot/train/mesh_stage.h"
 
@@ -88,8 +89,11 @@ class Maker {
   void MakePart(const dist::MeshPlace& place, const std::vector<size_t>& cuts, MeshPart& part) {
     nn::Network network = CopyOf(*request_.network);
     if (mesh_.shape.pipeline > 1) KeepStage(network, registry_, cuts, place.pipeline);
-    passes::TensorSplit split =
-        passes::SplitTensor(*network.graph, registry_, place.tensor, mesh_.shape.tensor);
+    passes::TensorSplit split;
+    passes::PassRunner runner;
+    runner.Run("split_tensor", *network.graph, [&](ir::Graph& graph) {
+      split = passes::SplitTensor(graph, registry_, place.tensor, mesh_.shape.tensor);
+    });
     part.slices = std::move(split.slices);
     CheckOptimizer(job_.optimizer, network, part.slices);
     StepMesh step_mesh;

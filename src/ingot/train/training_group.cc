@@ -135,7 +135,9 @@ void TrainingRun::EnterGroup() {
   } else {
     ShareSteps();
   }
-  if (!IsLead()) LeaveLead();
+  if (setup_.mesh && writer_) writer_->Wait();
+  // The lead of a mesh, too, goes back to a checkpoint.
+  if (!IsLead() || setup_.mesh) LeaveLead();
   if (IsLead()) TakeLead();
   if (setup_.mesh) {
     ShareMeshState();
@@ -198,7 +200,8 @@ void TrainingRun::LeaveGroup() {
 void TrainingRun::TakeLead() {
   if (directory_ || out_.empty()) return;
   const bool begins = group_->view.step() < 0;
-  OpenDirectory(begins ? request_.mode : RunMode::kShared);
+  OpenDirectory(begins && !BeginsAgain() ? request_.mode : RunMode::kShared);
+  if (BeginsAgain()) return;
   if (begins) {
     if (request_.mode == RunMode::kShared && store_->Steps().empty()) {
       directory_->WriteJob(setup_.resolved.ToYaml());

@@ -70,7 +70,6 @@ void TrainingRun::ShareMeshState() {
     ReceiveState(group_->view.lead);
     return;
   }
-  if (writer_) writer_->Wait();
   whole_.clear();
   epoch_sums_->Clear();
   interval_sums_->Clear();

@@ -144,6 +144,8 @@ class TrainingRun {
   void GatherState();
   std::vector<formats::NamedTensor> SharedModelParameters();
   bool GatherIsDue() const;
+  // Whether a group of this run was there before, whose state is lost with one of its workers.
+  bool BeginsAgain() const { return setup_.mesh && group_ && group_->view.epoch > 1; }
   const MeshPart& OwnPart() const;
   // A tensor of the whole model: the engine's, or of what the lead has brought together.
   Tensor ReadWhole(const std::string& name) const;

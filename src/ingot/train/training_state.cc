@@ -26,8 +26,9 @@ bool IsSaved(const nn::StateSpec& state) {
 }  // namespace
 
 void TrainingRun::Initialize() {
-  const bool may_resume = request_.mode == RunMode::kResume ||
-                          (request_.mode == RunMode::kShared && store_ && !store_->Steps().empty());
+  const bool may_resume =
+      request_.mode == RunMode::kResume ||
+      (request_.mode == RunMode::kShared && store_ && !store_->Steps().empty()) || BeginsAgain();
   if (may_resume && directory_) Resume();
   if (!was_resumed_) InitializeWeights();
   DeriveState();
