@@ -5,6 +5,7 @@ PMI, and Gloo does.
 """
 
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from harness import BUILD, INGOT, JOBS, MLP, MNIST, PATIENCE_S, Distributed, Don
 
 # As root and with more processes than CPUs, both of which mpirun refuses otherwise.
 ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_rmaps_base_oversubscribe": "1", "INGOT_SILENCE_SECONDS": "30"}
+               "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_odls_base_sigkill_timeout": "60",
+               "INGOT_SILENCE_SECONDS": "30"}
 
 
 class OpenMpi(Distributed):
@@ -92,10 +94,10 @@ class OpenMpi(Distributed):
 
     def test_interrupted_and_resumed(self):
         run = self.folder / "run"
-        options = (MLP, *self.OPTIONS, "--epochs", 40)
+        options = (MLP, *self.OPTIONS, "--epochs", 150)
         process = self.start(2, INGOT, "train", *options, "--out", run)
         metrics = run / "metrics.jsonl"
-        self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process)
+        self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process, PATIENCE_S)
         process.send_signal(signal.SIGINT)
         status, _, err = self.end(process)
         self.assertNotEqual(status, 0, err)
@@ -103,8 +105,34 @@ class OpenMpi(Distributed):
         self.assertFalse(running("--out " + str(run)), "a process was left behind")
         status, _, err = self.end(self.start(2, INGOT, "train", "--resume", run))
         self.assertEqual(status, 0, err)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 40,
+        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 150,
                                                          "--set", "logical_shards=8")))
+
+    def test_a_killed_rank_ends_all_with_a_checkpoint(self):
+        run = self.folder / "run"
+        options = (MLP, *self.OPTIONS, "--epochs", 150)
+        process = self.start(3, INGOT, "train", *options, "--out", run)
+        metrics = run / "metrics.jsonl"
+        self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process, PATIENCE_S)
+        os.kill(process_of_rank(2, f"--out {run}"), signal.SIGKILL)
+        status, _, err = self.end(process)
+        self.assertEqual(status, 128 + signal.SIGKILL, err)
+        self.assertEqual(running(f"--out {run}"), [], "a process was left behind")
+        status, _, err = self.end(self.start(2, INGOT, "train", "--resume", run))
+        self.assertEqual(status, 0, err)
+        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 150, "--set", "logical_shards=8")))
+
+    def test_more_ranks_than_shards(self):
+        run, _, _ = self.mpirun(3, MLP, "--epochs", 1, "--set", "logical_shards=2")
+        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=2")))
+        self.assertEqual(summary(run)["samples_per_rank"], [1000, 1000])
+
+
+def process_of_rank(rank, words):
+    for pid in running(words):
+        if f"OMPI_COMM_WORLD_RANK={rank}".encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            return pid
+    raise AssertionError(f"no process has rank {rank}")
 
 
 class Hydra(Distributed):

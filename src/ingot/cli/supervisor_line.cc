@@ -13,7 +13,7 @@
 namespace ingot::cli {
 namespace {
 
-constexpr int kPollMilliseconds = 100;
+constexpr int kLinePollMilliseconds = 100;
 
 }  // namespace
 
@@ -42,7 +42,7 @@ void SupervisorLine::Loop() {
   std::string line;
   while (!closing_.load()) {
     pollfd poll = {STDIN_FILENO, POLLIN, 0};
-    if (::poll(&poll, 1, kPollMilliseconds) <= 0) continue;
+    if (::poll(&poll, 1, kLinePollMilliseconds) <= 0) continue;
     char c = 0;
     const ssize_t got = ::read(STDIN_FILENO, &c, 1);
     if (got < 0 && errno == EINTR) continue;

@@ -470,8 +470,6 @@ void Coordinator::Form() {
     group["rank"] = rank;
     peer.socket.Send(group);
   }
-  Log(false, fmt::format("group {} of {} workers goes on at step {}", epoch_, chosen.size(),
-                         std::max<int64_t>(most, 0)));
 }
 
 std::vector<Coordinator::Peer*> Coordinator::MembersByRank() {

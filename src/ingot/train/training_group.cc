@@ -144,6 +144,10 @@ void TrainingRun::EnterGroup() {
   } else {
     ShareState();
   }
+  if (IsLead()) {
+    Log(LogLevel::kInfo,
+        fmt::format("group {} of {} workers goes on at step {}", view.epoch, view.size(), step_));
+  }
   if (progress_ == nullptr) {
     const bool shows = IsLead();
     ProgressSettings settings = request_.progress;

@@ -9,15 +9,15 @@
 #include <utility>
 
 #include <dlfcn.h>
-#include <sched.h>
+#include <sys/prctl.h>
 
 namespace ingot::transports {
 namespace {
 
 constexpr size_t kPartBytes = size_t{1} << 30;  // MPI counts in int
 constexpr size_t kMostSpare = 64;
-constexpr int kLooksWithoutRest = 200;
-constexpr auto kRest = std::chrono::microseconds(50);
+constexpr int kLooksWithoutRest = 50;
+constexpr auto kRest = std::chrono::microseconds(20);
 constexpr auto kFinishSeconds = std::chrono::seconds(10);
 
 std::string ErrorText(int code) {
@@ -35,12 +35,12 @@ bool Failed(int code, std::string* error) {
 
 }  // namespace
 
+// Who rests is woken before those that compute; who only yields waits for them to use up their
+// time.
 void Backoff::Wait() {
-  if (++looks_ < kLooksWithoutRest) {
-    ::sched_yield();
-  } else {
-    std::this_thread::sleep_for(kRest);
-  }
+  if (++looks_ < kLooksWithoutRest) return;
+  if (looks_ == kLooksWithoutRest) ::prctl(PR_SET_TIMERSLACK, 1000UL);  // of this thread, in ns
+  std::this_thread::sleep_for(kRest);
 }
 
 std::unique_ptr<MpiWorld> MpiWorld::Open(std::string* error) {
@@ -50,6 +50,8 @@ std::unique_ptr<MpiWorld> MpiWorld::Open(std::string* error) {
     *error = "MPI is in use in this process already";
     return nullptr;
   }
+  // Where processes share a CPU, MPI would yield at every look: see Backoff.
+  ::setenv("OMPI_MCA_mpi_yield_when_idle", "0", 0);
   // Open MPI's own plugins look for its symbols among all that are loaded.
   dlopen("libmpi.so.40", RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
   std::unique_ptr<MpiWorld> world(new MpiWorld());

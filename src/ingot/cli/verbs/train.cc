@@ -38,11 +38,14 @@ void AddTrain(Program& program) {
        .summary = "train a model from a job file, or go on with a run",
        .details =
            "The trained weights depend on the job alone, not on threads or interruptions. Ctrl-C "
-           "ends\nthe run after the step at hand, with a checkpoint.",
+           "ends\nthe run after the step at hand, with a checkpoint. Processes that mpirun, "
+           "torchrun "
+           "or srun has\nstarted train together (docs/distributed.md).",
        .example = "ingot train examples/mnist/mnist.yaml --out runs/mnist\n"
                   "ingot train examples/mnist/mnist.yaml --set optimizer.adam.learning_rate=0.003\n"
                   "ingot train examples/mnist/mnist.yaml --find-learning-rate\n"
-                  "ingot train --resume runs/mnist --epochs 20"});
+                  "ingot train --resume runs/mnist --epochs 20\n"
+                  "mpirun -n 4 ingot train examples/mnist/mnist.yaml --out runs/mnist"});
 }
 
 }  // namespace ingot::cli

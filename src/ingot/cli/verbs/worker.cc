@@ -76,7 +76,9 @@ void AddWorker(Program& program) {
            "environment\nas torchrun, Open MPI, Slurm and PMI set it (RANK, WORLD_SIZE, ...); "
            "both may be left out.",
        .example =
-           "ingot worker job.yaml --out runs/big --rendezvous file:///shared/big --workers 4"});
+           "ingot worker job.yaml --out runs/big --rendezvous file:///shared/big --workers 4\n"
+           "ingot worker job.yaml --out runs/big --rendezvous etcd://10.0.0.5:2379/big --workers "
+           "4"});
 }
 
 }  // namespace ingot::cli
