@@ -15,8 +15,10 @@ from harness import BUILD, INGOT, JOBS, MLP, MNIST, PATIENCE_S, Distributed, Don
 
 # As root and with more processes than CPUs, both of which mpirun refuses otherwise.
 ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_odls_base_sigkill_timeout": "60",
-               "INGOT_SILENCE_SECONDS": "30"}
+               "OMPI_MCA_rmaps_base_oversubscribe": "1", "INGOT_SILENCE_SECONDS": "30"}
+
+# mpirun sleeps so long between its SIGTERM and its SIGKILL: time for a checkpoint on a busy machine.
+TIME_TO_SAVE = {"OMPI_MCA_odls_base_sigkill_timeout": "15"}
 
 
 class OpenMpi(Distributed):
@@ -95,7 +97,7 @@ class OpenMpi(Distributed):
     def test_interrupted_and_resumed(self):
         run = self.folder / "run"
         options = (MLP, *self.OPTIONS, "--epochs", 150)
-        process = self.start(2, INGOT, "train", *options, "--out", run)
+        process = self.start(2, INGOT, "train", *options, "--out", run, env=TIME_TO_SAVE)
         metrics = run / "metrics.jsonl"
         self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process, PATIENCE_S)
         process.send_signal(signal.SIGINT)
@@ -111,7 +113,7 @@ class OpenMpi(Distributed):
     def test_a_killed_rank_ends_all_with_a_checkpoint(self):
         run = self.folder / "run"
         options = (MLP, *self.OPTIONS, "--epochs", 150)
-        process = self.start(3, INGOT, "train", *options, "--out", run)
+        process = self.start(3, INGOT, "train", *options, "--out", run, env=TIME_TO_SAVE)
         metrics = run / "metrics.jsonl"
         self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process, PATIENCE_S)
         os.kill(process_of_rank(2, f"--out {run}"), signal.SIGKILL)
