@@ -124,6 +124,12 @@ class OpenMpi(Distributed):
         self.assertEqual(status, 0, err)
         self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 150, "--set", "logical_shards=8")))
 
+    def test_a_mesh(self):
+        """Channels of a mesh have tags of their own."""
+        job = (MLP, "--epochs", 1, "--set", "mesh.data=2", "--set", "mesh.tensor=2")
+        run, _, _ = self.mpirun(4, *job)
+        self.assertEqual(weights(run), weights(self.launch("gloo", 4, *job, "--set", "logical_shards=8")))
+
     def test_more_ranks_than_shards(self):
         run, _, _ = self.mpirun(3, MLP, "--epochs", 1, "--set", "logical_shards=2")
         self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=2")))

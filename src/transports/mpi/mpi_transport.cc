@@ -20,14 +20,16 @@ namespace ingot::transports {
 namespace {
 
 constexpr int kKindBits = 10;     // of a tag, the lowest
-constexpr int kInstanceBits = 6;  // then the count of groups; what is left counts exchanges
+constexpr int kInstanceBits = 6;  // then the count of groups
+constexpr int kChannelBits = 3;   // then what the first byte of a sequence says; the rest counts
 constexpr int kInstances = 1 << kInstanceBits;
 
 class MpiTransport : public dist::Transport {
  public:
   MpiTransport(MpiWorld& world, int rank, int size, int instance)
       : world_(world), rank_(rank), size_(size), instance_(instance) {
-    while (sequences_ * 2 <= (world.most_tag() + int64_t{1}) >> (kKindBits + kInstanceBits)) {
+    while (sequences_ * 2 <= (world.most_tag() + int64_t{1}) >>
+           (kKindBits + kInstanceBits + kChannelBits)) {
       sequences_ *= 2;
     }
     peers_.resize(static_cast<size_t>(size));
@@ -67,15 +69,20 @@ class MpiTransport : public dist::Transport {
     int rank = 0;
     int instance = 0;
   };
-  // Exchanges that are under way together are few: their numbers may begin again. -1 where there
-  // are too many kinds of messages.
+  // Exchanges that are under way together are few: their numbers may begin again. Those of a mesh
+  // (GroupExchange::NextSequence) count by channel, which the first byte names. -1 where there are
+  // too many kinds of messages.
   int64_t TagOf(uint64_t tag, int instance) const {
     const uint64_t kind = tag & ((uint64_t{1} << dist::kKindBits) - 1);
-    if (kind >> kKindBits != 0) return -1;
-    const auto sequence =
-        static_cast<int64_t>((tag >> dist::kKindBits) % static_cast<uint64_t>(sequences_));
-    return (sequence << (kKindBits + kInstanceBits)) | instance << kKindBits |
-           static_cast<int64_t>(kind);
+    const uint64_t sequence = tag >> dist::kKindBits;
+    const uint64_t first = sequence >> 40;
+    const uint64_t channel = (first & 0x80) == 0 ? 0 : 1 + (first & 0x7f);
+    if (kind >> kKindBits != 0 || channel >> kChannelBits != 0) return -1;
+    const uint64_t count = sequence % static_cast<uint64_t>(sequences_);
+    return static_cast<int64_t>(
+        (((count << kChannelBits | channel) << kInstanceBits | static_cast<uint64_t>(instance))
+         << kKindBits) |
+        kind);
   }
 
   MpiWorld& world_;

@@ -53,8 +53,9 @@ void KeepArguments(const std::string& folder, int workers,
 // Variables that concern the workers, wherever they are.
 std::vector<std::pair<std::string, std::string>> PassedOn() {
   std::vector<std::pair<std::string, std::string>> variables;
-  for (const char* name : {"INGOT_BEAT_SECONDS", "INGOT_SILENCE_SECONDS", "INGOT_LATE_SECONDS",
-                           "INGOT_START_SECONDS", "INGOT_TRANSPORT", "INGOT_TRANSPORTS", "INGOT_DATA"}) {
+  for (const char* name :
+       {"INGOT_BEAT_SECONDS", "INGOT_SILENCE_SECONDS", "INGOT_LATE_SECONDS", "INGOT_START_SECONDS",
+        "INGOT_TRANSPORT", "INGOT_TRANSPORTS", "INGOT_DATA"}) {
     if (const auto value = GetEnvironment(name)) variables.emplace_back(name, *value);
   }
   return variables;
@@ -94,6 +95,9 @@ class Launch : public Verb {
     const std::vector<Host> hosts = CheckHosts();
     const train::TrainRequest request = command_.MakeRequest(streams);
     if (command_.explains()) return command_.Explain(request, streams);
+    int on_hosts = 0;
+    for (const Host& host : hosts) on_hosts += host.workers;
+    if (!hosts.empty()) CheckMesh(request.job, "the sum over --hosts is", on_hosts);
     const InterruptGuard interrupts;
     // Held, with its lock, while the workers run.
     const train::RunDirectory directory(RealFileSystem(), request.out, request.mode);
@@ -179,13 +183,19 @@ class Launch : public Verb {
   int WorkersOf(const train::Job& job) const {
     if (!job.mesh) return static_cast<int>(workers_.value_or(AvailableCpus()));
     const int places = job.mesh->shape().workers();
-    const int64_t workers = workers_.value_or(places);
-    if (workers == places) return places;
-    throw Error(ErrorCode::kInvalidInput,
-                fmt::format("-n is {}, but the job's mesh (data {}, tensor {}, pipeline {}) has {} "
-                            "workers",
-                            workers, job.mesh->data, job.mesh->tensor, job.mesh->pipeline, places),
-                fmt::format("give -n {}, or leave it out", places));
+    CheckMesh(job, "-n is", workers_.value_or(places));
+    return places;
+  }
+
+  static void CheckMesh(const train::Job& job, const std::string& given, int64_t workers) {
+    if (!job.mesh || workers == job.mesh->shape().workers()) return;
+    const int places = job.mesh->shape().workers();
+    throw Error(
+        ErrorCode::kInvalidInput,
+        fmt::format("{} {}, but the job's mesh (data {}, tensor {}, pipeline {}) has {} "
+                    "workers",
+                    given, workers, job.mesh->data, job.mesh->tensor, job.mesh->pipeline, places),
+        fmt::format("give as many: -n {}, or the sum over --hosts", places));
   }
 
   TrainCommand command_;
