@@ -24,7 +24,7 @@ constexpr int64_t kLoopShareNs = 2'000'000;
 
 class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
  public:
-  BatchQueue(const BatchSettings& settings, ComputeGate& gate)
+  BatchQueue(const BatchSettings& settings, const ComputeGate& gate)
       : settings_(settings), gate_(gate), local_allowed_(LocalAllowed(settings)) {}
 
   void Submit(JobPtr job) {
@@ -321,7 +321,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
   static constexpr int64_t kUnknown = -1;
 
   const BatchSettings settings_;
-  ComputeGate& gate_;
+  ComputeGate gate_;
   const bool local_allowed_;
   std::array<Local, kMaxExecutors> locals_;  // each used by one event loop alone
   std::atomic<int64_t> batch_ns_ = kUnknown;

@@ -41,7 +41,6 @@ class BatchQueue;
 
 class BatchScheduler : public Scheduler {
  public:
-  // `gate` outlives every scheduler.
   BatchScheduler(const BatchSettings& settings, ComputeGate& gate);
   ~BatchScheduler() override;  // what waits is computed first
   void Submit(JobPtr job) override;

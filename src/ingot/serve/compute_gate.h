@@ -9,13 +9,14 @@
 #include <condition_variable>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <mutex>
 
 namespace ingot::serve {
 
 class ComputeGate {
  public:
-  explicit ComputeGate(int slots) : free_(slots) {}
+  explicit ComputeGate(int slots) : state_(std::make_shared<State>(slots)) {}
 
   // A model's account; outlives its turns.
   class Account {
@@ -30,35 +31,38 @@ class ComputeGate {
 
   // Takes a slot if one is free and nobody waits.
   bool TryEnter(Account& account) {
-    const std::scoped_lock lock(mutex_);
-    if (free_ == 0 || !waiting_.empty()) return false;
-    --free_;
-    CatchUp(account);
+    const std::scoped_lock lock(state_->mutex);
+    if (state_->free == 0 || !state_->waiting.empty()) return false;
+    --state_->free;
+    state_->CatchUp(account);
     return true;
   }
 
   // Waits for a slot.
   void Enter(Account& account) {
-    std::unique_lock lock(mutex_);
-    CatchUp(account);
-    if (free_ > 0 && waiting_.empty()) {
-      --free_;
+    State& state = *state_;
+    std::unique_lock lock(state.mutex);
+    state.CatchUp(account);
+    if (state.free > 0 && state.waiting.empty()) {
+      --state.free;
       return;
     }
     Waiter self{&account, false};
-    const auto place = waiting_.insert(waiting_.end(), &self);
-    Wake();
-    changed_.wait(lock, [&] { return self.admitted; });
-    waiting_.erase(place);
-    Wake();
+    const auto place = state.waiting.insert(state.waiting.end(), &self);
+    state.Wake();
+    state.changed.wait(lock, [&] { return self.admitted; });
+    state.waiting.erase(place);
+    state.Wake();
   }
 
   void Leave(Account& account, int64_t ns) {
-    const std::scoped_lock lock(mutex_);
+    State& state = *state_;
+    const std::scoped_lock lock(state.mutex);
     account.virtual_ns_ += static_cast<double>(ns) / account.weight_;
-    now_ = std::max(now_, account.virtual_ns_ - static_cast<double>(ns) / account.weight_);
-    ++free_;
-    Wake();
+    state.now =
+        std::max(state.now, account.virtual_ns_ - static_cast<double>(ns) / account.weight_);
+    ++state.free;
+    state.Wake();
   }
 
  private:
@@ -67,30 +71,39 @@ class ComputeGate {
     bool admitted;
   };
 
-  // A model that did nothing for a while does not save up turns.
-  void CatchUp(Account& account) { account.virtual_ns_ = std::max(account.virtual_ns_, now_); }
+  struct State {
+    explicit State(int slots) : free(slots) {}
 
-  void Wake() {
-    while (free_ > 0) {
-      Waiter* next = nullptr;
-      for (Waiter* waiter : waiting_) {
-        if (waiter->admitted) continue;
-        if (next == nullptr || waiter->account->virtual_ns_ < next->account->virtual_ns_) {
-          next = waiter;
-        }
-      }
-      if (next == nullptr) return;
-      next->admitted = true;
-      --free_;
-      changed_.notify_all();
+    // A model that did nothing for a while does not save up turns.
+    void CatchUp(Account& account) const {
+      account.virtual_ns_ = std::max(account.virtual_ns_, now);
     }
-  }
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::list<Waiter*> waiting_;
-  int free_;
-  double now_ = 0;
+    void Wake() {
+      while (free > 0) {
+        Waiter* next = nullptr;
+        for (Waiter* waiter : waiting) {
+          if (waiter->admitted) continue;
+          if (next == nullptr || waiter->account->virtual_ns_ < next->account->virtual_ns_) {
+            next = waiter;
+          }
+        }
+        if (next == nullptr) return;
+        next->admitted = true;
+        --free;
+        changed.notify_all();
+      }
+    }
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::list<Waiter*> waiting;
+    int free;
+    double now = 0;
+  };
+
+  // Copies are the same gate: a thread that computes may outlive who made it by a moment.
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace ingot::serve

@@ -11,18 +11,12 @@
 namespace ingot::serve {
 namespace {
 
-// Holds the client's job, whose inputs it shares.
 class ShadowJob : public InferJob {
  public:
-  ShadowJob(JobPtr original, std::shared_ptr<ShadowPair> pair)
-      : original_(std::move(original)), pair_(std::move(pair)) {}
-  void Finish() override {
-    pair_->Give(*this, true);
-    original_.reset();
-  }
+  explicit ShadowJob(std::shared_ptr<ShadowPair> pair) : pair_(std::move(pair)) {}
+  void Finish() override { pair_->Give(*this, true); }
 
  private:
-  JobPtr original_;
   const std::shared_ptr<ShadowPair> pair_;
 };
 
@@ -82,9 +76,17 @@ void ShadowTraffic::Begin(const JobPtr& job, Repository& repository) {
   const auto model = repository.Find(job->model->name, std::to_string(split_.version), status);
   if (model == nullptr || model == job->model) return;
   const auto pair = std::make_shared<ShadowPair>(shared_from_this());
-  const auto copy = std::make_shared<ShadowJob>(job, pair);
+  const auto copy = std::make_shared<ShadowJob>(pair);
   copy->model = model;
   copy->inputs = job->inputs;
+  for (InferInput& input : copy->inputs) {
+    // The client's answer does not wait for the shadow, and its connection then reads the next
+    // request into the memory of this one.
+    const auto own =
+        std::make_shared<const std::vector<std::byte>>(input.bytes.begin(), input.bytes.end());
+    input.bytes = *own;
+    input.owner = own;
+  }
   for (const WantedOutput& wanted : job->wanted) copy->wanted.emplace_back().name = wanted.name;
   copy->times.received = Clock::now();
   if (!model->Check(*copy).ok()) return;
