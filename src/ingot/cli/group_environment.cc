@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <functional>
 #include <initializer_list>
 #include <optional>
@@ -226,6 +227,8 @@ void MeetOverPmi(int fd, train::GroupRequest& group, std::string* out) {
 
 train::GroupRequest ReadGroupEnvironment(const std::string& transport) {
   train::GroupRequest group;
+  // Gloo writes to sockets whose other end may be gone: that is an error, not the end.
+  ::signal(SIGPIPE, SIG_IGN);
   group.version = kVersion;
   group.token = Token();
   group.slot = First({"INGOT_RANK", "RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMI_RANK"}, 0)
