@@ -3,7 +3,8 @@
 #   SEES     the rooms it may include from (transitively)
 #   LINK     libraries outside the project
 #   OPTIMIZE the optimisation of a release build: -O1 where nothing is hot, which halves the time to
-#            build; -O2 or -O3 where it is
+#            build, -Og where nobody would notice; -O2 or -O3 where it is hot
+#   HOT      sources that match are compiled by themselves, with -O3
 #   UNITS    how many units its sources are compiled in (cmake/units.cmake); 0: each file by itself
 #   TOGETHER, VECTORS, ALONE  as cmake/units.cmake says
 #   FAMILIES, VERBS  its sub-folder families/ or verbs/ holds one source for each op family or verb;
@@ -42,7 +43,7 @@ function(ingot_generate_list room folder function_prefix)
 endfunction()
 
 function(ingot_room name)
-  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;ALONE"
+  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;ALONE;HOT"
                         "SEES;LINK;TOGETHER;VECTORS" ${ARGN})
   # Sanitized, code is optimised only as far as that is quick to compile.
   if(NOT ROOM_OPTIMIZE OR INGOT_SANITIZE)
@@ -69,11 +70,16 @@ function(ingot_room name)
     ingot_generate_list(${name} ${folder}/verbs Add)
   endif()
 
+  set(files ${sources})
   if(NOT DEFINED ROOM_UNITS)
     set(ROOM_UNITS 1)
   endif()
   ingot_units(units ingot_${name} ${ROOM_UNITS} SOURCES ${sources} TOGETHER ${ROOM_TOGETHER}
-              VECTORS ${ROOM_VECTORS} ALONE "${ROOM_ALONE}" OPTIMIZE ${ROOM_OPTIMIZE})
+              VECTORS ${ROOM_VECTORS} ALONE "${ROOM_ALONE}${ROOM_HOT}" OPTIMIZE ${ROOM_OPTIMIZE})
+  if(ROOM_HOT AND NOT INGOT_SANITIZE)
+    list(FILTER sources INCLUDE REGEX "${ROOM_HOT}")
+    set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+  endif()
   add_library(ingot_${name} ${units})
   add_library(ingot::${name} ALIAS ingot_${name})
   target_include_directories(ingot_${name} PUBLIC
@@ -87,7 +93,7 @@ function(ingot_room name)
     endif()
   endforeach()
   target_link_libraries(ingot_${name} PUBLIC ${ROOM_LINK})
-  ingot_files_of(ingot_${name} SOURCES ${sources})
+  ingot_files_of(ingot_${name} SOURCES ${files})
   set_property(GLOBAL APPEND PROPERTY INGOT_ROOMS ${name})
 
   if(INGOT_TESTS AND tests)

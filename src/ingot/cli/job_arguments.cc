@@ -5,6 +5,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
+#include "ingot/cli/file_kind.h"
 #include "ingot/train/run_directory.h"
 
 namespace ingot::cli {
