@@ -66,6 +66,10 @@ ByteSink AppendTo(std::vector<std::byte>& out) {
   };
 }
 
+void Corrupt(const std::string& name, const std::string& message, const std::string& hint) {
+  throw Error(ErrorCode::kCorrupt, name + ": " + message, hint);
+}
+
 std::string HexBytes(std::span<const std::byte> bytes, size_t count) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;

@@ -56,6 +56,10 @@ inline std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// Throws Error(kCorrupt): "NAME: MESSAGE". What every reader says of a damaged file.
+[[noreturn]] void Corrupt(const std::string& name, const std::string& message,
+                          const std::string& hint = "");
+
 // "1f 8b 08": the first `count` bytes as people read them in a message.
 std::string HexBytes(std::span<const std::byte> bytes, size_t count);
 

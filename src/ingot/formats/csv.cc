@@ -1,5 +1,5 @@
-// The CSV reader. CountOfFields view the file; only those with doubled quotes are copied, into one
-// buffer that is kept from row to row.
+// The CSV reader. Fields view the file; only those with doubled quotes are copied, into one buffer
+// that is kept from row to row.
 #include "ingot/formats/csv.h"
 
 #include <charconv>

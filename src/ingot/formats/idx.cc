@@ -45,11 +45,6 @@ struct IdxHeader {
   std::string Describe() const { return std::string(Name(dtype)) + shape.ToString(); }
 };
 
-[[noreturn]] void CorruptIdx(const std::string& name, const std::string& message,
-                             const std::string& hint = "") {
-  throw Error(ErrorCode::kCorrupt, name + ": " + message, hint);
-}
-
 std::string Bytes(uint64_t count) {
   return WithThousands(static_cast<int64_t>(count)) + " bytes";
 }
@@ -57,16 +52,15 @@ std::string Bytes(uint64_t count) {
 // The rank that the magic number declares.
 int CheckIdxMagic(std::span<const std::byte> bytes, const std::string& name) {
   if (bytes.size() < kMagicBytes) {
-    CorruptIdx(name, "truncated IDX file: it has " + Bytes(bytes.size()) +
-                         ", the header alone needs at least " + Bytes(kMagicBytes + 4));
+    Corrupt(name, "truncated IDX file: it has " + Bytes(bytes.size()) +
+                      ", the header alone needs at least " + Bytes(kMagicBytes + 4));
   }
   if (!IsIdx(bytes)) {
-    CorruptIdx(
-        name,
-        "not an IDX file: it begins with '" + HexBytes(bytes, kMagicBytes) +
-            "', expected '00 00', an element type (08, 09, 0b, 0c, 0d or 0e) and a rank from "
-            "01 to 08",
-        "images begin with '00 00 08 03', labels with '00 00 08 01'");
+    Corrupt(name,
+            "not an IDX file: it begins with '" + HexBytes(bytes, kMagicBytes) +
+                "', expected '00 00', an element type (08, 09, 0b, 0c, 0d or 0e) and a rank from "
+                "01 to 08",
+            "images begin with '00 00 08 03', labels with '00 00 08 01'");
   }
   return std::to_integer<int>(bytes[3]);
 }
@@ -78,8 +72,8 @@ IdxHeader ParseHeader(std::span<const std::byte> bytes, const std::string& name)
   header.dtype = FromCode(bytes[2]);
   header.header_bytes = kMagicBytes + 4 * static_cast<size_t>(rank);
   if (bytes.size() < header.header_bytes) {
-    CorruptIdx(name, "truncated IDX file: it has " + Bytes(bytes.size()) + ", the header of rank " +
-                         std::to_string(rank) + " needs " + Bytes(header.header_bytes));
+    Corrupt(name, "truncated IDX file: it has " + Bytes(bytes.size()) + ", the header of rank " +
+                      std::to_string(rank) + " needs " + Bytes(header.header_bytes));
   }
   std::vector<int64_t> dims;
   for (int axis = 0; axis < rank; ++axis) {
@@ -87,7 +81,7 @@ IdxHeader ParseHeader(std::span<const std::byte> bytes, const std::string& name)
   }
   header.shape = Shape(dims);
   if (!StoredBytes(header.dtype, dims, &header.element_bytes)) {
-    CorruptIdx(name, "oversized header: " + header.Describe() + " is more than any file can hold");
+    Corrupt(name, "oversized header: " + header.Describe() + " is more than any file can hold");
   }
   return header;
 }
@@ -100,10 +94,10 @@ Tensor ParsePlain(const Blob& blob, const std::string& name) {
                                Bytes(header.element_bytes) + " behind the header; " + Bytes(there) +
                                " are there";
     if (there > header.element_bytes) {
-      CorruptIdx(name, "trailing bytes: " + counts + ", " + Bytes(there - header.element_bytes) +
-                           " too many");
+      Corrupt(name, "trailing bytes: " + counts + ", " + Bytes(there - header.element_bytes) +
+                        " too many");
     }
-    CorruptIdx(name, "truncated IDX file: " + counts, "get the file again");
+    Corrupt(name, "truncated IDX file: " + counts, "get the file again");
   }
   if (ItemSize(header.dtype) == 1) {
     return TensorAt(blob, header.header_bytes, header.dtype, header.shape, name);
@@ -122,23 +116,22 @@ Tensor ParseGzip(const Blob& blob, const std::string& name) {
   have += reader.Read({start.data() + have, 4 * static_cast<size_t>(rank)});
   const IdxHeader header = ParseHeader({start.data(), have}, name);
   if (header.element_bytes / kMaxDeflateRatio > blob.size) {
-    CorruptIdx(name, "oversized header: " + header.Describe() + " is " +
-                         Bytes(header.element_bytes) + ", more than " + Bytes(blob.size) +
-                         " of gzip can hold");
+    Corrupt(name, "oversized header: " + header.Describe() + " is " + Bytes(header.element_bytes) +
+                      ", more than " + Bytes(blob.size) + " of gzip can hold");
   }
   Tensor tensor(header.dtype, header.shape);
   const size_t there = reader.Read({tensor.raw(), tensor.bytes()});
   if (there < tensor.bytes()) {
-    CorruptIdx(name,
-               "truncated IDX file: the header says " + header.Describe() + ", " +
-                   Bytes(header.element_bytes) + " behind the header; " + Bytes(there) +
-                   " are there (inflated)",
-               "get the file again");
+    Corrupt(name,
+            "truncated IDX file: the header says " + header.Describe() + ", " +
+                Bytes(header.element_bytes) + " behind the header; " + Bytes(there) +
+                " are there (inflated)",
+            "get the file again");
   }
   std::byte extra;
   if (reader.Read({&extra, 1}) != 0) {
-    CorruptIdx(name, "trailing bytes: the header says " + header.Describe() + ", " +
-                         Bytes(header.element_bytes) + " behind the header, and more follow");
+    Corrupt(name, "trailing bytes: the header says " + header.Describe() + ", " +
+                      Bytes(header.element_bytes) + " behind the header, and more follow");
   }
   ReverseItems({tensor.raw(), tensor.bytes()}, ItemSize(header.dtype));
   return tensor;

@@ -44,10 +44,6 @@ constexpr std::array<TypeCode, 14> kTypeCodes = {{
 // Characters of one element of a text array.
 constexpr uint64_t kLongestText = uint64_t{1} << 24;
 
-[[noreturn]] void CorruptNpy(const std::string& name, const std::string& message) {
-  throw Error(ErrorCode::kCorrupt, name + ": " + message);
-}
-
 struct NpyHeader {
   TypeCode type = {};
   bool big_endian = false;
@@ -94,8 +90,8 @@ class HeaderParser {
 
  private:
   [[noreturn]] void Bad(const std::string& what) const {
-    CorruptNpy(name_, "damaged npy header: " + what + " near character " + std::to_string(at_) +
-                          " of '" + std::string(text_.substr(0, 120)) + "'");
+    Corrupt(name_, "damaged npy header: " + what + " near character " + std::to_string(at_) +
+                       " of '" + std::string(text_.substr(0, 120)) + "'");
   }
 
   void SkipSpace() {
@@ -191,12 +187,12 @@ class HeaderParser {
 std::string_view HeaderText(std::span<const std::byte> bytes, const std::string& name,
                             size_t* begin) {
   if (!IsNpy(bytes)) {
-    CorruptNpy(name, "not an npy file: it begins with '" + HexBytes(bytes, kMagic.size()) +
-                         "', expected '93 4e 55 4d 50 59'");
+    Corrupt(name, "not an npy file: it begins with '" + HexBytes(bytes, kMagic.size()) +
+                      "', expected '93 4e 55 4d 50 59'");
   }
   const int version = bytes.size() > 6 ? std::to_integer<int>(bytes[6]) : 0;
   const size_t start = version == 1 ? 10 : 12;
-  if (bytes.size() < start) CorruptNpy(name, "truncated npy file: it ends inside the header");
+  if (bytes.size() < start) Corrupt(name, "truncated npy file: it ends inside the header");
   if (version < 1 || version > 3) {
     throw Error(ErrorCode::kUnsupported,
                 name + ": npy version " + std::to_string(version) + ", expected 1, 2 or 3");
@@ -204,9 +200,8 @@ std::string_view HeaderText(std::span<const std::byte> bytes, const std::string&
   const size_t length = version == 1 ? LoadLittle<uint16_t>(bytes.data() + 8)
                                      : LoadLittle<uint32_t>(bytes.data() + 8);
   if (length > bytes.size() - start) {
-    CorruptNpy(name, "truncated npy file: a header of " + std::to_string(length) +
-                         " bytes is stated, " + std::to_string(bytes.size() - start) +
-                         " are there");
+    Corrupt(name, "truncated npy file: a header of " + std::to_string(length) +
+                      " bytes is stated, " + std::to_string(bytes.size() - start) + " are there");
   }
   *begin = start + length;
   return AsText(bytes.subspan(start, length));
@@ -242,12 +237,12 @@ Tensor ReadTexts(const Blob& blob, size_t begin, const NpyHeader& header, const 
   const Shape shape(header.dims);
   if (!StoredBytes(DType::kU32, header.dims, &wanted) || header.fortran ||
       __builtin_mul_overflow(wanted, header.characters, &wanted) || wanted != blob.size - begin) {
-    CorruptNpy(name, "a text array of " + shape.ToString() + " with " +
-                         std::to_string(header.characters) + " characters each does not fit its " +
-                         std::to_string(blob.size - begin) + " bytes");
+    Corrupt(name, "a text array of " + shape.ToString() + " with " +
+                      std::to_string(header.characters) + " characters each does not fit its " +
+                      std::to_string(blob.size - begin) + " bytes");
   }
   if (header.characters == 0 && shape.size() > 65536) {
-    CorruptNpy(name, "oversized header: " + shape.ToString() + " texts without a character");
+    Corrupt(name, "oversized header: " + shape.ToString() + " texts without a character");
   }
   std::vector<std::string> texts(static_cast<size_t>(shape.size()));
   const std::byte* at = blob.data.get() + begin;
@@ -255,8 +250,7 @@ Tensor ReadTexts(const Blob& blob, size_t begin, const NpyHeader& header, const 
     for (uint64_t i = 0; i < header.characters; ++i, at += 4) {
       auto code = LoadLittle<uint32_t>(at);
       if (header.big_endian) code = __builtin_bswap32(code);
-      if (code > 0x10FFFF)
-        CorruptNpy(name, "a text holds " + std::to_string(code) + ", no character");
+      if (code > 0x10FFFF) Corrupt(name, "a text holds " + std::to_string(code) + ", no character");
       if (code != 0) AppendUtf8(text, code);
     }
   }
@@ -301,13 +295,13 @@ Tensor ParseNpy(const Blob& blob, const std::string& name) {
   const std::string described = std::string(Name(dtype)) + shape.ToString();
   uint64_t wanted = 0;
   if (!StoredBytes(dtype, header.dims, &wanted)) {
-    CorruptNpy(name, "oversized header: " + described + " is more than any file can hold");
+    Corrupt(name, "oversized header: " + described + " is more than any file can hold");
   }
   const uint64_t there = blob.size - begin;
   if (there != wanted) {
-    CorruptNpy(name, (there < wanted ? "truncated npy file: " : "trailing bytes: ") + described +
-                         " is " + std::to_string(wanted) + " bytes, " + std::to_string(there) +
-                         " are there");
+    Corrupt(name, (there < wanted ? "truncated npy file: " : "trailing bytes: ") + described +
+                      " is " + std::to_string(wanted) + " bytes, " + std::to_string(there) +
+                      " are there");
   }
   Tensor tensor = TensorAt(blob, begin, dtype, shape, name);
   if (header.fortran && shape.rank() > 1) {

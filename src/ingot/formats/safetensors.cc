@@ -52,10 +52,6 @@ int TypeRank(DType dtype) {
   return -1;
 }
 
-[[noreturn]] void CorruptSafetensors(const std::string& name, const std::string& message) {
-  throw Error(ErrorCode::kCorrupt, name + ": " + message);
-}
-
 // Takes the JSON events of a header; every event that the format does not have is an error.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
@@ -87,8 +83,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     if (place_ == Place::kTensor) {
       const int bit = text == "dtype" ? kDType : text == "shape" ? kShape : kOffsets;
       if (bit == kOffsets && text != "data_offsets") {
-        CorruptSafetensors(file_, Where() + " has the unknown key '" + text +
-                                      "', expected dtype, shape and data_offsets");
+        Corrupt(file_, Where() + " has the unknown key '" + text +
+                           "', expected dtype, shape and data_offsets");
       }
       if ((seen_ & bit) != 0) Duplicate(text);
       seen_ |= bit;
@@ -149,9 +145,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    CorruptSafetensors(file_, "the header is not valid JSON near byte " +
-                                  std::to_string(kLengthBytes + position) + ": " +
-                                  Cause(error.what()));
+    Corrupt(file_, "the header is not valid JSON near byte " +
+                       std::to_string(kLengthBytes + position) + ": " + Cause(error.what()));
   }
 
  private:
@@ -182,7 +177,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   }
 
   [[noreturn]] void Duplicate(const std::string& text) const {
-    CorruptSafetensors(file_, Where() + " has the key '" + text + "' twice");
+    Corrupt(file_, Where() + " has the key '" + text + "' twice");
   }
 
   [[noreturn]] bool Unexpected(const std::string& what) const {
@@ -191,21 +186,20 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     if (place_ == Place::kMetadata) expected = "text";
     if (place_ == Place::kTensor) expected = field_ == "dtype" ? "text" : "a list of whole numbers";
     if (place_ == Place::kArray) expected = "whole numbers from 0";
-    CorruptSafetensors(file_, Where() + " holds " + what +
-                                  (key.empty() ? "" : " at '" + key + "'") + ", expected " +
-                                  expected);
+    Corrupt(file_, Where() + " holds " + what + (key.empty() ? "" : " at '" + key + "'") +
+                       ", expected " + expected);
   }
 
   void FinishTensor() {
     if (seen_ != (kDType | kShape | kOffsets)) {
-      CorruptSafetensors(file_, Where() + " lacks " +
-                                    ((seen_ & kDType) == 0   ? "dtype"
-                                     : (seen_ & kShape) == 0 ? "shape"
-                                                             : "data_offsets"));
+      Corrupt(file_, Where() + " lacks " +
+                         ((seen_ & kDType) == 0   ? "dtype"
+                          : (seen_ & kShape) == 0 ? "shape"
+                                                  : "data_offsets"));
     }
     if (offsets_.size() != 2 || offsets_[0] > offsets_[1]) {
-      CorruptSafetensors(file_, Where() + " has data_offsets " + Shape(offsets_).ToString() +
-                                    ", expected [begin, end]");
+      Corrupt(file_, Where() + " has data_offsets " + Shape(offsets_).ToString() +
+                         ", expected [begin, end]");
     }
     entry_.shape = Shape(dims_);
     entry_.offset = static_cast<uint64_t>(offsets_[0]);
@@ -213,10 +207,9 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     uint64_t wanted = 0;
     const bool fits = StoredBytes(entry_.dtype, dims_, &wanted);
     if (!fits || wanted != entry_.bytes) {
-      CorruptSafetensors(file_, Where() + " is " + std::string(Name(entry_.dtype)) +
-                                    entry_.shape.ToString() + ", " +
-                                    (fits ? std::to_string(wanted) + " bytes" : "too large") +
-                                    "; its data_offsets hold " + std::to_string(entry_.bytes));
+      Corrupt(file_, Where() + " is " + std::string(Name(entry_.dtype)) + entry_.shape.ToString() +
+                         ", " + (fits ? std::to_string(wanted) + " bytes" : "too large") +
+                         "; its data_offsets hold " + std::to_string(entry_.bytes));
     }
     entries.push_back(std::move(entry_));
   }
@@ -235,22 +228,22 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 // The length that the first eight bytes state, checked against the file.
 size_t HeaderBytes(std::span<const std::byte> bytes, const std::string& name) {
   if (bytes.size() < kLengthBytes) {
-    CorruptSafetensors(name, "truncated safetensors file: it has " + std::to_string(bytes.size()) +
-                                 " bytes, the length of the header alone takes 8");
+    Corrupt(name, "truncated safetensors file: it has " + std::to_string(bytes.size()) +
+                      " bytes, the length of the header alone takes 8");
   }
   const uint64_t length = LoadLittle<uint64_t>(bytes.data());
   if (length > kMaxSafetensorsHeader) {
-    CorruptSafetensors(name, "not a safetensors file: its first 8 bytes state a header of " +
-                                 std::to_string(length) + " bytes, at most " +
-                                 std::to_string(kMaxSafetensorsHeader) + " are allowed");
+    Corrupt(name, "not a safetensors file: its first 8 bytes state a header of " +
+                      std::to_string(length) + " bytes, at most " +
+                      std::to_string(kMaxSafetensorsHeader) + " are allowed");
   }
   if (length > bytes.size() - kLengthBytes) {
-    CorruptSafetensors(name, "truncated safetensors file: a header of " + std::to_string(length) +
-                                 " bytes is stated, " +
-                                 std::to_string(bytes.size() - kLengthBytes) + " are there");
+    Corrupt(name, "truncated safetensors file: a header of " + std::to_string(length) +
+                      " bytes is stated, " + std::to_string(bytes.size() - kLengthBytes) +
+                      " are there");
   }
   if (length == 0 || bytes[kLengthBytes] != std::byte{'{'}) {
-    CorruptSafetensors(name, "not a safetensors file: the header does not begin with '{'");
+    Corrupt(name, "not a safetensors file: the header does not begin with '{'");
   }
   return static_cast<size_t>(length);
 }
@@ -261,20 +254,19 @@ void CheckCover(const std::vector<SafetensorsEntry>& entries, uint64_t data_byte
   uint64_t end = 0;
   for (const SafetensorsEntry& entry : entries) {
     if (entry.offset != end) {
-      CorruptSafetensors(name, "tensor '" + entry.name + "' begins at byte " +
-                                   std::to_string(entry.offset) + " of the data, " +
-                                   (entry.offset < end ? "inside" : "behind a hole after") +
-                                   " the tensor that ends at " + std::to_string(end));
+      Corrupt(name, "tensor '" + entry.name + "' begins at byte " + std::to_string(entry.offset) +
+                        " of the data, " + (entry.offset < end ? "inside" : "behind a hole after") +
+                        " the tensor that ends at " + std::to_string(end));
     }
     end += entry.bytes;
   }
   if (end > data_bytes) {
-    CorruptSafetensors(name, "truncated safetensors file: the tensors take " + std::to_string(end) +
-                                 " bytes, " + std::to_string(data_bytes) + " are there");
+    Corrupt(name, "truncated safetensors file: the tensors take " + std::to_string(end) +
+                      " bytes, " + std::to_string(data_bytes) + " are there");
   }
   if (end < data_bytes) {
-    CorruptSafetensors(name, "trailing bytes: the tensors take " + std::to_string(end) +
-                                 " bytes, " + std::to_string(data_bytes) + " are there");
+    Corrupt(name, "trailing bytes: the tensors take " + std::to_string(end) + " bytes, " +
+                      std::to_string(data_bytes) + " are there");
   }
 }
 

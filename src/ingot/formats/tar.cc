@@ -26,10 +26,6 @@ constexpr size_t kMagicAt = 257;
 constexpr size_t kPrefixAt = 345;
 constexpr size_t kPrefixBytes = 155;
 
-[[noreturn]] void CorruptTar(const std::string& name, const std::string& message) {
-  throw Error(ErrorCode::kCorrupt, name + ": " + message);
-}
-
 // Text up to the first zero byte.
 std::string_view TextField(std::string_view header, size_t at, size_t size) {
   const std::string_view field = header.substr(at, size);
@@ -42,7 +38,7 @@ uint64_t OctalField(std::string_view header, size_t at, size_t size, const std::
   for (const char c : header.substr(at, size)) {
     if (c == ' ' && !any) continue;
     if (c == ' ' || c == '\0') break;
-    if (c < '0' || c > '7') CorruptTar(name, "damaged tar archive: a number that is not octal");
+    if (c < '0' || c > '7') Corrupt(name, "damaged tar archive: a number that is not octal");
     value = value * 8 + static_cast<uint64_t>(c - '0');
     any = true;
   }
@@ -69,20 +65,19 @@ std::vector<TarEntry> ParseTar(std::span<const std::byte> bytes, const std::stri
   std::vector<TarEntry> entries;
   size_t at = 0;
   while (at < bytes.size()) {
-    if (bytes.size() - at < kBlock)
-      CorruptTar(name, "truncated tar archive: it ends inside a header");
+    if (bytes.size() - at < kBlock) Corrupt(name, "truncated tar archive: it ends inside a header");
     const std::string_view header = AsText(bytes.subspan(at, kBlock));
     at += kBlock;
     if (header.find_first_not_of('\0') == std::string_view::npos) break;  // the end of the archive
     if (OctalField(header, kChecksumAt, kChecksumBytes, name) != Checksum(header)) {
-      CorruptTar(name, "damaged tar archive: wrong checksum of the header at byte " +
-                           std::to_string(at - kBlock));
+      Corrupt(name, "damaged tar archive: wrong checksum of the header at byte " +
+                        std::to_string(at - kBlock));
     }
     const uint64_t size = OctalField(header, kSizeAt, kSizeBytes, name);
     if (size > bytes.size() - at) {
-      CorruptTar(name, "truncated tar archive: '" + std::string(TextField(header, 0, kNameBytes)) +
-                           "' has " + std::to_string(size) + " bytes, " +
-                           std::to_string(bytes.size() - at) + " are there");
+      Corrupt(name, "truncated tar archive: '" + std::string(TextField(header, 0, kNameBytes)) +
+                        "' has " + std::to_string(size) + " bytes, " +
+                        std::to_string(bytes.size() - at) + " are there");
     }
     const char type = header[kTypeAt];
     if (type == '0' || type == '\0') {

@@ -30,10 +30,6 @@ constexpr uint16_t kStored = 0;
 constexpr uint16_t kDeflated = 8;
 constexpr uint16_t kEncrypted = 1;
 
-[[noreturn]] void CorruptZip(const std::string& name, const std::string& message) {
-  throw Error(ErrorCode::kCorrupt, name + ": " + message);
-}
-
 // Reads fields at places that have been checked to lie inside.
 class ZipFields {
  public:
@@ -67,7 +63,7 @@ size_t FindEnd(std::span<const std::byte> bytes, const std::string& name) {
       if (end.U32(0) == kEndMagic && end.U16(20) == last - at) return at;
     }
   }
-  CorruptZip(name, "not a zip archive, or a truncated one: it has no end of central directory");
+  Corrupt(name, "not a zip archive, or a truncated one: it has no end of central directory");
 }
 
 Directory ReadEnd(std::span<const std::byte> bytes, const std::string& name) {
@@ -84,7 +80,7 @@ Directory ReadEnd(std::span<const std::byte> bytes, const std::string& name) {
     if (locator.U32(0) == kLocator64Magic) {
       const uint64_t end64_at = locator.U64(8);
       if (!Fits(bytes, end64_at, kEnd64Bytes) || ZipFields(bytes, end64_at).U32(0) != kEnd64Magic) {
-        CorruptZip(name, "the zip64 end of central directory is not where its locator says");
+        Corrupt(name, "the zip64 end of central directory is not where its locator says");
       }
       const ZipFields end64(bytes, end64_at);
       directory = {end64.U64(48), end64.U64(40), end64.U64(32)};
@@ -92,10 +88,10 @@ Directory ReadEnd(std::span<const std::byte> bytes, const std::string& name) {
   }
   if (!Fits(bytes, directory.offset, directory.bytes) ||
       directory.count > directory.bytes / kCentralBytes) {
-    CorruptZip(name, "the zip directory of " + std::to_string(directory.count) + " entries and " +
-                         std::to_string(directory.bytes) + " bytes at byte " +
-                         std::to_string(directory.offset) + " does not fit into " +
-                         std::to_string(bytes.size()) + " bytes");
+    Corrupt(name, "the zip directory of " + std::to_string(directory.count) + " entries and " +
+                      std::to_string(directory.bytes) + " bytes at byte " +
+                      std::to_string(directory.offset) + " does not fit into " +
+                      std::to_string(bytes.size()) + " bytes");
   }
   return directory;
 }
@@ -112,7 +108,7 @@ void ReadExtra64(std::span<const std::byte> extra, ZipEntry& entry, const std::s
       for (uint64_t* value : {&entry.bytes, &entry.compressed_bytes, &entry.local_offset}) {
         if (*value != kIn64) continue;
         if (used + 8 > size + 4)
-          CorruptZip(name, "the zip64 field of '" + entry.name + "' is too short");
+          Corrupt(name, "the zip64 field of '" + entry.name + "' is too short");
         *value = field.U64(used);
         used += 8;
       }
@@ -137,14 +133,14 @@ ZipFile ZipFile::Parse(Blob blob, std::string name) {
   const uint64_t end = directory.offset + directory.bytes;
   for (uint64_t i = 0; i < directory.count; ++i) {
     if (end - at < kCentralBytes || ZipFields(bytes, at).U32(0) != kCentralMagic) {
-      CorruptZip(name, "damaged zip directory at entry " + std::to_string(i));
+      Corrupt(name, "damaged zip directory at entry " + std::to_string(i));
     }
     const ZipFields fields(bytes, at);
     const size_t name_bytes = fields.U16(28);
     const size_t extra_bytes = fields.U16(30);
     const size_t entry_bytes = kCentralBytes + name_bytes + extra_bytes + fields.U16(32);
     if (end - at < entry_bytes)
-      CorruptZip(name, "damaged zip directory at entry " + std::to_string(i));
+      Corrupt(name, "damaged zip directory at entry " + std::to_string(i));
     ZipEntry entry;
     entry.name = AsText(bytes.subspan(at + kCentralBytes, name_bytes));
     entry.method = fields.U16(10);
@@ -154,7 +150,7 @@ ZipFile ZipFile::Parse(Blob blob, std::string name) {
     entry.local_offset = fields.U32(42);
     ReadExtra64(bytes.subspan(at + kCentralBytes + name_bytes, extra_bytes), entry, name);
     if (!names.insert(entry.name).second)
-      CorruptZip(name, "two entries are called '" + entry.name + "'");
+      Corrupt(name, "two entries are called '" + entry.name + "'");
     zip.entries_.push_back(std::move(entry));
     at += entry_bytes;
   }
@@ -168,29 +164,29 @@ Blob ZipFile::Read(const ZipEntry& entry) const {
   const std::string where = name_ + ": entry '" + entry.name + "'";
   if (!Fits(bytes, entry.local_offset, kLocalBytes) ||
       ZipFields(bytes, entry.local_offset).U32(0) != kLocalMagic) {
-    CorruptZip(where, "no local header at byte " + std::to_string(entry.local_offset));
+    Corrupt(where, "no local header at byte " + std::to_string(entry.local_offset));
   }
   const ZipFields local(bytes, entry.local_offset);
   if ((local.U16(6) & kEncrypted) != 0)
     throw Error(ErrorCode::kUnsupported, where + " is encrypted");
   const uint64_t begin = entry.local_offset + kLocalBytes + local.U16(26) + local.U16(28);
   if (!Fits(bytes, begin, entry.compressed_bytes)) {
-    CorruptZip(where, "truncated: " + std::to_string(entry.compressed_bytes) + " bytes from byte " +
-                          std::to_string(begin) + " are stated, the archive has " +
-                          std::to_string(bytes.size()));
+    Corrupt(where, "truncated: " + std::to_string(entry.compressed_bytes) + " bytes from byte " +
+                       std::to_string(begin) + " are stated, the archive has " +
+                       std::to_string(bytes.size()));
   }
   const auto compressed = bytes.subspan(begin, entry.compressed_bytes);
   Blob blob;
   if (entry.method == kStored) {
     if (entry.bytes != entry.compressed_bytes) {
-      CorruptZip(where, "stored, yet of two sizes: " + std::to_string(entry.compressed_bytes) +
-                            " and " + std::to_string(entry.bytes));
+      Corrupt(where, "stored, yet of two sizes: " + std::to_string(entry.compressed_bytes) +
+                         " and " + std::to_string(entry.bytes));
     }
     blob = {std::shared_ptr<std::byte>(blob_.data, blob_.data.get() + begin), compressed.size()};
   } else if (entry.method == kDeflated) {
     if (entry.bytes / kMaxDeflateRatio > compressed.size()) {
-      CorruptZip(where, std::to_string(entry.bytes) + " bytes are stated, more than " +
-                            std::to_string(compressed.size()) + " bytes of deflate can hold");
+      Corrupt(where, std::to_string(entry.bytes) + " bytes are stated, more than " +
+                         std::to_string(compressed.size()) + " bytes of deflate can hold");
     }
     blob = {AllocateBytes(entry.bytes), entry.bytes};
     InflateRaw(compressed, {blob.data.get(), blob.size}, where);
@@ -200,7 +196,7 @@ Blob ZipFile::Read(const ZipEntry& entry) const {
                                              ", expected 0 (stored) or 8 (deflated)");
   }
   if (Crc32(blob.bytes()) != entry.crc32)
-    CorruptZip(where, "wrong checksum: the contents are damaged");
+    Corrupt(where, "wrong checksum: the contents are damaged");
   return blob;
 }
 
