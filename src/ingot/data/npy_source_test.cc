@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ingot/base/error.h"
+#include "ingot/base/test_error.h"
 #include "ingot/base/test_folder.h"
 #include "ingot/data/data_options.h"
 #include "ingot/data/picture_test_util.h"
@@ -32,12 +32,7 @@ class NpySourceTest : public testing::Test {
   }
 
   std::string Message(const std::string& source) {
-    try {
-      Open(source);
-    } catch (const Error& error) {
-      return error.message();
-    }
-    return "nothing was thrown";
+    return ErrorOf([&] { Open(source); }).message();
   }
 
   TestFolder folder_;

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ingot/base/error.h"
+#include "ingot/base/test_error.h"
 #include "ingot/data/picture_test_util.h"
 #include "ingot/formats/npy.h"
 
@@ -28,12 +28,7 @@ PictureReader Reader(const std::string& yaml) {
 }
 
 std::string Message(const std::string& yaml) {
-  try {
-    Reader(yaml);
-  } catch (const Error& error) {
-    return error.message();
-  }
-  return "nothing was thrown";
+  return ErrorOf([&] { Reader(yaml); }).message();
 }
 
 std::vector<int> Read(const PictureReader& reader, const std::string& bytes) {
@@ -104,15 +99,11 @@ TEST(PictureTest, PicturesOfOneSizeAsTheyAre) {
   reader.SetSize({3, 2});
   EXPECT_EQ(reader.shape(), (Shape{3, 3, 2}));
   EXPECT_EQ(Read(reader, Numbered(3, 2)).size(), 18u);
-  try {
-    Read(reader, Numbered(2, 3));
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.message(),
-              "p.png: a picture of 2 x 3 (height x width), but the others are 3 x 2 (height x "
-              "width)");
-    EXPECT_THAT(error.hint(), HasSubstr("give the source a size"));
-  }
+  const Error error = ErrorOf([&] { Read(reader, Numbered(2, 3)); });
+  EXPECT_EQ(error.message(),
+            "p.png: a picture of 2 x 3 (height x width), but the others are 3 x 2 (height x "
+            "width)");
+  EXPECT_THAT(error.hint(), HasSubstr("give the source a size"));
 }
 
 TEST(PictureTest, OptionsThatDoNotGoTogether) {

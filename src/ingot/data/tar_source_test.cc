@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ingot/base/error.h"
+#include "ingot/base/test_error.h"
 #include "ingot/base/test_folder.h"
 #include "ingot/data/data_options.h"
 #include "ingot/data/picture_test_util.h"
@@ -38,14 +38,8 @@ class TarSourceTest : public testing::Test {
         1);
   }
 
-  Error ErrorOf(const std::string& options) {
-    try {
-      Open(options);
-    } catch (const Error& error) {
-      return error;
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return Error(ErrorCode::kInternal, "");
+  Error Fault(const std::string& options) {
+    return ErrorOf([&] { Open(options); });
   }
 
   static std::vector<int64_t> Labels(const Source& source) {
@@ -95,7 +89,7 @@ TEST_F(TarSourceTest, TextsAndJsonAsLabels) {
   EXPECT_EQ(numbers.y().classes, 5);
   EXPECT_THAT(Open("{train: t.tar, y: json, json_key: kind}").class_names, ElementsAre("a", "b"));
   WriteShard("test.tar", {{"1.jpg", jpeg_}, {"1.txt", "owls"}});
-  const Error error = ErrorOf("{train: t.tar, test: test.tar, y: txt}");
+  const Error error = Fault("{train: t.tar, test: test.tar, y: txt}");
   EXPECT_THAT(error.message(), HasSubstr("test.tar: 1.jpg: class 'owls' does not occur"));
   EXPECT_THAT(error.hint(), HasSubstr("did you mean 'owl'?"));
 }
@@ -117,12 +111,8 @@ TEST_F(TarSourceTest, ArraysAsSamples) {
   std::vector<float> x(3);
   sets.train->Read(1, 0, x.data());
   EXPECT_THAT(x, ElementsAre(4, 5, 6));
-  try {
-    sets.train->Read(2, 0, x.data());
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.message(), HasSubstr("t.tar: 3.npy is f32[2], but the first sample is"));
-  }
+  EXPECT_THAT(ErrorOf([&] { sets.train->Read(2, 0, x.data()); }).message(),
+              HasSubstr("t.tar: 3.npy is f32[2], but the first sample is"));
 }
 
 TEST_F(TarSourceTest, DamagedSamples) {
@@ -132,13 +122,9 @@ TEST_F(TarSourceTest, DamagedSamples) {
                        {"2.cls", "1"}});
   const DataSets sets = Open("{train: t.tar, size: 4}");
   std::vector<uint8_t> pixels(48);
-  try {
-    sets.train->Read(1, 0, pixels.data());
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.message(), HasSubstr("t.tar: 2.jpg: damaged JPEG image"));
-    EXPECT_THAT(error.hint(), HasSubstr("data.source.tar.on_error: skip"));
-  }
+  const Error error = ErrorOf([&] { sets.train->Read(1, 0, pixels.data()); });
+  EXPECT_THAT(error.message(), HasSubstr("t.tar: 2.jpg: damaged JPEG image"));
+  EXPECT_THAT(error.hint(), HasSubstr("data.source.tar.on_error: skip"));
   const DataSets rest = Open("{train: t.tar, size: 4, on_error: skip}");
   EXPECT_EQ(rest.train->size(), 1);
   ASSERT_EQ(rest.skipped.size(), 1u);
@@ -147,19 +133,19 @@ TEST_F(TarSourceTest, DamagedSamples) {
 
 TEST_F(TarSourceTest, FaultsAreNamed) {
   WriteShard("t.tar", {{"1.jpg", jpeg_}, {"1.cls", "cat"}});
-  EXPECT_THAT(ErrorOf("{train: t.tar}").message(),
+  EXPECT_THAT(Fault("{train: t.tar}").message(),
               HasSubstr("t.tar: 1.cls holds 'cat', expected a class number"));
   WriteShard("t.tar", {{"1.jpg", jpeg_}, {"2.jpg", jpeg_}, {"2.cls", "1"}});
-  EXPECT_THAT(ErrorOf("{train: t.tar}").message(), HasSubstr("t.tar: sample '1' has no .cls"));
+  EXPECT_THAT(Fault("{train: t.tar}").message(), HasSubstr("t.tar: sample '1' has no .cls"));
   WriteShard("t.tar", {{"1.jpg", jpeg_}, {"1.cls", "7"}});
-  EXPECT_THAT(ErrorOf("{train: t.tar, classes: 5}").message(),
+  EXPECT_THAT(Fault("{train: t.tar, classes: 5}").message(),
               HasSubstr("t.tar: 1.jpg: label 7 is not in [0, 5)"));
-  EXPECT_THAT(ErrorOf("{train: absent.tar}").message(), HasSubstr("absent.tar"));
-  EXPECT_THAT(ErrorOf("{train: \"no-*.tar\"}").message(), HasSubstr("no file matches"));
+  EXPECT_THAT(Fault("{train: absent.tar}").message(), HasSubstr("absent.tar"));
+  EXPECT_THAT(Fault("{train: \"no-*.tar\"}").message(), HasSubstr("no file matches"));
   WriteShard("t.tar", {{"1.txt", "a"}});
-  EXPECT_THAT(ErrorOf("{train: t.tar}").message(), HasSubstr("holds no sample"));
+  EXPECT_THAT(Fault("{train: t.tar}").message(), HasSubstr("holds no sample"));
   WriteBytes(folder_ / "t.tar", std::string(700, 'x'));
-  EXPECT_EQ(ErrorOf("{train: t.tar}").code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(Fault("{train: t.tar}").code(), ErrorCode::kCorrupt);
 }
 
 TEST(ShardPatternTest, BracesCountAndList) {

@@ -1,4 +1,4 @@
-// Helpers of the formats' tests: bytes from text and numbers, scratch folders, error texts.
+// Helpers of the formats' tests: bytes from text and numbers, scratch folders.
 #pragma once
 
 #include <cstdlib>
@@ -6,13 +6,10 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include <gtest/gtest.h>
-
-#include "ingot/base/error.h"
 #include "ingot/base/file.h"
+#include "ingot/base/test_error.h"
 #include "ingot/formats/bytes.h"
 
 namespace ingot::formats {
@@ -61,17 +58,5 @@ class ScratchFolder {
  private:
   std::string path_;
 };
-
-// The Error that `f` throws; a failed expectation and an empty Error where it throws none.
-template <typename F>
-Error ErrorOf(F&& f) {
-  try {
-    std::forward<F>(f)();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "no Error was thrown";
-  return Error(ErrorCode::kInternal, "");
-}
 
 }  // namespace ingot::formats
