@@ -73,10 +73,10 @@ std::vector<int64_t> LabelsOf(const Source& source, const Selection& selection,
   return labels;
 }
 
-std::vector<double> ReadClassWeights(const ConfigNode& node,
+std::vector<double> ReadClassWeights(const ConfigNode& node, std::string_view equal,
                                      const std::vector<std::string>& class_names, int64_t classes,
                                      const std::vector<int64_t>& labels) {
-  if (node.is_scalar() && node.scalar() == "auto") {
+  if (node.is_scalar() && node.scalar() == equal) {
     return Balanced(node, class_names, classes, labels);
   }
   std::vector<double> weights;
@@ -89,7 +89,8 @@ std::vector<double> ReadClassWeights(const ConfigNode& node,
                 " classes");
     }
   } else {
-    node.Fail("expected auto, a list of weights by class number, or a map by class name, got " +
+    node.Fail("expected " + std::string(equal) +
+              ", a list of weights by class number, or a map by class name, got " +
               node.Describe());
   }
   if (std::all_of(weights.begin(), weights.end(), [](double weight) { return weight == 0; })) {

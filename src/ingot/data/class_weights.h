@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ingot/base/config.h"
@@ -17,12 +18,12 @@ namespace ingot::data {
 std::vector<int64_t> LabelsOf(const Source& source, const Selection& selection,
                               const std::string& who);
 
-// One weight for each class: `auto` (samples / (classes * samples of the class), so that every
-// class counts the same and the mean over the samples is 1), a list by class number, or a map by
-// name, in which classes that are not named have weight 1. Throws Error(kInvalidInput) at the
-// node's place for anything else, for another number of weights, and for a class without samples
-// under `auto`.
-std::vector<double> ReadClassWeights(const ConfigNode& node,
+// One weight for each class: the word `equal`, "auto" or "balanced" (samples / (classes * samples
+// of the class), so that every class counts the same and the mean over the samples is 1), a list by
+// class number, or a map by name, in which classes that are not named have weight 1. Throws
+// Error(kInvalidInput) at the node's place for anything else, for another number of weights, and
+// for a class without samples under `equal`.
+std::vector<double> ReadClassWeights(const ConfigNode& node, std::string_view equal,
                                      const std::vector<std::string>& class_names, int64_t classes,
                                      const std::vector<int64_t>& labels);
 

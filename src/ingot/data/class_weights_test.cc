@@ -4,12 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ingot/base/error.h"
+#include "ingot/base/test_error.h"
 #include "ingot/data/data_options.h"
 
 namespace ingot::data {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -17,16 +18,11 @@ const std::vector<std::string> kNames = {"cat", "dog", "owl"};
 const std::vector<int64_t> kLabels = {0, 0, 0, 1, 1, 2};
 
 std::vector<double> Read(const std::string& yaml) {
-  return ReadClassWeights(ParseConfig(yaml, "job.yaml"), kNames, 3, kLabels);
+  return ReadClassWeights(ParseConfig(yaml, "job.yaml"), "auto", kNames, 3, kLabels);
 }
 
 std::string Message(const std::string& yaml) {
-  try {
-    Read(yaml);
-  } catch (const Error& error) {
-    return error.message();
-  }
-  return "nothing was thrown";
+  return ErrorOf([&] { Read(yaml); }).message();
 }
 
 TEST(ClassWeightsTest, AutoMakesClassesCountTheSame) {
@@ -44,16 +40,10 @@ TEST(ClassWeightsTest, FaultsAreNamed) {
   EXPECT_THAT(Message("[1, -2, 1]"), HasSubstr("-2"));
   EXPECT_THAT(Message("[0, 0, 0]"), HasSubstr("every class has weight 0"));
   EXPECT_THAT(Message("much"), HasSubstr("expected auto, a list of weights"));
-  EXPECT_THAT(
-      [] {
-        try {
-          ReadClassWeights(ParseConfig("auto", "job.yaml"), kNames, 3, {0, 1});
-        } catch (const Error& error) {
-          return error.message();
-        }
-        return std::string();
-      }(),
-      HasSubstr("class 'owl' has no sample"));
+  const auto read = [] {
+    ReadClassWeights(ParseConfig("auto", "job.yaml"), "auto", kNames, 3, {0, 1});
+  };
+  EXPECT_THAT(ErrorOf(read).message(), HasSubstr("class 'owl' has no sample"));
 }
 
 TEST(WeightedSamplerTest, DrawsByWeightAndKey) {
@@ -63,6 +53,23 @@ TEST(WeightedSamplerTest, DrawsByWeightAndKey) {
   EXPECT_EQ(counts[1], 0);
   EXPECT_NEAR(counts[2], 3000, 150);
   EXPECT_EQ(sampler.Draw(2, 5), WeightedSampler({1, 0, 3}, 7).Draw(2, 5));
+}
+
+TEST(WeightedSamplerTest, FaultsAreNamedWithTheirPlace) {
+  const auto message = [](const std::string& sampling) {
+    return ErrorOf([&] {
+             OpenData(DataTable().Read(ParseConfig(
+                          "{batch: 1, limit: 1, source: {synthetic: {shape: [2], classes: 3, "
+                          "samples: 3}}, sampling: " +
+                              sampling + "}",
+                          "job.yaml")),
+                      5);
+           })
+        .message();
+  };
+  EXPECT_THAT(message("balanced"),
+              AllOf(HasSubstr("job.yaml:1:"), HasSubstr("has no sample in the training data")));
+  EXPECT_THAT(message("auto"), HasSubstr("expected balanced, a list of weights"));
 }
 
 TEST(WeightedSamplerTest, ABalancedEpochOfAJob) {

@@ -56,21 +56,13 @@ Conversion MixedLabels(const ConfigNode& augment, Conversion y, DType precision)
 std::shared_ptr<const WeightedSampler> MakeSampler(const ConfigNode& node, const DataSets& sets,
                                                    uint64_t seed) {
   const std::vector<int64_t> labels = LabelsOf(*sets.train, sets.train_selection, "data.sampling");
-  const bool balanced = node.is_scalar() && node.scalar() == "balanced";
-  if (node.is_scalar() && !balanced) {
-    node.Fail("expected balanced, a list of weights by class number, or a map by class name, got " +
-              node.Describe());
-  }
-  ConfigNode weights = balanced ? ConfigNode::Scalar("auto") : node;
   const std::vector<double> of_class =
-      ReadClassWeights(weights, sets.class_names, sets.y().classes, labels);
+      ReadClassWeights(node, "balanced", sets.class_names, sets.y().classes, labels);
   std::vector<double> of_sample;
-  double sum = 0;
-  for (const int64_t label : labels) {
-    of_sample.push_back(of_class[static_cast<size_t>(label)]);
-    sum += of_sample.back();
+  for (const int64_t label : labels) of_sample.push_back(of_class[static_cast<size_t>(label)]);
+  if (std::all_of(of_sample.begin(), of_sample.end(), [](double w) { return w == 0; })) {
+    node.Fail("no sample of the training data has a weight above 0");
   }
-  if (!(sum > 0)) node.Fail("no sample of the training data has a weight above 0");
   return std::make_shared<WeightedSampler>(of_sample, seed);
 }
 
@@ -177,7 +169,7 @@ DataSets OpenData(const DataOptions& options, uint64_t seed, DType precision,
   }
   if (!options.class_weights.is_null()) {
     sets.class_weights =
-        ReadClassWeights(options.class_weights, sets.class_names, sets.y().classes,
+        ReadClassWeights(options.class_weights, "auto", sets.class_names, sets.y().classes,
                          LabelsOf(*sets.train, sets.train_selection, "data.class_weights"));
   }
   if (!options.sampling.is_null()) sets.sampler = MakeSampler(options.sampling, sets, seed);
