@@ -25,19 +25,12 @@ void PrefetchBytes(const std::byte* data, size_t bytes) {
 
 // Reused by a thread for samples that a source can only copy out, and for partners that are mixed
 // in; grow to the largest.
-enum class Purpose : size_t { kRaw, kPartnerX, kPartnerY };
+enum class Purpose : size_t { kRaw, kPartner };
 std::byte* Scratch(Purpose purpose, size_t bytes) {
-  thread_local std::array<std::vector<std::byte>, 3> all;
+  thread_local std::array<std::vector<std::byte>, 2> all;
   std::vector<std::byte>& scratch = all[static_cast<size_t>(purpose)];
   if (scratch.size() < bytes) scratch.resize(bytes);
   return scratch.data();
-}
-
-template <typename T>
-void MixElements(T* mine, const T* other, int64_t count, double share) {
-  const T a = static_cast<T>(share);
-  const T b = static_cast<T>(1 - share);
-  for (int64_t i = 0; i < count; ++i) mine[i] = mine[i] * a + other[i] * b;
 }
 
 }  // namespace
@@ -149,8 +142,17 @@ bool Batches::cheap() const {
   return true;
 }
 
-// One field of a record, augmented where it is the picture, converted into `out`.
 void Batches::FillInput(int64_t epoch, int64_t record, size_t i, void* out, StageLap* lap) const {
+  try {
+    ReadInput(epoch, record, i, out, lap);
+  } catch (const Error& error) {
+    const std::string where = source_->Where(record);
+    // What is wrong inside a file says so itself.
+    throw error.message().starts_with(where) ? error : error.In(where);
+  }
+}
+
+void Batches::ReadInput(int64_t epoch, int64_t record, size_t i, void* out, StageLap* lap) const {
   const Input& input = inputs_[i];
   const bool augmented = options_.augmenter != nullptr && conversions_[i].input().name == "x";
   if (input.contiguous.data != nullptr && !augmented) {
@@ -184,18 +186,14 @@ void Batches::MixIn(const Augmenter::Mix& mix, int64_t epoch, int64_t record, in
   double share = 1;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const Field& field = outputs_[i];
-    const bool is_x = field.name == "x";
-    std::byte* other =
-        Scratch(is_x ? Purpose::kPartnerX : Purpose::kPartnerY, inputs_[i].output_bytes);
+    std::byte* other = Scratch(Purpose::kPartner, inputs_[i].output_bytes);
     FillInput(epoch, partner, i, other, lap);
     const int64_t count = field.shape.size();
     void* mine = RowOf(inputs, i, row);
-    if (is_x) {
+    if (field.name == "x") {
       share = options_.augmenter->Apply(mix, epoch, record, field.dtype, mine, other, count);
-    } else if (field.dtype == DType::kF64) {
-      MixElements(static_cast<double*>(mine), reinterpret_cast<const double*>(other), count, share);
     } else {
-      MixElements(static_cast<float*>(mine), reinterpret_cast<const float*>(other), count, share);
+      Blend(field.dtype, mine, other, count, share);
     }
   }
   if (lap != nullptr) lap->End("mix");
@@ -217,13 +215,7 @@ void Batches::Fill(int64_t step, int64_t first_sample, int64_t count,
     const int64_t record = order.Record(first + i);
     std::optional<StageLap> lap;
     if (stage_times_ != nullptr && stage_times_->CountSample()) lap.emplace(*stage_times_);
-    try {
-      FillRow(EpochOf(step), record, i, inputs, lap ? &*lap : nullptr);
-    } catch (const Error& error) {
-      const std::string where = source_->Where(record);
-      // What is wrong inside a file says so itself.
-      throw error.message().starts_with(where) ? error : error.In(where);
-    }
+    FillRow(EpochOf(step), record, i, inputs, lap ? &*lap : nullptr);
   }
 }
 

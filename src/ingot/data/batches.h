@@ -84,7 +84,10 @@ class Batches : public runtime::BatchSource {
 
   void FillRow(int64_t epoch, int64_t record, int64_t row, std::span<void* const> inputs,
                StageLap* lap) const;
+  // One field of a record, augmented where it is the picture, converted into `out`. Errors name
+  // the record, be it one of the batch or one that is mixed into it.
   void FillInput(int64_t epoch, int64_t record, size_t input, void* out, StageLap* lap) const;
+  void ReadInput(int64_t epoch, int64_t record, size_t input, void* out, StageLap* lap) const;
   void MixIn(const Augmenter::Mix& mix, int64_t epoch, int64_t record, int64_t row,
              std::span<void* const> inputs, StageLap* lap) const;
   void* RowOf(std::span<void* const> inputs, size_t input, int64_t row) const {

@@ -244,15 +244,16 @@ void CsvSource::Fit(const Selection& rows) {
   const size_t columns = texts_.size();
   encoding_.vocabularies.assign(columns, {});
   for (size_t column = 0; column < columns; ++column) {
-    std::set<std::string> seen;
+    std::vector<std::string>& vocabulary = encoding_.vocabularies[column];
     std::vector<bool> is_seen(texts_[column].size());
     for (int64_t i = 0; i < rows.size(); ++i) {
       is_seen[codes_[static_cast<size_t>(rows[i]) * columns + column]] = true;
     }
     for (size_t code = 0; code < is_seen.size(); ++code) {
-      if (is_seen[code] && !texts_[column][code].empty()) seen.insert(texts_[column][code]);
+      if (is_seen[code] && !texts_[column][code].empty())
+        vocabulary.push_back(texts_[column][code]);
     }
-    encoding_.vocabularies[column].assign(seen.begin(), seen.end());
+    std::sort(vocabulary.begin(), vocabulary.end());
   }
   Encode();
 }

@@ -16,9 +16,7 @@ StageTimes::StageTimes(std::vector<std::string> names)
       nanoseconds_(std::make_unique<std::atomic<int64_t>[]>(names_.size())) {}
 
 bool StageTimes::CountSample() {
-  if (samples_.fetch_add(1, std::memory_order_relaxed) % kMeasuredOfSamples != 0) return false;
-  measured_.fetch_add(1, std::memory_order_relaxed);
-  return true;
+  return samples_.fetch_add(1, std::memory_order_relaxed) % kMeasuredOfSamples == 0;
 }
 
 void StageTimes::Add(std::string_view stage, int64_t nanoseconds) {
@@ -30,9 +28,10 @@ void StageTimes::Add(std::string_view stage, int64_t nanoseconds) {
 }
 
 std::vector<StageTime> StageTimes::Report() const {
-  const int64_t measured = measured_.load(std::memory_order_relaxed);
+  const int64_t all = samples();
+  const int64_t measured = (all + kMeasuredOfSamples - 1) / kMeasuredOfSamples;
   const double scale =
-      measured == 0 ? 0 : static_cast<double>(samples()) / static_cast<double>(measured) * 1e-9;
+      measured == 0 ? 0 : static_cast<double>(all) / static_cast<double>(measured) * 1e-9;
   std::vector<StageTime> report;
   for (size_t i = 0; i < names_.size(); ++i) {
     const auto sum = static_cast<double>(nanoseconds_[i].load(std::memory_order_relaxed));

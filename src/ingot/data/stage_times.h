@@ -35,7 +35,6 @@ class StageTimes {
   std::vector<std::string> names_;
   std::unique_ptr<std::atomic<int64_t>[]> nanoseconds_;
   std::atomic<int64_t> samples_ = 0;
-  std::atomic<int64_t> measured_ = 0;
 };
 
 // The stages of one sample, one after another.

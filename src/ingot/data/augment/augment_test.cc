@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ingot/base/error.h"
+#include "ingot/base/test_error.h"
 #include "ingot/data/augment/augmenter.h"
 #include "ingot/data/data_options.h"
 #include "ingot/data/prefetch.h"
@@ -39,16 +39,6 @@ Bytes Augmented(const Augmenter& augmenter, int64_t epoch, int64_t record,
 
 Augmenter Make(const std::string& list, const Field& field = kPicture, uint64_t seed = 1) {
   return Augmenter(ParseConfig(list, "job.yaml"), field, seed);
-}
-
-Error ErrorOf(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::kInternal, "");
 }
 
 std::string Message(const std::string& list, const Field& field = kPicture) {

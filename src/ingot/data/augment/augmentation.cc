@@ -5,6 +5,26 @@
 
 namespace ingot::data {
 
+namespace {
+
+template <typename T>
+void BlendElements(T* mine, const T* other, int64_t count, double share) {
+  const T a = static_cast<T>(share);
+  const T b = static_cast<T>(1 - share);
+  for (int64_t i = 0; i < count; ++i) mine[i] = mine[i] * a + other[i] * b;
+}
+
+}  // namespace
+
+void Blend(DType dtype, void* mine, const void* other, int64_t count, double share) {
+  INGOT_ASSERT(dtype == DType::kF32 || dtype == DType::kF64, "samples are mixed as floats");
+  if (dtype == DType::kF64) {
+    BlendElements(static_cast<double*>(mine), static_cast<const double*>(other), count, share);
+  } else {
+    BlendElements(static_cast<float*>(mine), static_cast<const float*>(other), count, share);
+  }
+}
+
 PictureLayout LayoutOf(const Field& field, const std::string& who) {
   const Shape& shape = field.shape;
   const auto is_channels = [](int64_t extent) { return extent == 1 || extent == 3 || extent == 4; };

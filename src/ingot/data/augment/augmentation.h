@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -34,11 +35,41 @@ struct PictureLayout {
     return channel * channel_stride + y * row_stride + x * pixel_stride;
   }
   int64_t elements() const { return channels * height * width; }
+  size_t item() const { return ItemSize(dtype); }
+  std::byte* Element(std::byte* picture, int64_t channel, int64_t y, int64_t x) const {
+    return picture + static_cast<size_t>(At(channel, y, x)) * item();
+  }
 };
 
 // Of a field that holds pictures; rank 3 is [C, H, W] unless only its last extent can be channels.
 // Throws Error(kInvalidInput) naming `who` for other fields.
 PictureLayout LayoutOf(const Field& field, const std::string& who);
+
+// Puts into every place (y, x) of a picture what stood at (from_y(y), from_x(x)), or zero where one
+// of them is -1. `scratch` has room for the picture.
+template <typename FromY, typename FromX>
+void MovePixels(const PictureLayout& layout, std::byte* sample, std::byte* scratch, FromY from_y,
+                FromX from_x) {
+  const size_t item = layout.item();
+  std::memcpy(scratch, sample, static_cast<size_t>(layout.elements()) * item);
+  for (int64_t c = 0; c < layout.channels; ++c) {
+    for (int64_t y = 0; y < layout.height; ++y) {
+      const int64_t old_y = from_y(y);
+      for (int64_t x = 0; x < layout.width; ++x) {
+        const int64_t old_x = from_x(x);
+        std::byte* out = layout.Element(sample, c, y, x);
+        if (old_y < 0 || old_x < 0) {
+          std::memset(out, 0, item);
+        } else {
+          std::memcpy(out, layout.Element(scratch, c, old_y, old_x), item);
+        }
+      }
+    }
+  }
+}
+
+// mine = share * mine + (1 - share) * other, element by element, of type f32 or f64.
+void Blend(DType dtype, void* mine, const void* other, int64_t count, double share);
 
 // Random numbers of one sample, one after another.
 class Draws {
@@ -71,10 +102,9 @@ class Mixing {
   explicit Mixing(double probability) : probability_(probability) {}
   // Share of the samples that are mixed.
   double probability() const { return probability_; }
-  // Mixes the partner's numbers, as the network gets them, into those of the sample; returns the
-  // share of the sample that is left, which its label keeps.
-  virtual double Apply(Draws& draws, float* sample, const float* partner, int64_t count) const = 0;
-  virtual double Apply(Draws& draws, double* sample, const double* partner,
+  // Mixes the partner's numbers (f32 or f64), as the network gets them, into those of the sample;
+  // returns the share of the sample that is left, which its label keeps.
+  virtual double Apply(Draws& draws, DType dtype, void* sample, const void* partner,
                        int64_t count) const = 0;
 
  private:

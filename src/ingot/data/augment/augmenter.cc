@@ -67,12 +67,7 @@ double Augmenter::Apply(const Mix& mix, int64_t epoch, int64_t record, DType dty
   const MixStep& step = mixings_[mix.mixing];
   Draws draws(step.key.Fold(static_cast<uint64_t>(epoch), static_cast<uint64_t>(record)));
   INGOT_ASSERT(dtype == DType::kF32 || dtype == DType::kF64, "samples are mixed as floats");
-  if (dtype == DType::kF64) {
-    return step.mixing->Apply(draws, static_cast<double*>(sample),
-                              static_cast<const double*>(partner), count);
-  }
-  return step.mixing->Apply(draws, static_cast<float*>(sample), static_cast<const float*>(partner),
-                            count);
+  return step.mixing->Apply(draws, dtype, sample, partner, count);
 }
 
 }  // namespace ingot::data

@@ -2,6 +2,7 @@
 // labels in the same shares.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "ingot/data/augment/augmentation.h"
 
@@ -59,23 +60,14 @@ class Mixup : public Mixing {
   explicit Mixup(const MixupOptions& options)
       : Mixing(options.probability), alpha_(options.alpha) {}
 
-  double Apply(Draws& draws, float* sample, const float* partner, int64_t count) const override {
-    return Mix(draws, sample, partner, count);
-  }
-  double Apply(Draws& draws, double* sample, const double* partner, int64_t count) const override {
-    return Mix(draws, sample, partner, count);
-  }
-
- private:
-  template <typename T>
-  double Mix(Draws& draws, T* sample, const T* partner, int64_t count) const {
+  double Apply(Draws& draws, DType dtype, void* sample, const void* partner,
+               int64_t count) const override {
     const double share = DrawBeta(draws, alpha_);
-    const T mine = static_cast<T>(share);
-    const T other = static_cast<T>(1 - share);
-    for (int64_t i = 0; i < count; ++i) sample[i] = sample[i] * mine + partner[i] * other;
+    Blend(dtype, sample, partner, count, share);
     return share;
   }
 
+ private:
   double alpha_;
 };
 
@@ -84,17 +76,9 @@ class Cutmix : public Mixing {
   Cutmix(const CutmixOptions& options, const PictureLayout& layout)
       : Mixing(options.probability), alpha_(options.alpha), layout_(layout) {}
 
-  double Apply(Draws& draws, float* sample, const float* partner, int64_t) const override {
-    return Mix(draws, sample, partner);
-  }
-  double Apply(Draws& draws, double* sample, const double* partner, int64_t) const override {
-    return Mix(draws, sample, partner);
-  }
-
- private:
   // A rectangle of the partner with the picture's proportions, cut off at the picture's sides.
-  template <typename T>
-  double Mix(Draws& draws, T* sample, const T* partner) const {
+  double Apply(Draws& draws, DType dtype, void* sample, const void* partner,
+               int64_t) const override {
     const double side = std::sqrt(1 - DrawBeta(draws, alpha_));
     const auto height = static_cast<int64_t>(side * static_cast<double>(layout_.height));
     const auto width = static_cast<int64_t>(side * static_cast<double>(layout_.width));
@@ -103,11 +87,14 @@ class Cutmix : public Mixing {
     const int64_t y0 = std::max<int64_t>(top, 0), y1 = std::min(top + height, layout_.height);
     const int64_t x0 = std::max<int64_t>(left, 0), x1 = std::min(left + width, layout_.width);
     if (y1 <= y0 || x1 <= x0) return 1;
+    // Of what the network gets, which need not have the type of the pictures in the data.
+    const size_t item = ItemSize(dtype);
     for (int64_t c = 0; c < layout_.channels; ++c) {
       for (int64_t y = y0; y < y1; ++y) {
         for (int64_t x = x0; x < x1; ++x) {
-          const int64_t at = layout_.At(c, y, x);
-          sample[at] = partner[at];
+          const size_t at = static_cast<size_t>(layout_.At(c, y, x)) * item;
+          std::memcpy(static_cast<std::byte*>(sample) + at,
+                      static_cast<const std::byte*>(partner) + at, item);
         }
       }
     }
@@ -115,6 +102,7 @@ class Cutmix : public Mixing {
                    static_cast<double>(layout_.height * layout_.width);
   }
 
+ private:
   double alpha_;
   PictureLayout layout_;
 };

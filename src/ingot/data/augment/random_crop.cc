@@ -1,6 +1,5 @@
 // random_crop: a window of the picture's own size out of the picture with a border around it.
 #include <algorithm>
-#include <cstring>
 
 #include "ingot/base/error.h"
 #include "ingot/data/augment/augmentation.h"
@@ -29,7 +28,7 @@ const OptionTable<CropOptions>& CropTable() {
 class RandomCrop : public Augmentation {
  public:
   RandomCrop(const CropOptions& options, const PictureLayout& layout)
-      : options_(options), layout_(layout), item_(ItemSize(layout.dtype)) {
+      : options_(options), layout_(layout) {
     if (options.border == "reflect" && options.padding >= std::min(layout.height, layout.width)) {
       throw Error(ErrorCode::kInvalidInput,
                   "random_crop: a padding of " + std::to_string(options.padding) +
@@ -42,22 +41,9 @@ class RandomCrop : public Augmentation {
     const int64_t down = draws.Below(2 * options_.padding + 1) - options_.padding;
     const int64_t right = draws.Below(2 * options_.padding + 1) - options_.padding;
     if (down == 0 && right == 0) return;
-    std::memcpy(scratch, sample, static_cast<size_t>(layout_.elements()) * item_);
-    for (int64_t c = 0; c < layout_.channels; ++c) {
-      for (int64_t y = 0; y < layout_.height; ++y) {
-        const int64_t from_y = Source(y + down, layout_.height);
-        for (int64_t x = 0; x < layout_.width; ++x) {
-          const int64_t from_x = Source(x + right, layout_.width);
-          std::byte* out = sample + static_cast<size_t>(layout_.At(c, y, x)) * item_;
-          if (from_y < 0 || from_x < 0) {
-            std::memset(out, 0, item_);
-          } else {
-            std::memcpy(out, scratch + static_cast<size_t>(layout_.At(c, from_y, from_x)) * item_,
-                        item_);
-          }
-        }
-      }
-    }
+    MovePixels(
+        layout_, sample, scratch, [&](int64_t y) { return Source(y + down, layout_.height); },
+        [&](int64_t x) { return Source(x + right, layout_.width); });
   }
 
  private:
@@ -71,7 +57,6 @@ class RandomCrop : public Augmentation {
 
   CropOptions options_;
   PictureLayout layout_;
-  size_t item_;
 };
 
 std::unique_ptr<Augmentation> MakeCrop(const CropOptions& options, const Field& field) {

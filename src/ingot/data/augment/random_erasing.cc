@@ -40,7 +40,7 @@ const OptionTable<ErasingOptions>& ErasingTable() {
 class RandomErasing : public Augmentation {
  public:
   RandomErasing(const ErasingOptions& options, const PictureLayout& layout)
-      : options_(options), layout_(layout), item_(ItemSize(layout.dtype)), value_(item_) {
+      : options_(options), layout_(layout), value_(layout.item()) {
     ConvertElements(&options.value, DType::kF64, value_.data(), layout.dtype, 1);
   }
 
@@ -66,8 +66,7 @@ class RandomErasing : public Augmentation {
     for (int64_t c = 0; c < layout_.channels; ++c) {
       for (int64_t y = top; y < top + height; ++y) {
         for (int64_t x = left; x < left + width; ++x) {
-          std::memcpy(sample + static_cast<size_t>(layout_.At(c, y, x)) * item_, value_.data(),
-                      item_);
+          std::memcpy(layout_.Element(sample, c, y, x), value_.data(), value_.size());
         }
       }
     }
@@ -75,7 +74,6 @@ class RandomErasing : public Augmentation {
 
   ErasingOptions options_;
   PictureLayout layout_;
-  size_t item_;
   std::vector<std::byte> value_;  // one element
 };
 
