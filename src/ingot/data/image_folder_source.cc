@@ -9,7 +9,6 @@
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/text.h"
-#include "ingot/data/damaged_records.h"
 #include "ingot/data/source_kind.h"
 
 namespace ingot::data {
@@ -38,7 +37,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Files that one digest reads.
-constexpr size_t kDigestFiles = 64;
+constexpr int64_t kDigestFiles = 64;
 
 bool IsHidden(const fs::path& path) {
   return path.filename().string().starts_with('.');
@@ -47,7 +46,7 @@ bool IsHidden(const fs::path& path) {
 bool IsPicture(const fs::path& path) {
   std::string ending = path.extension().string();
   for (char& c : ending) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png";
+  return !ending.empty() && IsPictureEnding(std::string_view(ending).substr(1));
 }
 
 // The sub-folders' names, sorted.
@@ -59,7 +58,6 @@ std::vector<std::string> SubFolders(const std::string& folder) {
       names.push_back(name);
     }
   }
-  std::sort(names.begin(), names.end());
   return names;
 }
 
@@ -83,21 +81,19 @@ std::vector<std::string> PicturesIn(const std::string& folder, const std::string
 
 ImageFolderSource::ImageFolderSource(const std::string& folder, const ImageFolderOptions& options,
                                      const ImageFolderSource* like)
-    : folder_(folder), reader_(options) {
+    : DecodedSource("remove it, or leave damaged pictures out: data.source.images.on_error: skip"),
+      folder_(folder),
+      reader_(options) {
   FindFiles(like);
   if (!reader_.has_size() && like != nullptr) reader_ = like->reader_;
   if (!reader_.has_size()) {
     const std::string first = PathOf(files_[0]);
-    const Tensor picture = formats::ReadImage(first);
-    reader_.SetSize({picture.shape()[0], picture.shape()[1]});
+    reader_.SetSizeOf(formats::MapBlob(first), first);
   }
-  fields_ = {{.name = "x", .dtype = DType::kU8, .shape = reader_.shape()},
-             {.name = "y",
-              .dtype = DType::kI64,
-              .shape = Shape{},
-              .classes = static_cast<int64_t>(classes_.size())}};
-  if (options.on_error == "skip") LeaveOutDamaged();
-  cache_ = std::make_unique<RecordCache>(size(), fields_[0].bytes(), ParseBytes(options.cache));
+  SetFields({.name = "x", .dtype = DType::kU8, .shape = reader_.shape()},
+            static_cast<int64_t>(classes_.size()));
+  if (options.on_error == "skip") SkipDamaged();
+  MakeCache(ParseBytes(options.cache));
 }
 
 void ImageFolderSource::FindFiles(const ImageFolderSource* like) {
@@ -129,47 +125,24 @@ void ImageFolderSource::FindFiles(const ImageFolderSource* like) {
   }
 }
 
-void ImageFolderSource::LeaveOutDamaged() {
-  const auto errors = FindDamaged(files_.size(), fields_[0].bytes(), [this](size_t i, void* out) {
-    const std::string path = PathOf(files_[i]);
-    reader_.Read(formats::MapBlob(path), path, static_cast<uint8_t*>(out));
-  });
-  std::vector<File> whole;
-  std::vector<int64_t> of_class(classes_.size());
-  for (size_t i = 0; i < files_.size(); ++i) {
-    if (errors[i]) {
-      skipped_.push_back(errors[i]->message());
-      of_class[static_cast<size_t>(files_[i].label)] -= 1;
-    } else {
-      whole.push_back(files_[i]);
-    }
-  }
-  for (const File& file : whole) of_class[static_cast<size_t>(file.label)] = 1;
-  for (size_t c = 0; c < classes_.size(); ++c) {
-    if (of_class[c] >= 0) continue;
+// A class of which nothing is left is an error of its own.
+void ImageFolderSource::SkipDamaged() {
+  const std::vector<File> all = files_;
+  const std::vector<std::optional<Error>> errors = LeaveOutDamaged(files_);
+  std::vector<bool> is_left(classes_.size());
+  for (const File& file : files_) is_left[static_cast<size_t>(file.label)] = true;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto label = static_cast<size_t>(all[i].label);
+    if (is_left[label]) continue;
     throw Error(ErrorCode::kCorrupt,
-                "class folder '" + folder_ + "/" + classes_[c] +
-                    "': every picture in it is damaged; the first: " + skipped_[0]);
+                "class folder '" + folder_ + "/" + classes_[label] +
+                    "': every picture in it is damaged; the first: " + errors[i]->message());
   }
-  files_ = std::move(whole);
 }
 
-void ImageFolderSource::Read(int64_t record, int field, void* out) const {
-  const File& file = files_[static_cast<size_t>(record)];
-  if (field == 1) {
-    *static_cast<int64_t*>(out) = file.label;
-    return;
-  }
-  if (cache_->Get(record, out)) return;
-  const std::string path = PathOf(file);
-  try {
-    reader_.Read(formats::MapBlob(path), path, static_cast<uint8_t*>(out));
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kCorrupt) throw;
-    throw Error(error.code(), error.message(),
-                "remove it, or leave damaged pictures out: data.source.images.on_error: skip");
-  }
-  cache_->Put(record, out);
+void ImageFolderSource::Decode(int64_t record, void* out) const {
+  const std::string path = Where(record);
+  reader_.Read(formats::MapBlob(path), path, static_cast<uint8_t*>(out));
 }
 
 std::string ImageFolderSource::Where(int64_t record) const {
@@ -177,41 +150,21 @@ std::string ImageFolderSource::Where(int64_t record) const {
 }
 
 uint64_t ImageFolderSource::Digest() const {
-  uint64_t digest = HashBytes(0, formats::AsBytes(fields_[0].Describe()));
+  uint64_t digest = HashBytes(0, formats::AsBytes(fields()[0].Describe()));
   for (const File& file : files_) {
     digest = HashBytes(digest, formats::AsBytes(file.path));
     const uint64_t size = RealFileSystem().FileSize(PathOf(file));
     digest = HashBytes(digest, std::as_bytes(std::span(&size, 1)));
   }
-  const size_t count = std::min(files_.size(), kDigestFiles);
-  for (size_t i = 0; i < count; ++i) {
-    const File& file = files_[count < 2 ? 0 : i * (files_.size() - 1) / (count - 1)];
-    digest = HashBytes(digest, formats::MapBlob(PathOf(file)).bytes());
+  const int64_t count = std::min(size(), kDigestFiles);
+  for (int64_t i = 0; i < count; ++i) {
+    digest = HashBytes(digest, formats::MapBlob(Where(EvenlySpaced(i, count, size()))).bytes());
   }
   return digest;
 }
 
-namespace {
-
-OpenedSource OpenImageFolders(const ImageFolderOptions& options, const OpenContext& context) {
-  OpenedSource opened;
-  auto train = std::make_shared<ImageFolderSource>(context.Resolve(options.train), options);
-  opened.class_names = train->classes();
-  opened.skipped = train->skipped();
-  opened.train = train;
-  if (!options.test.empty()) {
-    auto test =
-        std::make_shared<ImageFolderSource>(context.Resolve(options.test), options, train.get());
-    opened.skipped.insert(opened.skipped.end(), test->skipped().begin(), test->skipped().end());
-    opened.test = test;
-  }
-  return opened;
-}
-
-}  // namespace
-
 SourceKind ImageFolderSourceKind() {
-  return DefinePictureSource(ImageFolderTable(), OpenImageFolders);
+  return DefinePictureSource(ImageFolderTable(), OpenHalves<ImageFolderSource, ImageFolderOptions>);
 }
 
 }  // namespace ingot::data

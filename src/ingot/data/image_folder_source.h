@@ -7,14 +7,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "ingot/base/options.h"
+#include "ingot/data/decoded_source.h"
 #include "ingot/data/picture.h"
-#include "ingot/data/record_cache.h"
-#include "ingot/data/source.h"
 
 namespace ingot::data {
 
@@ -28,25 +26,19 @@ struct ImageFolderOptions : PictureOptions {
 
 const OptionTable<ImageFolderOptions>& ImageFolderTable();
 
-class ImageFolderSource : public Source {
+class ImageFolderSource : public DecodedSource {
  public:
   // `like` (may be null) is the training half: its classes and its size are used for this folder
   // too. With on_error: skip every picture is decoded once, and those that cannot be are left out.
   // Throws Error: kNotFound where the folder does not exist; kInvalidInput for a folder without
   // classes, a class without pictures, and one that `like` does not have.
   ImageFolderSource(const std::string& folder, const ImageFolderOptions& options,
-                    const ImageFolderSource* like = nullptr);
+                    const ImageFolderSource* like);
 
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
-  const std::vector<Field>& fields() const override { return fields_; }
-  void Read(int64_t record, int field, void* out) const override;
   std::string Where(int64_t record) const override;
   // Of names, sizes and some of the bytes: decoding thousands of pictures would take too long.
   uint64_t Digest() const override;
-
-  const std::vector<std::string>& classes() const { return classes_; }
-  // What is wrong with each picture that was left out.
-  const std::vector<std::string>& skipped() const { return skipped_; }
 
  private:
   struct File {
@@ -54,17 +46,17 @@ class ImageFolderSource : public Source {
     int64_t label = 0;
   };
 
+  void Decode(int64_t record, void* out) const override;
+  int64_t LabelOf(int64_t record) const override {
+    return files_[static_cast<size_t>(record)].label;
+  }
   void FindFiles(const ImageFolderSource* like);
-  void LeaveOutDamaged();
+  void SkipDamaged();
   std::string PathOf(const File& file) const { return folder_ + "/" + file.path; }
 
   std::string folder_;
   PictureReader reader_;
-  std::vector<std::string> classes_;
   std::vector<File> files_;
-  std::vector<Field> fields_;
-  std::vector<std::string> skipped_;
-  std::unique_ptr<RecordCache> cache_;
 };
 
 }  // namespace ingot::data

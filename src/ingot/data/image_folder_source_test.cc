@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ingot/base/error.h"
+#include "ingot/base/test_error.h"
 #include "ingot/base/test_folder.h"
 #include "ingot/data/data_options.h"
 #include "ingot/data/picture_test_util.h"
@@ -17,22 +17,13 @@ namespace {
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 DataSets Open(const std::string& source, const std::string& data = "") {
   return OpenData(
       DataTable().Read(ParseConfig(
           "{batch: 2, shuffle: false, source: {images: " + source + "}" + data + "}", "job.yaml")),
       1);
-}
-
-Error ErrorOf(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::kInternal, "");
 }
 
 std::string Message(const std::string& source) {
@@ -131,6 +122,30 @@ TEST_F(ImageFolderTest, DamagedPicturesAreLeftOutWhereTheJobSaysSo) {
   WriteBytes(folder_ / "ape/a.jpg", "\xff\xd8\xff");
   EXPECT_THAT(Message(Train(", on_error: skip")),
               HasSubstr("/ape': every picture in it is damaged"));
+  // The picture that is named is one of that class.
+  WriteBytes(folder_ / "ape/a.jpg", whole);
+  WriteBytes(folder_ / "zebra/1.png", "");
+  WriteBytes(folder_ / "zebra/deep/er/2.PNG", "");
+  EXPECT_THAT(Message(Train(", on_error: skip")),
+              HasSubstr("/zebra': every picture in it is damaged; the first: " +
+                        (folder_ / "zebra/1.png")));
+}
+
+TEST_F(ImageFolderTest, ADamagedPartnerIsTheOneThatIsNamed) {
+  WriteBytes(folder_ / "ape/b.jpeg", "\xff\xd8\xff");
+  const auto batches = Open(Train(), ", augment: [mixup]").TrainingBatches(1);
+  std::vector<float> x(2 * 3 * 16);
+  std::vector<float> y(2 * 2);
+  std::string message;
+  // Batches of zebras alone, into which every picture is mixed sooner or later.
+  for (int64_t step = 1; message.empty() && step < 200; step += 2) {
+    try {
+      batches->Fill(step, 0, 2, std::vector<void*>{x.data(), y.data()});
+    } catch (const Error& error) {
+      message = error.message();
+    }
+  }
+  EXPECT_THAT(message, StartsWith((folder_ / "ape/b.jpeg") + ": damaged JPEG image"));
 }
 
 TEST_F(ImageFolderTest, FoldersThatAreNoData) {

@@ -125,6 +125,10 @@ Tensor ResizePicture(const Tensor& picture, formats::ImageSize size) {
   return resized;
 }
 
+bool IsPictureEnding(std::string_view ending) {
+  return ending == "jpg" || ending == "jpeg" || ending == "png";
+}
+
 PictureReader::PictureReader(const PictureOptions& options) : options_(options) {
   scales_ = !options.size.is_null();
   if (scales_) size_ = ReadSize(options.size);
@@ -138,6 +142,11 @@ PictureReader::PictureReader(const PictureOptions& options) : options_(options) 
                                              : " is less than size, " + SizeText(size_)),
                 "resize is what the shorter side is scaled to before size is cut out");
   }
+}
+
+void PictureReader::SetSizeOf(const formats::Blob& blob, const std::string& name) {
+  const Tensor picture = formats::ParseImage(blob, name);
+  SetSize({picture.shape()[0], picture.shape()[1]});
 }
 
 formats::ImageSize PictureReader::ScaledSize(formats::ImageSize from) const {

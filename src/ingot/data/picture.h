@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "ingot/base/options.h"
 #include "ingot/formats/image.h"
@@ -49,6 +50,9 @@ void AddPictureOptions(OptionTable<Options>& table) {
 // each of the two passes to a byte, as Pillow's bilinear filter does.
 Tensor ResizePicture(const Tensor& picture, formats::ImageSize size);
 
+// Whether files of that ending ("jpg", "jpeg", "png") are pictures that can be read.
+bool IsPictureEnding(std::string_view ending);
+
 // Immutable and safe from any thread once the size is known.
 class PictureReader {
  public:
@@ -58,6 +62,8 @@ class PictureReader {
   bool has_size() const { return size_.height > 0; }
   // For options without a size: the one that all pictures have.
   void SetSize(formats::ImageSize size) { size_ = size; }
+  // The size of this picture. Throws as formats::ParseImage does.
+  void SetSizeOf(const formats::Blob& blob, const std::string& name);
 
   // [channels, height, width].
   Shape shape() const { return Shape{options_.channels(), size_.height, size_.width}; }

@@ -34,6 +34,10 @@ uint64_t HashBytes(uint64_t state, std::span<const std::byte> bytes) {
   return MixWord(MixWord(state, rest), bytes.size());
 }
 
+int64_t EvenlySpaced(int64_t i, int64_t count, int64_t size) {
+  return count < 2 ? 0 : i * (size - 1) / (count - 1);
+}
+
 std::string Field::Describe() const {
   return name + " " + std::string(Name(dtype)) + shape.ToString();
 }
@@ -47,9 +51,7 @@ uint64_t Source::Digest() const {
     std::vector<std::byte> sample(field.bytes());
     const int64_t count = std::min(size(), kDigestRecords);
     for (int64_t i = 0; i < count; ++i) {
-      // Evenly spaced, the first and the last record among them.
-      const int64_t record = count < 2 ? 0 : i * (size() - 1) / (count - 1);
-      Read(record, static_cast<int>(f), sample.data());
+      Read(EvenlySpaced(i, count, size()), static_cast<int>(f), sample.data());
       digest = HashBytes(digest, sample);
     }
   }

@@ -91,6 +91,9 @@ class MemorySource : public Source {
   std::vector<Tensor> tensors_;
 };
 
+// The i-th of `count` records of `size` that are evenly spaced, the first and the last among them.
+int64_t EvenlySpaced(int64_t i, int64_t count, int64_t size);
+
 // 64-bit hash of bytes, continuing from `state`; not cryptographic. Little-endian words.
 uint64_t HashBytes(uint64_t state, std::span<const std::byte> bytes);
 

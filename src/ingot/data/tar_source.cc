@@ -14,7 +14,6 @@
 #include "ingot/base/byte_count.h"
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
-#include "ingot/data/damaged_records.h"
 #include "ingot/data/shard_pattern.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/npy.h"
@@ -54,9 +53,8 @@ const OptionTable<TarOptions>& TarTable() {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kPictureEndings = {"jpg", "jpeg", "png"};
 constexpr size_t kTarBlock = 512;
-constexpr size_t kDigestSamples = 64;
+constexpr int64_t kDigestSamples = 64;
 
 struct SplitName {
   std::string key;
@@ -160,8 +158,7 @@ class TarSource::Indexer {
   // Where the job does not say, the first sample decides between pictures and arrays.
   bool IsSample(const std::string& ending) {
     const std::string& wanted = source_.options_.x;
-    const bool is_picture =
-        std::find(kPictureEndings.begin(), kPictureEndings.end(), ending) != kPictureEndings.end();
+    const bool is_picture = IsPictureEnding(ending);
     if (!wanted.empty() ? ending != wanted : !is_picture && ending != "npy") return false;
     if (!is_known_) source_.is_picture_ = ending != "npy";
     is_known_ = true;
@@ -234,7 +231,9 @@ class TarSource::Indexer {
 };
 
 TarSource::TarSource(const std::string& pattern, const TarOptions& options, const TarSource* like)
-    : options_(options), reader_(options) {
+    : DecodedSource("mend the shard, or leave damaged samples out: data.source.tar.on_error: skip"),
+      options_(options),
+      reader_(options) {
   if (like != nullptr) is_picture_ = like->is_picture_;
   Indexer indexer(*this, like != nullptr);
   for (const std::string& path : ExpandPattern(pattern)) indexer.Add(path);
@@ -244,51 +243,29 @@ TarSource::TarSource(const std::string& pattern, const TarOptions& options, cons
                     (options_.x.empty() ? "jpg, .jpeg, .png or .npy" : options_.x));
   }
   indexer.NumberLabels(like);
-  FindShape(like);
-  fields_.push_back({.name = "y",
-                     .dtype = DType::kI64,
-                     .shape = Shape{},
-                     .classes = std::max<int64_t>(options_.classes, 1)});
-  if (options.on_error == "skip") LeaveOutDamaged();
-  cache_ = std::make_unique<RecordCache>(size(), fields_[0].bytes(),
-                                         is_picture_ ? ParseBytes(options.cache) : 0);
+  SetFields(FindX(like), std::max<int64_t>(options_.classes, 1));
+  if (options.on_error == "skip") {
+    LeaveOutDamaged(samples_);
+    if (samples_.empty()) {
+      throw Error(ErrorCode::kCorrupt, "every sample is damaged; the first: " + skipped()[0]);
+    }
+  }
+  MakeCache(is_picture_ ? ParseBytes(options.cache) : 0);
 }
 
-void TarSource::FindShape(const TarSource* like) {
+Field TarSource::FindX(const TarSource* like) {
   if (like != nullptr) {
     reader_ = like->reader_;
-    fields_.push_back(like->fields_[0]);
-    return;
+    return like->fields()[0];
   }
   const Sample& first = samples_[0];
   if (is_picture_) {
-    if (!reader_.has_size()) {
-      const Tensor picture = formats::ParseImage(BytesOf(first), NameOf(first));
-      reader_.SetSize({picture.shape()[0], picture.shape()[1]});
-    }
-    fields_.push_back({.name = "x", .dtype = DType::kU8, .shape = reader_.shape()});
-    return;
+    if (!reader_.has_size()) reader_.SetSizeOf(BytesOf(first), NameOf(first));
+    return {.name = "x", .dtype = DType::kU8, .shape = reader_.shape()};
   }
   const Tensor array = formats::ParseNpy(BytesOf(first), NameOf(first));
   if (!IsArithmetic(array.dtype())) ThrowUnsupportedDType("data", array.dtype());
-  fields_.push_back({.name = "x", .dtype = array.dtype(), .shape = array.shape()});
-}
-
-void TarSource::LeaveOutDamaged() {
-  const auto errors = FindDamaged(samples_.size(), fields_[0].bytes(),
-                                  [this](size_t i, void* out) { ReadX(samples_[i], out); });
-  std::vector<Sample> whole;
-  for (size_t i = 0; i < samples_.size(); ++i) {
-    if (errors[i]) {
-      skipped_.push_back(errors[i]->message());
-    } else {
-      whole.push_back(samples_[i]);
-    }
-  }
-  if (whole.empty()) {
-    throw Error(ErrorCode::kCorrupt, "every sample is damaged; the first: " + skipped_[0]);
-  }
-  samples_ = std::move(whole);
+  return {.name = "x", .dtype = array.dtype(), .shape = array.shape()};
 }
 
 // Shares the shard's mapping.
@@ -297,35 +274,19 @@ formats::Blob TarSource::BytesOf(const Sample& sample) const {
   return {std::shared_ptr<std::byte>(shard.data, shard.data.get() + sample.at), sample.size};
 }
 
-void TarSource::ReadX(const Sample& sample, void* out) const {
+void TarSource::Decode(int64_t record, void* out) const {
+  const Sample& sample = samples_[static_cast<size_t>(record)];
   if (is_picture_) {
     reader_.Read(BytesOf(sample), NameOf(sample), static_cast<uint8_t*>(out));
     return;
   }
   const Tensor array = formats::ParseNpy(BytesOf(sample), NameOf(sample));
-  const Field& x = fields_[0];
+  const Field& x = fields()[0];
   if (array.dtype() != x.dtype || array.shape() != x.shape) {
     throw Error(ErrorCode::kInvalidInput, NameOf(sample) + " is " + array.Describe() +
                                               ", but the first sample is " + x.Describe());
   }
   std::memcpy(out, array.raw(), array.bytes());
-}
-
-void TarSource::Read(int64_t record, int field, void* out) const {
-  const Sample& sample = samples_[static_cast<size_t>(record)];
-  if (field == 1) {
-    *static_cast<int64_t*>(out) = sample.label;
-    return;
-  }
-  if (cache_->Get(record, out)) return;
-  try {
-    ReadX(sample, out);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kCorrupt) throw;
-    throw Error(error.code(), error.message(),
-                "mend the shard, or leave damaged samples out: data.source.tar.on_error: skip");
-  }
-  cache_->Put(record, out);
 }
 
 // The name is read again from the header in front of the bytes.
@@ -342,7 +303,7 @@ std::string TarSource::Where(int64_t record) const {
 }
 
 uint64_t TarSource::Digest() const {
-  uint64_t digest = HashBytes(0, formats::AsBytes(fields_[0].Describe()));
+  uint64_t digest = HashBytes(0, formats::AsBytes(fields()[0].Describe()));
   for (const Shard& shard : shards_) {
     digest = HashBytes(digest, std::as_bytes(std::span(&shard.blob.size, 1)));
   }
@@ -350,34 +311,16 @@ uint64_t TarSource::Digest() const {
     const std::array<int64_t, 2> numbers = {static_cast<int64_t>(sample.at), sample.label};
     digest = HashBytes(digest, std::as_bytes(std::span(numbers)));
   }
-  const size_t count = std::min(samples_.size(), kDigestSamples);
-  for (size_t i = 0; i < count; ++i) {
-    const size_t at = count < 2 ? 0 : i * (samples_.size() - 1) / (count - 1);
+  const int64_t count = std::min(size(), kDigestSamples);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<size_t>(EvenlySpaced(i, count, size()));
     digest = HashBytes(digest, BytesOf(samples_[at]).bytes());
   }
   return digest;
 }
 
-namespace {
-
-OpenedSource OpenTar(const TarOptions& options, const OpenContext& context) {
-  OpenedSource opened;
-  auto train = std::make_shared<TarSource>(context.Resolve(options.train), options);
-  opened.class_names = train->classes();
-  opened.skipped = train->skipped();
-  opened.train = train;
-  if (!options.test.empty()) {
-    auto test = std::make_shared<TarSource>(context.Resolve(options.test), options, train.get());
-    opened.skipped.insert(opened.skipped.end(), test->skipped().begin(), test->skipped().end());
-    opened.test = test;
-  }
-  return opened;
-}
-
-}  // namespace
-
 SourceKind TarSourceKind() {
-  return DefinePictureSource(TarTable(), OpenTar);
+  return DefinePictureSource(TarTable(), OpenHalves<TarSource, TarOptions>);
 }
 
 }  // namespace ingot::data

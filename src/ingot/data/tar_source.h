@@ -8,14 +8,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "ingot/base/options.h"
+#include "ingot/data/decoded_source.h"
 #include "ingot/data/picture.h"
-#include "ingot/data/record_cache.h"
-#include "ingot/data/source.h"
 #include "ingot/formats/bytes.h"
 
 namespace ingot::data {
@@ -34,25 +32,19 @@ struct TarOptions : PictureOptions {
 
 const OptionTable<TarOptions>& TarTable();
 
-class TarSource : public Source {
+class TarSource : public DecodedSource {
  public:
   // `like` (may be null) is the training half: its classes and its size are used for these shards
   // too. Throws Error: kNotFound for a shard that is not there; kCorrupt for a damaged archive and
   // a label that is none; kInvalidInput for a sample without x or y and for a class that `like` (or
   // `classes`) does not have.
-  TarSource(const std::string& pattern, const TarOptions& options, const TarSource* like = nullptr);
+  TarSource(const std::string& pattern, const TarOptions& options, const TarSource* like);
 
   int64_t size() const override { return static_cast<int64_t>(samples_.size()); }
-  const std::vector<Field>& fields() const override { return fields_; }
-  void Read(int64_t record, int field, void* out) const override;
   // "train-000.tar: cats/17.jpg".
   std::string Where(int64_t record) const override;
   // Of the names of the shards, their sizes, the labels, and the bytes of some samples.
   uint64_t Digest() const override;
-
-  // By class number; empty for labels that are numbers.
-  const std::vector<std::string>& classes() const { return classes_; }
-  const std::vector<std::string>& skipped() const { return skipped_; }
 
  private:
   class Indexer;
@@ -68,10 +60,12 @@ class TarSource : public Source {
     int64_t label = 0;
   };
 
-  void FindShape(const TarSource* like);
-  void LeaveOutDamaged();
+  void Decode(int64_t record, void* out) const override;
+  int64_t LabelOf(int64_t record) const override {
+    return samples_[static_cast<size_t>(record)].label;
+  }
+  Field FindX(const TarSource* like);
   formats::Blob BytesOf(const Sample& sample) const;
-  void ReadX(const Sample& sample, void* out) const;
   std::string NameOf(const Sample& sample) const;
 
   TarOptions options_;
@@ -79,10 +73,6 @@ class TarSource : public Source {
   bool is_picture_ = false;
   std::vector<Shard> shards_;
   std::vector<Sample> samples_;
-  std::vector<std::string> classes_;
-  std::vector<Field> fields_;
-  std::vector<std::string> skipped_;
-  std::unique_ptr<RecordCache> cache_;
 };
 
 }  // namespace ingot::data
