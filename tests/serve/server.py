@@ -13,8 +13,6 @@ import urllib.error
 import urllib.request
 
 BUILD = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", "build")).resolve()
-# Sanitizers keep freed memory and records of their own: limits on memory are so much wider with them.
-SANITIZED = any(name in (BUILD / "ingot-serve").read_bytes() for name in (b"__asan_init", b"__tsan_init"))
 MODELS = pathlib.Path(__file__).resolve().parent.parent / "data" / "serve"
 
 

@@ -103,18 +103,17 @@ void Inference::Start(const JobPtr& job, const std::string& model, const std::st
 }
 
 void Inference::StartFound(const JobPtr& job) {
-  job->status = job->model->Check(*job);
-  if (job->model->decoupled && !job->streamed) {
-    job->status =
-        Unsupported("model '" + job->model->name +
-                    "' has a decoupled transaction policy: only ModelStreamInfer, generate "
-                    "and generate_stream may ask it");
-  }
-  if (!job->status.ok()) {
-    job->model->statistics.AddFailure(*job, Clock::now());
-    job->Finish();
+  Status status =
+      job->model->decoupled && !job->streamed
+          ? Unsupported("model '" + job->model->name +
+                        "' has a decoupled transaction policy: only ModelStreamInfer, generate "
+                        "and generate_stream may ask it")
+          : job->model->Check(*job);
+  if (!status.ok()) {
+    Refuse(job, std::move(status));
     return;
   }
+  job->status = std::move(status);
   if (state_.cache != nullptr && job->model->cache_responses && job->sequence.id.empty()) {
     const Clock::time_point begin = Clock::now();
     std::string key = ResponseCache::KeyOf(*job);

@@ -94,8 +94,11 @@ class Serve : public cli::Verb {
     options.Number("--memory-budget", &budget_, "MIB",
                    "models not used for longest are unloaded beyond this", 1);
     options.Number("--max-body", &max_body_, "MIB", "the largest body (default: 256)", 1);
-    options.Number("--max-memory", &max_memory_, "MIB",
-                   "bodies of all requests in flight (default: 1024)", 1);
+    options.Number(
+        "--max-memory", &max_memory_, "MIB",
+        "bodies of all requests in flight, and as much again for answers that clients have "
+        "not taken (default: 1024)",
+        1);
     options.Number("--max-connections", &max_connections_, "N", "open at once (default: 10000)", 1);
     options.Text("--tls-cert", &options_.tls.certificate, "FILE",
                  "TLS: the certificate chain, PEM");

@@ -113,8 +113,6 @@ class Call : public std::enable_shared_from_this<Call> {
   virtual void Begin(Response head) = 0;
   virtual void Write(std::string bytes) = 0;
   virtual void End(Fields trailers) = 0;
-  // What has been written and not yet sent, in bytes: a slow reader.
-  virtual size_t unsent() const = 0;
 
   // The client has gone, or has cancelled the request.
   std::function<void()> on_cancel;

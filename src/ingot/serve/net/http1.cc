@@ -40,10 +40,6 @@ class Http1Call : public Call {
   void End(Fields) override {
     if (const auto connection = owner.lock()) connection->EndStream();
   }
-  size_t unsent() const override {
-    const auto connection = owner.lock();
-    return connection ? connection->unsent_ : 0;
-  }
   void Reset() {
     method.clear();
     target.clear();
@@ -353,10 +349,13 @@ void Http1Connection::BeginStream(Response head) {
 void Http1Connection::WriteStream(std::string bytes) {
   if (closed_ || answered_ || !streaming_ || bytes.empty()) return;
   call_->bytes_out += bytes.size();
-  unsent_ += bytes.size();
   next_out_.push_back(chunked_ ? fmt::format("{:x}\r\n", bytes.size()) + bytes + "\r\n"
                                : std::move(bytes));
-  if (!sending_ || HoldUnsent()) Send();
+  if (sending_) {
+    HoldUnsent();
+  } else {
+    Send();
+  }
 }
 
 void Http1Connection::EndStream() {
@@ -431,8 +430,6 @@ void Http1Connection::OnSent(const ErrorOf& error, size_t) {
     return;
   }
   out_.clear();
-  unsent_ = 0;
-  for (const std::string& piece : next_out_) unsent_ += piece.size();
   if (!next_out_.empty()) {
     Send();
     return;
@@ -464,13 +461,9 @@ void Http1Connection::Tick(Clock::time_point now) {
   const auto seconds = [&](Clock::time_point since) {
     return std::chrono::duration_cast<std::chrono::seconds>(now - since).count();
   };
-  const auto too_slow = [&](Clock::time_point since, uint64_t bytes) {
-    const int64_t s = seconds(since);
-    return s > limits.body_seconds &&
-           bytes / static_cast<uint64_t>(s) < limits.least_bytes_per_second;
-  };
   if (sending_) {
-    if (seconds(send_progress_) > limits.write_seconds || too_slow(send_since_, sent_bytes_))
+    if (seconds(send_progress_) > limits.write_seconds ||
+        limits.TooSlow(seconds(send_since_), sent_bytes_))
       Close();
     return;
   }
@@ -484,7 +477,8 @@ void Http1Connection::Tick(Clock::time_point now) {
       }
       return;
     case Phase::kBody:
-      if (seconds(last_progress_) > limits.body_seconds || too_slow(phase_since_, phase_bytes_)) {
+      if (seconds(last_progress_) > limits.body_seconds ||
+          limits.TooSlow(seconds(phase_since_), phase_bytes_)) {
         Refuse(408, "the body of the request took too long");
       }
       return;

@@ -89,7 +89,6 @@ class Http1Connection : public Connection, public std::enable_shared_from_this<H
   Response response_;             // being sent
   std::vector<std::string> out_;  // pieces of a stream being sent
   std::vector<std::string> next_out_;
-  size_t unsent_ = 0;
   Buffers buffers_;
   MemoryShare unsent_share_;
 };

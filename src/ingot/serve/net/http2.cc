@@ -79,7 +79,6 @@ class Http2Call : public Call {
     ended = true;
     Resume();
   }
-  size_t unsent() const override { return unsent_bytes; }
 
   struct Chunk {
     std::string own;
@@ -124,7 +123,6 @@ class Http2Call : public Call {
   bool refused = false;
   std::deque<Chunk> chunks;
   size_t unsent_bytes = 0;
-  uint64_t bytes_in = 0;
   Fields trailers;
   size_t head_bytes = 0;
   Http2Connection::Clock::time_point begun = Http2Connection::Clock::now();
@@ -200,7 +198,6 @@ struct Http2Callbacks {
     Http2Call* call = Find(c, stream);
     if (call == nullptr || call->refused) return 0;
     call->progress = Http2Connection::Clock::now();
-    call->bytes_in += size;
     const uint64_t total = call->body.size() + size;
     if (total > c.context_.limits.body_bytes) {
       Refuse(*call, 413, 8,
@@ -267,6 +264,7 @@ struct Http2Callbacks {
       if (n == rest.size()) call->chunks.pop_front();
     }
     call->unsent_bytes -= done;
+    if (call->unsent_bytes == 0) call->unsent_share.Clear();
     if (done > 0) call->progress = Http2Connection::Clock::now();
     if (call->chunks.empty() && call->ended) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -510,10 +508,7 @@ void Http2Connection::Tick(Clock::time_point now) {
   for (const auto& [id, call] : calls_) {
     // A body that stands still, or an answer that the client does not take.
     const bool waits_for_body = !call->handled && !call->body_complete;
-    const int64_t age = seconds(call->begun);
-    const bool trickles =
-        waits_for_body && age > limits.body_seconds &&
-        call->bytes_in / static_cast<uint64_t>(age) < limits.least_bytes_per_second;
+    const bool trickles = waits_for_body && limits.TooSlow(seconds(call->begun), call->body.size());
     const bool waits_for_reader = call->started && call->unsent_bytes > 0;
     if (trickles || (waits_for_body && seconds(call->progress) > limits.body_seconds) ||
         (waits_for_reader && seconds(call->progress) > limits.write_seconds)) {

@@ -19,8 +19,15 @@ struct NetLimits {
   int idle_seconds = 120;    // between requests
   int body_seconds = 30;     // without a byte
   int write_seconds = 30;    // in which the client takes nothing
-  // A body or an answer that moves more slowly than this over its whole time is cut off.
+  // A body, or an answer over HTTP/1, that moves more slowly than this over its whole time is cut
+  // off; an answer over HTTP/2 only where it stands still.
   uint64_t least_bytes_per_second = 512;
+
+  // Whether so many bytes in so many seconds are too few.
+  bool TooSlow(int64_t seconds, uint64_t bytes) const {
+    return seconds > body_seconds &&
+           bytes / static_cast<uint64_t>(seconds) < least_bytes_per_second;
+  }
 };
 
 // Safe for use by several threads.
