@@ -5,7 +5,7 @@ usage: sync_modes.py [--jobs gpt,cnn] [--modes every_step,local_sgd,diloco] [--w
 The GPT is examples/char_gpt, the CNN tests/distributed/jobs/cnn.yaml on the pictures of tests/data/mnist
 (or --data), both for more steps. Loss is that of the test data; bytes are what all ranks have sent in
 exchanges. Both jobs have so many inner steps that the bytes are more than 50 times fewer; --set changes
-that, or anything else, for all modes but the first.
+that, or anything else, for all modes but every_step.
 """
 
 import argparse

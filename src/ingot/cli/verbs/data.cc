@@ -50,7 +50,7 @@ void AddData(Program& program) {
        .details =
            "`get` fetches a data set into the cache, checks it, and prints its folder.\n"
            "`info` shows types, shapes, values and classes of a data set or of an IDX, npy,\n"
-           "CSV or PNG file.",
+           "CSV, PNG or JPEG file.",
        .example = "ingot data get mnist\n"
                   "ingot data info mnist\n"
                   "ingot data info examples/tabular/train.csv"});
