@@ -38,7 +38,7 @@ bool IsCut(const Node* node) {
 
 // Cheaper to make again than to carry from one part to another.
 bool IsView(const Node& node) {
-  for (const char* name : {"Constant", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}) {
+  for (const char* name : {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}) {
     if (Is(&node, name)) return true;
   }
   return false;
@@ -115,9 +115,11 @@ class Cutter {
   // Views, and parameters in another layout, which every shard would carry for itself.
   bool IsMadeAgain(const Node& node) const {
     if (Is(&node, "Constant")) return true;
-    // Matrices with a row for each place of a sequence can be carried in one shape alone.
-    const bool fits = IsRows(node.input(0)) || node.input(0)->type().is_static();
-    if (IsView(node)) return fits || !IsRows(node.output());
+    if (IsView(node)) {
+      // Matrices with a row for each place of a sequence can be carried in one shape alone.
+      const Value* x = node.input(0);
+      return IsRows(x) || x->type().is_static() || !IsRows(node.output());
+    }
     if (!Is(&node, "Transpose") || node.input(0)->producer() != nullptr) return false;
     return node.input(0)->role() == ir::Role::kParameter;
   }
@@ -246,9 +248,7 @@ class Cutter {
     std::vector<Value*> inputs;
     for (const Value* value : part.sharded) inputs.push_back(Outside(value, true));
     for (const Value* value : part.sliced) inputs.push_back(Outside(value, false));
-    for (const Value* value : part.whole) {
-      inputs.push_back(IsShardSum(value) ? sums_.at(value) : Outside(value, false));
-    }
+    for (const Value* value : part.whole) inputs.push_back(Outside(value, false));
     std::vector<int64_t> kinds;
     for (const Port& port : part.outputs) kinds.push_back(port.rows ? kRows : kPartial);
     const std::vector<Value*> outputs =
@@ -272,10 +272,10 @@ class Cutter {
     builder.set_layer(map_->layer());
   }
 
-  // A value of the body outside of it: an input of the map, or what an earlier part gave.
+  // A value of the body outside of it: an input of the map, a sum, or what an earlier part gave.
   Value* Outside(const Value* value, bool rows) const {
     const auto& inputs = body_.inputs();
-    if (IsMeshOp(value->producer())) return sums_.at(value);
+    if (IsCut(value->producer())) return sums_.at(value);
     const auto input = std::find(inputs.begin(), inputs.end(), value);
     if (input != inputs.end()) return map_->input(static_cast<size_t>(input - inputs.begin()));
     return given_.at({value, rows});
