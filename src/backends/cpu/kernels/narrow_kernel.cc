@@ -4,6 +4,7 @@
 #include "backends/cpu/inference_kernels.h"
 #include "backends/cpu/narrow_product.h"
 #include "ingot/ir/op.h"
+#include "ingot/ops/definition.h"
 #include "ingot/runtime/team.h"
 
 namespace ingot::cpu {
@@ -56,13 +57,6 @@ class NarrowKernel : public runtime::SharedKernel {
   size_t output_;
 };
 
-const Tensor* ConstantOf(const ir::Value* value) {
-  const bool constant = value != nullptr && value->producer() != nullptr &&
-                        value->producer()->op().FullName() == "Constant" &&
-                        value->producer()->HasAttribute("value");
-  return constant ? &value->producer()->GetTensor("value") : nullptr;
-}
-
 // The zero point of each block: packed like the weights, floats, or the middle.
 void UnpackZeros(const NarrowMatrix& m, const Tensor* given, float* to) {
   const auto bits = static_cast<size_t>(m.bits);
@@ -84,14 +78,14 @@ void UnpackZeros(const NarrowMatrix& m, const Tensor* given, float* to) {
 }  // namespace
 
 PackedKernelPointer MakeMatMulNBitsKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantOf(node.input(1));
-  const Tensor* scales = ConstantOf(node.input(2));
+  const Tensor* w = ops::ConstantValue(node.input(1));
+  const Tensor* scales = ops::ConstantValue(node.input(2));
   const ir::Type& x = node.input(0)->type();
   if (w == nullptr || scales == nullptr || scales->dtype() != DType::kF32) return nullptr;
   if (!x.is_static() || x.dtype() != DType::kF32 || node.input(4) != nullptr) return nullptr;
   const Tensor* zeros = nullptr;
   if (node.input(3) != nullptr) {
-    zeros = ConstantOf(node.input(3));
+    zeros = ops::ConstantValue(node.input(3));
     if (zeros == nullptr || (zeros->dtype() != DType::kU8 && zeros->dtype() != DType::kF32)) {
       return nullptr;
     }

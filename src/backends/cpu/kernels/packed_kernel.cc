@@ -8,6 +8,7 @@
 #include "backends/cpu/packed_product.h"
 #include "backends/cpu/winograd.h"
 #include "ingot/ir/op.h"
+#include "ingot/ops/definition.h"
 #include "ingot/ops/fused_convolution.h"
 
 namespace ingot::cpu {
@@ -97,13 +98,6 @@ bool IsStaticF32(const ir::Value* value) {
   return value != nullptr && value->type().is_static() && value->type().dtype() == DType::kF32;
 }
 
-const Tensor* ConstantTensor(const ir::Value* value) {
-  const bool constant = value != nullptr && value->producer() != nullptr &&
-                        value->producer()->op().FullName() == "Constant" &&
-                        value->producer()->HasAttribute("value");
-  return constant ? &value->producer()->GetTensor("value") : nullptr;
-}
-
 // What the packed bytes depend on besides the weights.
 std::string LayoutOf(const PackedProduct& product, const char* order) {
   const ConvolutionShape& s = product.shape();
@@ -154,7 +148,7 @@ bool FindConvolutionShape(const ops::Convolution& convolution, ConvolutionShape&
 }
 
 PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantTensor(node.input(1));
+  const Tensor* w = ops::ConstantValue(node.input(1));
   if (w == nullptr || !IsStaticF32(node.input(0)) || w->dtype() != DType::kF32) return nullptr;
   ConvolutionShape shape;
   const ops::Convolution convolution =
@@ -204,7 +198,7 @@ PackedKernelPointer MakePackedConvolutionKernel(const ir::Node& node, PackedWeig
 }
 
 PackedKernelPointer MakePackedMatMulKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantTensor(node.input(1));
+  const Tensor* w = ops::ConstantValue(node.input(1));
   if (w == nullptr || w->dtype() != DType::kF32 || w->shape().rank() != 2) return nullptr;
   if (!IsStaticF32(node.input(0)) || node.input(0)->type().rank() < 2) return nullptr;
   bool transposed = false;

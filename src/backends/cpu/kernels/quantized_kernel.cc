@@ -12,6 +12,7 @@
 #include "backends/cpu/pair_tiles.h"
 #include "backends/cpu/pair_winograd.h"
 #include "ingot/ir/op.h"
+#include "ingot/ops/definition.h"
 #include "ingot/ops/fused_convolution.h"
 
 namespace ingot::cpu {
@@ -50,13 +51,6 @@ struct Quantization {
     return call;
   }
 };
-
-const Tensor* ConstantOf(const ir::Value* value) {
-  const bool constant = value != nullptr && value->producer() != nullptr &&
-                        value->producer()->op().FullName() == "Constant" &&
-                        value->producer()->HasAttribute("value");
-  return constant ? &value->producer()->GetTensor("value") : nullptr;
-}
 
 bool ReadNode(const ir::Node& node, Quantization& q) {
   if (!node.input(0)->type().is_static() || !FindEpilogue(node, q.epilogue)) return false;
@@ -374,7 +368,7 @@ PackedKernelPointer MakeDepthwise(const ConvolutionShape& shape, const Tensor& w
 }  // namespace
 
 PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantOf(node.input(1));
+  const Tensor* w = ops::ConstantValue(node.input(1));
   Quantization q;
   if (w == nullptr || !ReadNode(node, q)) return nullptr;
   ConvolutionShape shape;
@@ -440,7 +434,7 @@ bool IsBytes(DType dtype) {
 }  // namespace
 
 PackedKernelPointer MakeQuantizedMatMulKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantOf(node.input(1));
+  const Tensor* w = ops::ConstantValue(node.input(1));
   Quantization q;
   if (w == nullptr || w->shape().rank() != 2 || !ReadNode(node, q)) return nullptr;
   return MakeMatMul(*w, node.GetInt("w_zero"), node.GetInt("trans_b") != 0,
@@ -449,7 +443,7 @@ PackedKernelPointer MakeQuantizedMatMulKernel(const ir::Node& node, PackedWeight
 
 // One zero point for all of A, and a constant one for all of B.
 PackedKernelPointer MakeMatMulIntegerKernel(const ir::Node& node, PackedWeights& weights) {
-  const Tensor* w = ConstantOf(node.input(1));
+  const Tensor* w = ops::ConstantValue(node.input(1));
   const ir::Type& a = node.input(0)->type();
   if (w == nullptr || w->shape().rank() != 2 || !IsBytes(w->dtype()) || !a.is_static() ||
       !IsBytes(a.dtype()) || a.rank() < 2) {
@@ -465,7 +459,7 @@ PackedKernelPointer MakeMatMulIntegerKernel(const ir::Node& node, PackedWeights&
   }
   int64_t w_zero = 0;
   if (node.input(3) != nullptr) {
-    const Tensor* zero = ConstantOf(node.input(3));
+    const Tensor* zero = ops::ConstantValue(node.input(3));
     if (zero == nullptr || zero->size() == 0) return nullptr;
     const std::vector<int64_t> zeros = zero->ToInts();
     w_zero = zeros[0];

@@ -14,6 +14,7 @@
 #include "ingot/base/align.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/axis_split.h"
+#include "ingot/ops/definition.h"
 #include "ingot/ops/resampling.h"
 #include "ingot/runtime/team.h"
 #include "ingot/tensor/tensor.h"
@@ -91,12 +92,6 @@ class ResizeKernel : public runtime::SharedKernel {
   size_t between_ = 0;  // bytes
 };
 
-const Tensor* ConstantTensor(const ir::Value* value) {
-  const ir::Node* node = value == nullptr ? nullptr : value->producer();
-  if (node == nullptr || node->op_type() != "Constant" || !node->domain().empty()) return nullptr;
-  return &node->GetTensor("value");
-}
-
 ResizeTaps TapsOf(const ops::ResizeAxis& axis) {
   ResizeTaps taps;
   taps.begin.push_back(0);
@@ -141,7 +136,7 @@ KernelPointer MakeResizeKernel(const ir::Node& node) {
   for (size_t i = 0; i < given.size(); ++i) {
     const ir::Value* value = first + i < node.inputs().size() ? node.input(first + i) : nullptr;
     if (value == nullptr) continue;
-    const Tensor* constant = ConstantTensor(value);
+    const Tensor* constant = ops::ConstantValue(value);
     if (constant == nullptr) return nullptr;
     given[i] = constant->ToDoubles();
   }
