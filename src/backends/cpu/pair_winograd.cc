@@ -138,14 +138,12 @@ void TransformFilter(const int (&g)[9], int (&out)[16]) {
 
 bool PairWinograd::Pays(const ConvolutionShape& paired) {
   const auto lanes = static_cast<int64_t>(HWY_DYNAMIC_DISPATCH(PairLanesImpl)());
-  if (!WinogradTiles::Covers(paired) || lanes < 8) return false;
+  if (!WinogradGrid::Covers(paired) || lanes < 8) return false;
   if (2 * paired.channels > kMostWinogradChannels) return false;
   // Below that, the transforms take as long as they spare.
   if (2 * paired.channels < std::max<int64_t>(lanes, 32)) return false;
   if (paired.outputs < std::max<int64_t>(lanes, 32)) return false;
-  const int64_t tiles = WinogradTiles::Count(paired, kTile);
-  return tiles >= 12 &&
-         16.0 * static_cast<double>(tiles) < 0.7 * WinogradTiles::DirectProducts(paired);
+  return WinogradGrid(paired, kTile).count() >= 12 && WinogradGrid::Spares(paired, kTile);
 }
 
 PairWinograd::PairWinograd(const ConvolutionShape& paired)
@@ -186,7 +184,7 @@ void PairWinograd::Run(const float* packed, const PackedOperands& operands, std:
 
 void PairWinograd::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t stride,
                                   float* v) const {
-  const auto [sample, row, column] = tiles_.At(tile);
+  const auto [sample, row, column] = tiles_.grid().At(tile);
   const int64_t top = row - shape_.rows.pad, left = column - shape_.columns.pad;
   const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
   PairWinogradInput call;
@@ -204,7 +202,7 @@ void PairWinograd::TransformInput(const float* x, int64_t tile, int64_t slot, in
 
 void PairWinograd::TransformOutput(float* y, int64_t tile, int64_t slot, int64_t stride,
                                    const float* m) const {
-  const auto [sample, top, left] = tiles_.At(tile);
+  const auto [sample, top, left] = tiles_.grid().At(tile);
   const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
   PairWinogradOutput call;
   call.from = reinterpret_cast<const uint32_t*>(m + slot * shape_.outputs);

@@ -168,16 +168,14 @@ constexpr int64_t kBlockBytes = int64_t{3} << 18;  // of transformed tiles that 
 
 bool WinogradProduct::Pays(const ConvolutionShape& shape) {
   const auto lanes = static_cast<int64_t>(HWY_DYNAMIC_DISPATCH(WinogradLanesImpl)());
-  if (!WinogradTiles::Covers(shape) || lanes < 4) return false;
+  if (!WinogradGrid::Covers(shape) || lanes < 4) return false;
   if (shape.channels < std::max<int64_t>(lanes, 16)) return false;
   if (shape.outputs < std::max<int64_t>(lanes, 16)) return false;
-  const int64_t tiles = WinogradTiles::Count(shape, kTile);
-  // Multiply-adds of both ways; below a dozen tiles the transformed filters, four times as large,
-  // are all that counts.
-  const double direct = WinogradTiles::DirectProducts(shape);
+  const int64_t tiles = WinogradGrid(shape, kTile).count();
+  // Below a dozen tiles the transformed filters, four times as large, are all that counts.
   constexpr int64_t kSmallFilters = int64_t{3} << 19;  // bytes that stay in the caches anyway
   const bool small = 36 * 4 * shape.channels * shape.outputs <= kSmallFilters && tiles >= 4;
-  return (tiles >= 12 || small) && 36.0 * static_cast<double>(tiles) < 0.7 * direct;
+  return (tiles >= 12 || small) && WinogradGrid::Spares(shape, kTile);
 }
 
 WinogradProduct::WinogradProduct(const ConvolutionShape& shape)
@@ -269,7 +267,7 @@ void WinogradProduct::Run(const float* packed, const PackedOperands& operands, s
 
 void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot, int64_t stride,
                                      float* v) const {
-  const auto [sample, row, column] = tiles_.At(tile);
+  const auto [sample, row, column] = tiles_.grid().At(tile);
   const int64_t top = row - shape_.rows.pad, left = column - shape_.columns.pad;
   const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
   WinogradInput call;
@@ -286,7 +284,7 @@ void WinogradProduct::TransformInput(const float* x, int64_t tile, int64_t slot,
 
 void WinogradProduct::TransformOutput(const PackedOperands& operands, int64_t tile, int64_t slot,
                                       int64_t stride, const float* m) const {
-  const auto [sample, top, left] = tiles_.At(tile);
+  const auto [sample, top, left] = tiles_.grid().At(tile);
   const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
   WinogradOutput call;
   call.from = m + slot * shape_.outputs;

@@ -128,56 +128,42 @@ constexpr int64_t kBlockBytes = int64_t{3} << 20;  // of transformed tiles
 constexpr int64_t kFewest = 64, kMost = 256;       // tiles of a block
 constexpr int64_t kInputPanel = 16;                // channels
 constexpr int64_t kTogether = 64;                  // channels that share a panel of gradients
-constexpr int64_t kApart = 16;  // floats: places a power of two apart would share a few cache sets
 
 }  // namespace
 
 bool WinogradWeightGradient::Pays(const ConvolutionShape& shape) {
-  for (const ConvolutionAxis* axis : {&shape.rows, &shape.columns}) {
-    if (axis->kernel != 3 || axis->stride != 1 || axis->dilation != 1 || axis->pad < 0)
-      return false;
-  }
   const auto lanes = static_cast<int64_t>(Tiles().lanes);
-  if (shape.groups != 1 || lanes < 4 || lanes > kInputPanel) return false;
+  if (!WinogradGrid::Covers(shape) || lanes < 4 || lanes > kInputPanel) return false;
   if (shape.channels % kInputPanel != 0 || shape.outputs % kInputPanel != 0) return false;
-  const int64_t tiles =
-      shape.samples * CeilDiv(shape.rows.output, kSide) * CeilDiv(shape.columns.output, kSide);
   // Fewer give sums too short for the tile of the products.
   constexpr int64_t kFewestTiles = 16;
-  const int64_t positions = shape.samples * shape.rows.output * shape.columns.output;
-  return tiles >= kFewestTiles && kPlaces * tiles * 10 < 9 * positions * 7;
+  return WinogradGrid(shape, kSide).count() >= kFewestTiles && WinogradGrid::Spares(shape, kSide);
 }
 
 WinogradWeightGradient::WinogradWeightGradient(const ConvolutionShape& shape)
-    : shape_(shape),
-      rows_(CeilDiv(shape.rows.output, kSide)),
-      columns_(CeilDiv(shape.columns.output, kSide)),
-      tiles_(shape.samples * rows_ * columns_) {
+    : shape_(shape), grid_(shape, kSide) {
   const int64_t bytes = kPlaces * 4 * (shape.channels + shape.outputs);  // of a tile
-  blocks_ = CeilDiv(tiles_, std::clamp(kBlockBytes / bytes, kFewest, kMost));
-  together_ = CeilDiv(tiles_, blocks_);
-}
-
-int64_t WinogradWeightGradient::PlaceFloats(int64_t tiles, int64_t channels) const {
-  return RoundUp(tiles * channels, kApart) + kApart;
+  blocks_ = CeilDiv(grid_.count(), std::clamp(kBlockBytes / bytes, kFewest, kMost));
+  together_ = CeilDiv(grid_.count(), blocks_);
 }
 
 size_t WinogradWeightGradient::scratch_floats() const {
   const auto width = static_cast<int64_t>(Tiles().width());
   const int64_t channels = std::min(kTogether, shape_.channels);
-  return static_cast<size_t>(kPlaces * (PlaceFloats(together_, shape_.channels) +
-                                        PlaceFloats(together_, shape_.outputs) + channels * width));
+  return static_cast<size_t>(kPlaces *
+                             (WinogradGrid::Stride(together_, shape_.channels) +
+                              WinogradGrid::Stride(together_, shape_.outputs) + channels * width));
 }
 
 void WinogradWeightGradient::Run(const float* x, const float* dy, float* dw, float* scratch) const {
   const auto width = static_cast<int64_t>(Tiles().width());
   for (int64_t i = 0; i < blocks_; ++i) {
     Block block;
-    block.first = tiles_ * i / blocks_;
-    block.count = tiles_ * (i + 1) / blocks_ - block.first;
+    block.first = grid_.count() * i / blocks_;
+    block.count = grid_.count() * (i + 1) / blocks_ - block.first;
     block.continues = i > 0;
-    block.input_stride = PlaceFloats(block.count, shape_.channels);
-    block.gradient_stride = PlaceFloats(block.count, shape_.outputs);
+    block.input_stride = WinogradGrid::Stride(block.count, shape_.channels);
+    block.gradient_stride = WinogradGrid::Stride(block.count, shape_.outputs);
     block.inputs = scratch;
     block.gradients = block.inputs + kPlaces * block.input_stride;
     block.products = block.gradients + kPlaces * block.gradient_stride;
@@ -194,10 +180,8 @@ void WinogradWeightGradient::Run(const float* x, const float* dy, float* dw, flo
 
 void WinogradWeightGradient::TransformInput(const float* x, const Block& block,
                                             int64_t slot) const {
-  const int64_t tile = block.first + slot;
-  const int64_t sample = tile / (rows_ * columns_);
-  const int64_t top = tile / columns_ % rows_ * kSide - shape_.rows.pad;
-  const int64_t left = tile % columns_ * kSide - shape_.columns.pad;
+  const auto [sample, row, column] = grid_.At(block.first + slot);
+  const int64_t top = row - shape_.rows.pad, left = column - shape_.columns.pad;
   const int64_t rows = shape_.rows.input, columns = shape_.columns.input;
   WinogradPanelTile call;
   for (int64_t i = 0; i < kPlaces; ++i) {
@@ -216,9 +200,7 @@ void WinogradWeightGradient::TransformInput(const float* x, const Block& block,
 
 void WinogradWeightGradient::TransformGradient(const float* dy, const Block& block,
                                                int64_t slot) const {
-  const int64_t tile = block.first + slot;
-  const int64_t sample = tile / (rows_ * columns_);
-  const int64_t top = tile / columns_ % rows_ * kSide, left = tile % columns_ * kSide;
+  const auto [sample, top, left] = grid_.At(block.first + slot);
   const int64_t rows = shape_.rows.output, columns = shape_.columns.output;
   WinogradPanelTile call;
   for (int64_t i = 0; i < kSide * kSide; ++i) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "backends/cpu/convolution.h"
+#include "backends/cpu/winograd_grid.h"
 
 namespace ingot::cpu {
 
@@ -36,15 +37,14 @@ class WinogradWeightGradient {
     int64_t input_stride, gradient_stride;  // from place to place
   };
 
-  int64_t PlaceFloats(int64_t tiles, int64_t channels) const;
   void TransformInput(const float* x, const Block& block, int64_t slot) const;
   void TransformGradient(const float* dy, const Block& block, int64_t slot) const;
   void MultiplyPanel(const Block& block, int64_t channel, int64_t channels, int64_t output,
                      float* dw) const;
 
   ConvolutionShape shape_;
-  int64_t rows_, columns_, tiles_;  // of tiles: down, across, in all samples
-  int64_t blocks_, together_;       // and how many tiles the largest block has
+  WinogradGrid grid_;
+  int64_t blocks_, together_;  // and how many tiles the largest block has
 };
 
 }  // namespace ingot::cpu

@@ -1,6 +1,5 @@
-// What the Winograd algorithms of winograd.h and pair_winograd.h share: how the outputs of a 3x3
-// convolution with stride 1 are cut into tiles, and which thread takes which of them. Sums do not
-// depend on the number of threads.
+// What the Winograd algorithms of winograd.h and pair_winograd.h share: which thread takes which
+// tiles, and the products at each place of them. Sums do not depend on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "backends/cpu/convolution.h"
 #include "backends/cpu/counts.h"
 #include "backends/cpu/tile_product.h"
+#include "backends/cpu/winograd_grid.h"
 #include "ingot/runtime/team.h"
 
 namespace ingot::cpu {
@@ -21,24 +21,10 @@ class WinogradTiles {
   WinogradTiles(const ConvolutionShape& shape, int64_t side, const TileSet& (*set)(),
                 int64_t block_bytes, int64_t most_together);
 
-  // Whether the kernel is 3x3, without stride, dilation or groups.
-  static bool Covers(const ConvolutionShape& shape);
-  static int64_t Count(const ConvolutionShape& shape, int64_t side);
-  // Multiplications for each channel and output of the direct product.
-  static double DirectProducts(const ConvolutionShape& shape);
-
-  const ConvolutionShape& shape() const { return shape_; }
+  const WinogradGrid& grid() const { return grid_; }
   int64_t width() const { return width_; }  // elements of a row of all panels of filters
   size_t packed_floats() const;
   size_t scratch_bytes() const;  // of each thread
-
-  // The sample of a tile, and the row and column of its first output.
-  struct Place {
-    int64_t sample, row, column;
-  };
-  Place At(int64_t tile) const {
-    return {tile / (rows_ * columns_), tile / columns_ % rows_ * side_, tile % columns_ * side_};
-  }
 
   // transform_input(tile, slot, stride, v) and transform_output(tile, slot, stride, m) for each
   // tile, between them a product for each place: v [place, slot, channel] to m [place, slot,
@@ -48,15 +34,11 @@ class WinogradTiles {
            const Input& transform_input, const Output& transform_output) const;
 
  private:
-  // From place to place: a cache line more than there is, since places that lie a power of two
-  // apart would share a few sets of the caches.
-  static int64_t Stride(int64_t slots, int64_t channels) { return slots * channels + 16; }
   void Multiply(const float* packed, int64_t place, int64_t slots, const float* v, float* m) const;
 
   ConvolutionShape shape_;
   const TileSet& (*set_)();
-  int64_t side_, places_;
-  int64_t rows_, columns_, count_;
+  WinogradGrid grid_;
   int64_t together_;  // tiles that one thread takes at once
   int64_t width_;
 };
@@ -65,27 +47,27 @@ template <class Input, class Output>
 void WinogradTiles::Run(const float* packed, std::byte* scratch, size_t scratch_stride,
                         runtime::Team& team, const Input& transform_input,
                         const Output& transform_output) const {
-  int64_t blocks = CeilDiv(count_, together_);
+  int64_t blocks = CeilDiv(grid_.count(), together_);
   const auto threads = static_cast<int64_t>(team.threads());
   // Each thread takes as many tiles as the others and reads all of the filters; or, where those are
   // large and the tiles few, some of the products, for which the transformed tiles change hands.
   if (threads > 1 && blocks < 4 * threads) blocks = CeilDiv(blocks, threads) * threads;
   const bool large =
-      shape_.channels * shape_.outputs > 2 * (shape_.channels + shape_.outputs) * count_;
-  if (threads > 1 && large && count_ <= 4 * together_) {
+      shape_.channels * shape_.outputs > 2 * (shape_.channels + shape_.outputs) * grid_.count();
+  if (threads > 1 && large && grid_.count() <= 4 * together_) {
     // All tiles at once, a loop of the team for each of the three steps.
     auto* v = reinterpret_cast<float*>(scratch);
-    const int64_t v_stride = Stride(count_, shape_.channels);
-    const int64_t m_stride = Stride(count_, shape_.outputs);
-    float* m = v + places_ * v_stride;
-    const auto count = static_cast<size_t>(count_);
+    const int64_t v_stride = WinogradGrid::Stride(grid_.count(), shape_.channels);
+    const int64_t m_stride = WinogradGrid::Stride(grid_.count(), shape_.outputs);
+    float* m = v + grid_.places() * v_stride;
+    const auto count = static_cast<size_t>(grid_.count());
     const size_t pieces = std::min<size_t>(count, static_cast<size_t>(threads) * 4);
     const auto cut = [&](size_t i) { return static_cast<int64_t>(count * i / pieces); };
     team.ForEach(pieces, [&](size_t i, size_t) {
       for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_input(t, t, v_stride, v);
     });
-    team.ForEach(static_cast<size_t>(places_), [&](size_t place, size_t) {
-      Multiply(packed, static_cast<int64_t>(place), count_, v, m);
+    team.ForEach(static_cast<size_t>(grid_.places()), [&](size_t place, size_t) {
+      Multiply(packed, static_cast<int64_t>(place), grid_.count(), v, m);
     });
     team.ForEach(pieces, [&](size_t i, size_t) {
       for (int64_t t = cut(i); t < cut(i + 1); ++t) transform_output(t, t, m_stride, m);
@@ -93,14 +75,14 @@ void WinogradTiles::Run(const float* packed, std::byte* scratch, size_t scratch_
     return;
   }
   team.ForEach(static_cast<size_t>(blocks), [&](size_t block, size_t thread) {
-    const int64_t begin = count_ * static_cast<int64_t>(block) / blocks;
-    const int64_t rows = count_ * (static_cast<int64_t>(block) + 1) / blocks - begin;
+    const int64_t begin = grid_.count() * static_cast<int64_t>(block) / blocks;
+    const int64_t rows = grid_.count() * (static_cast<int64_t>(block) + 1) / blocks - begin;
     auto* v = reinterpret_cast<float*>(scratch + thread * scratch_stride);
-    const int64_t v_stride = Stride(rows, shape_.channels);
-    const int64_t m_stride = Stride(rows, shape_.outputs);
-    float* m = v + places_ * v_stride;
+    const int64_t v_stride = WinogradGrid::Stride(rows, shape_.channels);
+    const int64_t m_stride = WinogradGrid::Stride(rows, shape_.outputs);
+    float* m = v + grid_.places() * v_stride;
     for (int64_t t = 0; t < rows; ++t) transform_input(begin + t, t, v_stride, v);
-    for (int64_t place = 0; place < places_; ++place) Multiply(packed, place, rows, v, m);
+    for (int64_t place = 0; place < grid_.places(); ++place) Multiply(packed, place, rows, v, m);
     for (int64_t t = 0; t < rows; ++t) transform_output(begin + t, t, m_stride, m);
   });
 }

@@ -79,10 +79,9 @@ class WinogradKernel : public runtime::Kernel {
   // Filters are transformed in every call: they are worth it where enough tiles use them.
   static bool Pays(const ConvolutionShape& shape) {
     constexpr int64_t kFewestTiles = 32;
-    const int64_t tiles =
-        shape.samples * ((shape.rows.output + 3) / 4) * ((shape.columns.output + 3) / 4);
-    return tiles >= kFewestTiles && shape.outputs % 16 == 0 && shape.channels % 16 == 0 &&
-           shape.rows.pad >= 0 && shape.columns.pad >= 0 && WinogradProduct::Pays(shape);
+    return WinogradGrid(shape, 4).count() >= kFewestTiles && shape.outputs % 16 == 0 &&
+           shape.channels % 16 == 0 && shape.rows.pad >= 0 && shape.columns.pad >= 0 &&
+           WinogradProduct::Pays(shape);
   }
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
