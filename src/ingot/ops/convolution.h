@@ -40,6 +40,10 @@ Convolution ConvolutionOf(const ir::Node& node, const ir::Type& x, const ir::Typ
 // the ranks of its inputs. Throws Error(kInvalidInput) where they do not fit.
 Convolution ConvolutionOf(const ir::Node& node);
 
+// Of a ConvTranspose and the types of its X and W, whose ranks are known: the convolution whose
+// input is the result and whose output is X. Its input extents are unknown where X's are.
+Convolution TransposedConvolutionOf(const ir::Node& node, const ir::Type& x, const ir::Type& w);
+
 // Where the elements of weights lie: (o, c, t), c counted in the group and t in row-major order.
 struct Filters {
   Filters(const TensorView& w, bool channels_last);

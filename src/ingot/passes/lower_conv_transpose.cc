@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "ingot/ops/convolution.h"
 #include "ingot/passes/rewrite.h"
 
 namespace ingot::passes {
@@ -12,36 +13,29 @@ using ir::Node;
 using ir::Value;
 using Ints = std::vector<int64_t>;
 
-Ints IntsOf(const Node& node, const char* name, size_t count, int64_t otherwise) {
-  const Ints* given = node.FindInts(name);
-  return given == nullptr ? Ints(count, otherwise) : *given;
-}
-
 // The convolution that goes from Y to X; false where there is none.
 bool ConvolutionBack(const Node& node, ir::Attributes& attributes) {
   const ir::Type& x = node.input(0)->type();
   const ir::Type& w = node.input(1)->type();
   const ir::Type& y = node.output()->type();
   if (!x.is_static() || !w.is_static() || !y.is_static() || y.shape().size() == 0) return false;
-  const auto axes = static_cast<size_t>(x.rank() - 2);
-  const Ints strides = IntsOf(node, "strides", axes, 1);
-  const Ints dilations = IntsOf(node, "dilations", axes, 1);
-  // Where other padding than `pads` goes, the shape rule alone knows.
+  // Nodes that name the extents of the result, not the padding, are left as they are.
   if (node.GetString("auto_pad") != "NOTSET" || node.HasAttribute("output_shape")) return false;
-  const Ints as_given = IntsOf(node, "pads", 2 * axes, 0);
-  Ints pads(2 * axes), spatial(axes);
-  for (size_t i = 0; i < axes; ++i) {
-    const int64_t extent = x.shape()[static_cast<int>(i) + 2];
-    const int64_t span = (w.shape()[static_cast<int>(i) + 2] - 1) * dilations[i] + 1;
-    spatial[i] = y.shape()[static_cast<int>(i) + 2];
-    pads[i] = as_given[i];
-    pads[axes + i] = as_given[axes + i];
-    const int64_t room = spatial[i] + pads[i] + pads[axes + i] - span;
-    if (pads[i] < 0 || pads[axes + i] < 0 || room < 0) return false;
-    if (room / strides[i] + 1 != extent) return false;
+  const ops::Convolution back = ops::TransposedConvolutionOf(node, x, w);
+  Ints begins, ends, strides, dilations, spatial;
+  for (const ops::WindowAxis& axis : back.windows) {
+    const int64_t room = axis.input.value() + axis.pad_begin + axis.pad_end - axis.span();
+    if (axis.pad_begin < 0 || axis.pad_end < 0 || room < 0) return false;
+    if (room / axis.stride + 1 != axis.output.value()) return false;
+    begins.push_back(axis.pad_begin);
+    ends.push_back(axis.pad_end);
+    strides.push_back(axis.stride);
+    dilations.push_back(axis.dilation);
+    spatial.push_back(axis.input.value());
   }
-  attributes = {{"group", node.GetInt("group")},
-                {"pads", pads},
+  begins.insert(begins.end(), ends.begin(), ends.end());
+  attributes = {{"group", back.group},
+                {"pads", begins},
                 {"strides", strides},
                 {"dilations", dilations},
                 {"spatial_shape", spatial}};

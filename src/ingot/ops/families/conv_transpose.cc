@@ -61,8 +61,9 @@ void SolveAxis(const ir::Node& node, size_t i, size_t axes, WindowAxis& axis) {
   axis.input = extent;
 }
 
-// The convolution whose input is the result and whose output is X.
-Convolution Transposed(const ir::Node& node, const Type& x, const Type& w) {
+}  // namespace
+
+Convolution TransposedConvolutionOf(const ir::Node& node, const Type& x, const Type& w) {
   if (x.rank() < 3 || w.rank() != x.rank()) {
     throw Error(ErrorCode::kInvalidInput, "X is " + x.ToString() + " and W " + w.ToString() +
                                               ", expected [N, C, ...] and [C, M / group, ...]");
@@ -94,6 +95,8 @@ Convolution Transposed(const ir::Node& node, const Type& x, const Type& w) {
   return convolution;
 }
 
+namespace {
+
 Type ResultType(const Convolution& convolution, DType dtype) {
   Dimensions dims = {convolution.batch, convolution.channels};
   for (const WindowAxis& axis : convolution.windows) dims.push_back(axis.input);
@@ -103,8 +106,8 @@ Type ResultType(const Convolution& convolution, DType dtype) {
 void Reference(const ir::ReferenceCall& call) {
   const TensorView& x = call.input(0);
   const TensorView& w = call.input(1);
-  const Convolution convolution = Transposed(call.node, Type::Tensor(x.dtype, Shape(x.dims)),
-                                             Type::Tensor(w.dtype, Shape(w.dims)));
+  const Convolution convolution = TransposedConvolutionOf(
+      call.node, Type::Tensor(x.dtype, Shape(x.dims)), Type::Tensor(w.dtype, Shape(w.dims)));
   const TensorView bias = call.has_input(2) ? call.input(2) : TensorView{};
   ConvolveInputGradient(convolution, x, w, bias, call.output());
 }
@@ -115,7 +118,7 @@ void Gradient(GradientContext& context) {
   Value* x = context.input(0);
   Value* w = context.input(1);
   Value* dy = context.output_gradient();
-  const Convolution convolution = Transposed(node, x->type(), w->type());
+  const Convolution convolution = TransposedConvolutionOf(node, x->type(), w->type());
   const auto axes = convolution.windows.size();
   Ints pads(2 * axes);
   bool explicit_pads = node.GetString("auto_pad") == "NOTSET" && !node.HasAttribute("output_shape");
@@ -216,7 +219,7 @@ void RegisterConvTranspose(ir::OpRegistry& registry) {
       context.SetOutput(0, Type::TensorOfUnknownRank(x.dtype()));
       return;
     }
-    context.SetOutput(0, ResultType(Transposed(context.node(), x, w), x.dtype()));
+    context.SetOutput(0, ResultType(TransposedConvolutionOf(context.node(), x, w), x.dtype()));
   };
   op.reference = Reference;
   op.gradient = Gradient;
