@@ -1,13 +1,14 @@
 // From each product back to the products that its left side is made of.
 #include "ingot/passes/split_tensor.h"
 
-#include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
 #include <utility>
 
 #include "ingot/base/error.h"
 #include "ingot/ir/builder.h"
+#include "ingot/ops/axis_split.h"
 #include "ingot/passes/rewrite.h"
 
 namespace ingot::passes {
@@ -23,15 +24,11 @@ namespace {
 // Calls `copy(offset in the whole, offset in the part, bytes)` for each run of elements.
 template <typename Copy>
 void ForEachRun(const TensorSlice& slice, size_t item_size, Copy copy) {
-  size_t outer = 1;
-  size_t inner = item_size;
-  for (int i = 0; i < slice.whole.rank(); ++i) {
-    if (i < slice.axis) outer *= static_cast<size_t>(slice.whole[i]);
-    if (i > slice.axis) inner *= static_cast<size_t>(slice.whole[i]);
-  }
-  const size_t row = static_cast<size_t>(slice.whole[slice.axis]) * inner;
+  const ops::AxisSplit split(slice.whole.dims(), slice.axis);
+  const size_t inner = static_cast<size_t>(split.inner) * item_size;
+  const size_t row = static_cast<size_t>(split.extent) * inner;
   size_t part = 0;
-  for (size_t o = 0; o < outer; ++o) {
+  for (size_t o = 0; o < static_cast<size_t>(split.outer); ++o) {
     for (const TensorSlice::Range& range : slice.ranges) {
       const size_t bytes = static_cast<size_t>(range.end - range.begin) * inner;
       copy(o * row + static_cast<size_t>(range.begin) * inner, part, bytes);
@@ -109,7 +106,7 @@ using Segments = std::vector<int64_t>;
 // What lies between a product that is cut by rows and those that are cut by columns.
 struct Region {
   std::map<const Value*, Segments> values;  // whose last axis is cut
-  std::vector<Node*> nodes;
+  std::set<const Node*> nodes;
   std::vector<Node*> products;                       // cut by columns
   std::vector<std::pair<Value*, Segments>> vectors;  // parameters [width]
 };
@@ -153,11 +150,9 @@ class Splitter {
     }
     region.values[value] = segments;
     if (cut_.count(node) > 0) return false;
-    const bool seen =
-        std::find(region.nodes.begin(), region.nodes.end(), node) != region.nodes.end();
-    if (!seen) region.nodes.push_back(node);
+    const bool is_new = region.nodes.insert(node).second;
     if (IsOwnProduct(node)) {
-      if (!seen) region.products.push_back(node);
+      if (is_new) region.products.push_back(node);
       return true;
     }
     if (IsUnary(*node)) return Trace(node->input(0), segments, region);
@@ -232,12 +227,11 @@ class Splitter {
 
   // Whether nobody outside uses what is cut.
   static bool IsClosed(const Region& region, const Node* product) {
-    const std::set<const Node*> inside(region.nodes.begin(), region.nodes.end());
     for (const Node* node : region.nodes) {
       for (const Value* output : node->outputs()) {
         if (output->is_graph_output()) return false;
         for (const Value::Use& use : output->uses()) {
-          if (inside.count(use.node) == 0 && use.node != product) return false;
+          if (region.nodes.count(use.node) == 0 && use.node != product) return false;
         }
       }
     }
@@ -283,9 +277,7 @@ class Splitter {
     }
     for (const auto& [vector, segments] : region.vectors) Cut(vector, 0, segments);
     for (Node* node : graph_.nodes()) {
-      if (std::find(region.nodes.begin(), region.nodes.end(), node) != region.nodes.end()) {
-        Narrow(*node, region);
-      }
+      if (region.nodes.count(node) > 0) Narrow(*node, region);
     }
     Cut(product->input(1), 0, {width});
     SumBehind(product);
@@ -412,8 +404,7 @@ class Splitter {
     for (Node* product : tied) SumBehind(product);
     ir::InferNode(*gather);
     split_.layers.push_back(gather->layer());
-    Node* next = NodeBehind(gather);
-    ir::Builder builder(graph_, registry_, next);
+    ir::Builder builder(graph_, registry_, FirstUser(gather->output()));
     builder.set_layer(gather->layer());
     const int64_t share = width / size_;
     const int rank = gather->output()->type().rank();
@@ -424,12 +415,6 @@ class Splitter {
     Value* padded = builder.Op("Pad", {gather->output(), builder.Ints(pads)});
     Value* sum = builder.Op("ingot.MeshSum", {padded});
     for (const Value::Use& use : uses) use.node->SetInput(static_cast<size_t>(use.input), sum);
-  }
-
-  Node* NodeBehind(const Node* node) const {
-    const std::vector<Node*> nodes = graph_.nodes();
-    const auto at = std::find(nodes.begin(), nodes.end(), node);
-    return at + 1 == nodes.end() ? nullptr : *(at + 1);
   }
 
   ir::Graph& graph_;
