@@ -109,7 +109,8 @@ std::vector<size_t> AxesOf(const ir::Node& node, size_t rank) {
 }
 
 void SetSizes(const ir::Node& node, std::span<const int64_t> dims, std::span<const int64_t> sizes,
-              const std::vector<size_t>& axes, ResizePlan& plan) {
+              ResizePlan& plan) {
+  const std::vector<size_t>& axes = plan.axes;
   const std::string& policy = node.GetString("keep_aspect_ratio_policy");
   const bool smaller = policy == "not_larger";
   if (!smaller && policy != "not_smaller" && policy != "stretch") {
@@ -142,7 +143,8 @@ ResizePlan PlanResize(const ir::Node& node, std::span<const int64_t> dims,
   plan.scales.assign(rank, 1);
   plan.roi_start.assign(rank, 0);
   plan.roi_end.assign(rank, 1);
-  const std::vector<size_t> axes = AxesOf(node, rank);
+  plan.axes = AxesOf(node, rank);
+  const std::vector<size_t>& axes = plan.axes;
   if (scales.empty() == sizes.empty()) Fail("give either scales or sizes");
   const bool crops = node.GetString("coordinate_transformation_mode") == "tf_crop_and_resize";
   if (crops) {
@@ -157,7 +159,7 @@ ResizePlan PlanResize(const ir::Node& node, std::span<const int64_t> dims,
          " axes");
   }
   if (!sizes.empty()) {
-    SetSizes(node, dims, sizes, axes, plan);
+    SetSizes(node, dims, sizes, plan);
   } else {
     for (size_t i = 0; i < axes.size(); ++i) {
       const double part = crops ? plan.roi_end[axes[i]] - plan.roi_start[axes[i]] : 1;

@@ -28,6 +28,7 @@ struct ResizeAxis {
 
 // What a node asks for each axis of an input.
 struct ResizePlan {
+  std::vector<size_t> axes;  // that may change: those that the node names, or all
   std::vector<int64_t> outputs;
   std::vector<double> scales;
   std::vector<double> roi_start, roi_end;

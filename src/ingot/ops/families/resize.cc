@@ -90,11 +90,8 @@ Dimensions KnownResult(const Type& x, const ir::Node& node, std::span<const doub
   std::vector<int64_t> dims;
   for (const ir::Dimension& dim : x.dims()) dims.push_back(dim.is_static() ? dim.value() : 1);
   const ResizePlan plan = PlanResize(node, dims, roi, scales, sizes);
-  std::vector<bool> resized(dims.size(), !node.HasAttribute("axes"));
-  if (const std::vector<int64_t>* axes = node.FindInts("axes")) {
-    for (const int64_t axis : *axes)
-      resized[static_cast<size_t>(NormalizeAxis(axis, x.rank()))] = true;
-  }
+  std::vector<bool> resized(dims.size(), false);
+  for (const size_t axis : plan.axes) resized[axis] = true;
   bool sure = true;  // where all axes are resized alike, one that is not known makes all unknown
   for (size_t i = 0; i < dims.size(); ++i) sure = sure && (!resized[i] || x.dims()[i].is_static());
   const bool alike = node.GetString("keep_aspect_ratio_policy") != "stretch" && !sizes.empty();
