@@ -67,10 +67,6 @@ void GraphImporter::Bind(const std::string& name, ir::Value* value) {
   if (value->name().empty()) value->set_name(name);
 }
 
-void GraphImporter::BindOpenInput(const std::string& name, ir::Value* value) {
-  values_[name] = value;
-}
-
 void GraphImporter::AddInitializers(const GraphProto& proto) {
   for (const auto& tensor : proto.initializer()) {
     if (values_.count(tensor.name()) == 0 &&

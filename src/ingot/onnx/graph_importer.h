@@ -49,8 +49,6 @@ class GraphImporter {
   void AddInitializers(const onnx_proto::GraphProto& proto);
   // Instead of an initializer of the file.
   void ReplaceInitializer(const std::string& name, Tensor tensor);
-  // An input in the place of the initializer of its name.
-  void BindOpenInput(const std::string& name, ir::Value* value);
   template <typename Nodes>
   void AddNodes(const Nodes& nodes);
   void AddOutputs(const onnx_proto::GraphProto& proto);

@@ -69,7 +69,7 @@ void AddInputs(const GraphProto& graph, formats::OnnxFile& file, const ImportOpt
     }
     if (std::find(options.open_inputs.begin(), options.open_inputs.end(), input.name()) !=
         options.open_inputs.end()) {
-      importer.BindOpenInput(input.name(), model.graph->AddInput(input.name(), std::move(type)));
+      importer.Bind(input.name(), model.graph->AddInput(input.name(), std::move(type)));
       model.defaults.emplace(input.name(), file.TensorOf(*initializer->second));
       continue;
     }
