@@ -1,5 +1,5 @@
 // conv: convolutions along one to three axes.
-#include "ingot/base/error.h"
+#include "ingot/nn/layers/filters.h"
 #include "ingot/nn/layers/layers.h"
 #include "ingot/nn/layers/window_options.h"
 
@@ -63,23 +63,20 @@ std::string DescribeConv(const ConvOptions& options) {
 
 // What the options mean for one input.
 struct Shapes {
-  int64_t channels, filters, groups;
-  std::vector<int64_t> input, kernel, stride, dilation;
+  FilterShape filters;
+  std::vector<int64_t> input, stride, dilation;
 };
 
 Shapes ShapesOf(const ConvOptions& options, const ir::Value* x) {
   Shapes s;
   s.input = SpatialExtents("conv", x);
-  s.channels = x->type().dim(1).value();
-  s.filters = options.filters > 0 ? options.filters : s.channels;
+  FilterShape& f = s.filters;
+  f.channels = x->type().dim(1).value();
+  f.filters = options.filters > 0 ? options.filters : f.channels;
   const bool depthwise = options.groups.is_scalar() && options.groups.scalar() == "depthwise";
-  s.groups = depthwise ? s.channels : ReadScalar<int64_t>(options.groups);
-  if (s.groups < 1 || s.channels % s.groups != 0 || s.filters % s.groups != 0) {
-    throw Error(ErrorCode::kInvalidInput,
-                std::to_string(s.channels) + " channels and " + std::to_string(s.filters) +
-                    " filters do not divide into " + std::to_string(s.groups) + " groups");
-  }
-  s.kernel = PerAxis(options.kernel, s.input.size());
+  f.groups = depthwise ? f.channels : ReadScalar<int64_t>(options.groups);
+  CheckGroups(f);
+  f.kernel = PerAxis(options.kernel, s.input.size());
   s.stride = PerAxis(options.stride, s.input.size());
   s.dilation = PerAxis(options.dilation, s.input.size());
   return s;
@@ -87,26 +84,14 @@ Shapes ShapesOf(const ConvOptions& options, const ir::Value* x) {
 
 ir::Value* BuildConv(const ConvOptions& options, LayerContext& context, ir::Value* x) {
   const Shapes s = ShapesOf(options, x);
-  std::vector<int64_t> weight = {s.filters, s.channels / s.groups};
-  int64_t field = 1;
-  for (const int64_t extent : s.kernel) {
-    weight.push_back(extent);
-    field *= extent;
-  }
-  const Fans fans{s.channels / s.groups * field, s.filters / s.groups * field};
-  std::vector<ir::Value*> inputs = {
-      x, context.AddParameter("weight", Shape(weight), ReadInitializer(options.kernel_initializer),
-                              fans)};
-  if (options.bias) {
-    inputs.push_back(context.AddParameter("bias", Shape{s.filters},
-                                          ReadInitializer(options.bias_initializer), fans));
-  }
   ir::Value* y = context.builder().Op(
-      "Conv", std::move(inputs),
-      {{"pads", Pads(options.padding, s.input, s.kernel, s.stride, s.dilation)},
+      "Conv",
+      FilterInputs(context, x, s.filters, /*transposed=*/false, options.kernel_initializer,
+                   options.bias ? &options.bias_initializer : nullptr),
+      {{"pads", Pads(options.padding, s.input, s.filters.kernel, s.stride, s.dilation)},
        {"strides", s.stride},
        {"dilations", s.dilation},
-       {"group", s.groups}});
+       {"group", s.filters.groups}});
   return ApplyActivation(context.builder(), options.activation, y);
 }
 

@@ -1,5 +1,8 @@
 // conv_transpose: what sends a convolution's outputs back to its inputs, as a layer that enlarges.
+#include <algorithm>
+
 #include "ingot/base/error.h"
+#include "ingot/nn/layers/filters.h"
 #include "ingot/nn/layers/layers.h"
 #include "ingot/nn/layers/window_options.h"
 
@@ -74,13 +77,12 @@ Padding PaddingOf(const TransposedOptions& options, const std::vector<int64_t>& 
                   const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
                   const std::vector<int64_t>& dilation) {
   const size_t axes = input.size();
-  Padding padding{{}, PerAxis(options.output_padding, axes)};
   const bool same = options.padding.is_scalar() && options.padding.scalar() == "same";
-  if (same) {
-    padding.pads.resize(2 * axes);
-  } else {
-    padding.pads = Pads(options.padding, input, kernel, stride, dilation);
-  }
+  // `same` goes to extents times stride: what a convolution with these options makes the input of.
+  std::vector<int64_t> enlarged = input;
+  for (size_t i = 0; i < axes; ++i) enlarged[i] *= stride[i];
+  Padding padding{Pads(options.padding, enlarged, kernel, stride, dilation),
+                  PerAxis(options.output_padding, axes)};
   for (size_t i = 0; i < axes; ++i) {
     const int64_t extra = padding.output_padding[i];
     if (same && extra != 0) {
@@ -92,13 +94,7 @@ Padding PaddingOf(const TransposedOptions& options, const std::vector<int64_t>& 
                                   ", got " + options.output_padding.Describe());
     }
     const int64_t span = (kernel[i] - 1) * dilation[i] + 1;
-    if (same) {
-      // To input * stride: what a convolution with these options makes the input of.
-      const int64_t total = span - stride[i];
-      padding.output_padding[i] = std::max<int64_t>(-total, 0);
-      padding.pads[i] = std::max<int64_t>(total, 0) / 2;
-      padding.pads[axes + i] = std::max<int64_t>(total, 0) - padding.pads[i];
-    }
+    if (same) padding.output_padding[i] = std::max<int64_t>(stride[i] - span, 0);
     const int64_t extent = (input[i] - 1) * stride[i] + span + padding.output_padding[i] -
                            padding.pads[i] - padding.pads[axes + i];
     if (extent < 1) {
@@ -113,36 +109,21 @@ Padding PaddingOf(const TransposedOptions& options, const std::vector<int64_t>& 
 
 ir::Value* BuildTransposed(const TransposedOptions& options, LayerContext& context, ir::Value* x) {
   const std::vector<int64_t> input = SpatialExtents("conv_transpose", x);
-  const int64_t channels = x->type().dim(1).value();
-  if (channels % options.groups != 0 || options.filters % options.groups != 0) {
-    throw Error(ErrorCode::kInvalidInput,
-                std::to_string(channels) + " channels and " + std::to_string(options.filters) +
-                    " filters do not divide into " + std::to_string(options.groups) + " groups");
-  }
-  const std::vector<int64_t> kernel = PerAxis(options.kernel, input.size());
+  FilterShape filters{x->type().dim(1).value(), options.filters, options.groups, {}};
+  CheckGroups(filters);
+  filters.kernel = PerAxis(options.kernel, input.size());
   const std::vector<int64_t> stride = PerAxis(options.stride, input.size());
   const std::vector<int64_t> dilation = PerAxis(options.dilation, input.size());
-  const Padding padding = PaddingOf(options, input, kernel, stride, dilation);
-  std::vector<int64_t> weight = {channels, options.filters / options.groups};
-  int64_t field = 1;
-  for (const int64_t extent : kernel) {
-    weight.push_back(extent);
-    field *= extent;
-  }
-  const Fans fans{channels / options.groups * field, options.filters / options.groups * field};
-  std::vector<ir::Value*> inputs = {
-      x, context.AddParameter("weight", Shape(weight), ReadInitializer(options.kernel_initializer),
-                              fans)};
-  if (options.bias) {
-    inputs.push_back(context.AddParameter("bias", Shape{options.filters},
-                                          ReadInitializer(options.bias_initializer), fans));
-  }
-  ir::Value* y = context.builder().Op("ConvTranspose", std::move(inputs),
-                                      {{"pads", padding.pads},
-                                       {"output_padding", padding.output_padding},
-                                       {"strides", stride},
-                                       {"dilations", dilation},
-                                       {"group", options.groups}});
+  const Padding padding = PaddingOf(options, input, filters.kernel, stride, dilation);
+  ir::Value* y = context.builder().Op(
+      "ConvTranspose",
+      FilterInputs(context, x, filters, /*transposed=*/true, options.kernel_initializer,
+                   options.bias ? &options.bias_initializer : nullptr),
+      {{"pads", padding.pads},
+       {"output_padding", padding.output_padding},
+       {"strides", stride},
+       {"dilations", dilation},
+       {"group", options.groups}});
   return ApplyActivation(context.builder(), options.activation, y);
 }
 
