@@ -41,13 +41,6 @@ const OptionTable<ResizeOptions>& ResizeTable() {
   return table;
 }
 
-std::vector<double> Scales(const ConfigNode& node) {
-  if (!node.is_list()) return {ReadScalar<double>(node)};
-  std::vector<double> scales;
-  for (const ConfigNode& item : node.items()) scales.push_back(ReadScalar<double>(item));
-  return scales;
-}
-
 std::string DescribeResize(const ResizeOptions& options) {
   if (options.scale.is_null() == options.size.empty()) {
     throw Error(ErrorCode::kInvalidInput,
@@ -61,13 +54,9 @@ std::string DescribeResize(const ResizeOptions& options) {
       text += (i == 0 ? " to " : "x") + std::to_string(options.size[i]);
     }
   } else {
-    const std::vector<double> scales = Scales(options.scale);
-    if (scales.empty() || scales.size() > 3) {
-      options.scale.Fail("expected a number, or one for each of 1 to 3 axes, got " +
-                         options.scale.Describe());
-    }
+    CheckPerAxis<double>(options.scale, MoreThan(0));
+    const std::vector<double> scales = Numbers<double>(options.scale);
     for (size_t i = 0; i < scales.size(); ++i) {
-      CheckLimits(options.scale, scales[i], MoreThan(0));
       text += (i == 0 ? " * " : "x") + WriteScalar(scales[i]).scalar();
     }
   }
@@ -88,7 +77,7 @@ std::vector<int64_t> Target(const ResizeOptions& options, const std::vector<int6
     target.resize(input.size(), target[0]);
     return target;
   }
-  std::vector<double> scales = Scales(options.scale);
+  std::vector<double> scales = Numbers<double>(options.scale);
   check(scales.size());
   scales.resize(input.size(), scales[0]);
   for (size_t i = 0; i < input.size(); ++i) {

@@ -4,18 +4,10 @@
 #include <algorithm>
 
 #include "ingot/base/error.h"
-#include "ingot/base/options.h"
 
 namespace ingot::nn {
 
 namespace {
-
-std::vector<int64_t> Numbers(const ConfigNode& node) {
-  std::vector<int64_t> numbers;
-  if (!node.is_list()) return {ReadScalar<int64_t>(node)};
-  for (const ConfigNode& item : node.items()) numbers.push_back(ReadScalar<int64_t>(item));
-  return numbers;
-}
 
 bool IsWord(const ConfigNode& node, const char* word) {
   return node.is_scalar() && node.scalar() == word;
@@ -45,16 +37,11 @@ std::vector<int64_t> SpatialExtents(const std::string& what, const ir::Value* x)
 }
 
 void CheckPerAxis(const ConfigNode& node, int64_t least) {
-  if (node.is_list() && (node.items().empty() || node.items().size() > 3)) {
-    node.Fail("expected a number, or one for each of 1 to 3 axes, got " + node.Describe());
-  }
-  for (const int64_t number : Numbers(node)) {
-    CheckLimits(node, static_cast<double>(number), AtLeast(static_cast<double>(least)));
-  }
+  CheckPerAxis<int64_t>(node, AtLeast(static_cast<double>(least)));
 }
 
 std::vector<int64_t> PerAxis(const ConfigNode& node, size_t axes) {
-  std::vector<int64_t> numbers = Numbers(node);
+  std::vector<int64_t> numbers = Numbers<int64_t>(node);
   if (!node.is_list()) numbers.resize(axes, numbers[0]);
   if (numbers.size() != axes) {
     node.Fail("expected a number for each of the " + std::to_string(axes) + " axes, got " +
@@ -69,7 +56,7 @@ void CheckPadding(const ConfigNode& node) {
       (node.scalar()[0] < '0' || node.scalar()[0] > '9') && node.scalar()[0] != '-') {
     node.Fail("expected same, valid or numbers, got " + node.Describe());
   }
-  for (const int64_t number : Numbers(node)) {
+  for (const int64_t number : Numbers<int64_t>(node)) {
     CheckLimits(node, static_cast<double>(number), AtLeast(0));
   }
 }
@@ -90,7 +77,7 @@ std::vector<int64_t> Pads(const ConfigNode& node, const std::vector<int64_t>& in
     }
     return pads;
   }
-  const std::vector<int64_t> numbers = Numbers(node);
+  const std::vector<int64_t> numbers = Numbers<int64_t>(node);
   for (size_t i = 0; i < axes; ++i) {
     if (!node.is_list()) {
       pads[i] = pads[axes + i] = numbers[0];
@@ -109,7 +96,7 @@ std::vector<int64_t> Pads(const ConfigNode& node, const std::vector<int64_t>& in
 
 std::string Times(const ConfigNode& node) {
   std::string text;
-  for (const int64_t number : Numbers(node)) {
+  for (const int64_t number : Numbers<int64_t>(node)) {
     text += (text.empty() ? "" : "x") + std::to_string(number);
   }
   return text;

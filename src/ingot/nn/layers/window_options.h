@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ingot/base/config.h"
+#include "ingot/base/options.h"
 #include "ingot/ir/builder.h"
 
 namespace ingot::nn {
@@ -17,6 +18,20 @@ std::vector<int64_t> SpatialExtents(const std::string& what, const ir::Value* x)
 
 // `3` or `[3, 5]`: checked where the job is read, spelled out for each axis when the rank is known.
 // Throw Error(kInvalidInput) at the node's place.
+template <typename T>
+std::vector<T> Numbers(const ConfigNode& node) {
+  if (!node.is_list()) return {ReadScalar<T>(node)};
+  std::vector<T> numbers;
+  for (const ConfigNode& item : node.items()) numbers.push_back(ReadScalar<T>(item));
+  return numbers;
+}
+template <typename T>
+void CheckPerAxis(const ConfigNode& node, const Limits& limits) {
+  if (node.is_list() && (node.items().empty() || node.items().size() > 3)) {
+    node.Fail("expected a number, or one for each of 1 to 3 axes, got " + node.Describe());
+  }
+  for (const T number : Numbers<T>(node)) CheckLimits(node, static_cast<double>(number), limits);
+}
 void CheckPerAxis(const ConfigNode& node, int64_t least);
 std::vector<int64_t> PerAxis(const ConfigNode& node, size_t axes);
 
