@@ -13,7 +13,7 @@ struct EmbedColumnsOptions {
   int64_t columns = 1;
   int64_t width = 8;
   int64_t vocabulary = 1;
-  ConfigNode initializer;
+  ConfigNode initializer = ConfigNode::Scalar("normal");
 };
 
 const OptionTable<EmbedColumnsOptions>& Table() {
@@ -28,7 +28,7 @@ const OptionTable<EmbedColumnsOptions>& Table() {
                "categories of all these columns together, unknown ones included: numbers lie below",
                AtLeast(1))
           .AddNode("initializer", &EmbedColumnsOptions::initializer,
-                   "first values of the table [vocabulary, width] (default: normal, std 0.05)")
+                   "first values of the table [vocabulary, width]: an initializer")
           .Required("vocabulary");
   return table;
 }
@@ -51,12 +51,9 @@ ir::Value* Build(const EmbedColumnsOptions& options, LayerContext& context, ir::
   }
   const int64_t n = type.dim(1).value();
   const int64_t numbers = n - options.columns;
-  Initializer initializer;
-  initializer.kind = "normal";
-  initializer.std = 0.05;
-  if (!options.initializer.is_null()) initializer = ReadInitializer(options.initializer);
   ir::Value* table = context.AddParameter("weight", Shape{options.vocabulary, options.width},
-                                          initializer, Fans{options.vocabulary, options.width});
+                                          ReadInitializer(options.initializer),
+                                          Fans{options.vocabulary, options.width});
   ir::Value* indices = builder.Op("Cast", {Columns(builder, x, numbers, n)},
                                   {{"to", static_cast<int64_t>(DType::kI64)}});
   ir::Value* vectors = builder.Op("Gather", {table, indices}, {{"axis", int64_t{0}}});
