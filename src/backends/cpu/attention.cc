@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "backends/cpu/attention_rows.h"
+#include "backends/cpu/counts.h"
 #include "backends/cpu/panel_product.h"
 
 namespace ingot::cpu {
@@ -22,10 +23,6 @@ size_t Size(int64_t extent) {
   return static_cast<size_t>(extent);
 }
 
-size_t Blocks(size_t count, size_t block) {
-  return (count + block - 1) / block;
-}
-
 // What both directions need of one key head, packed.
 struct Head {
   size_t length, padded_length;  // of the keys; padded to whole blocks
@@ -34,7 +31,7 @@ struct Head {
 
   explicit Head(const AttentionSizes& s)
       : length(Size(s.key_length)),
-        padded_length(Blocks(length, kKeyBlock) * kKeyBlock),
+        padded_length(RoundUp(length, kKeyBlock)),
         size(Size(s.head_size)),
         value_size(Size(s.value_size)),
         width(PanelWidth(size)),

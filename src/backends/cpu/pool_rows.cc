@@ -8,20 +8,12 @@
 // foreach_target.h must come first.
 #include "hwy/highway.h"
 
+#include "backends/cpu/row_parts-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-// Calls f(tag, channel) for vectors of channels, and for single ones at the end.
-template <typename F>
-HWY_INLINE void ForEachVector(size_t channels, F f) {
-  const hn::ScalableTag<float> vector;
-  const size_t lanes = hn::Lanes(vector);
-  size_t c = 0;
-  for (; c + lanes <= channels; c += lanes) f(vector, c);
-  for (; c < channels; ++c) f(hn::CappedTag<float, 1>(), c);
-}
 
 template <class V>
 HWY_INLINE auto IsLarger(V value, V largest) {
@@ -29,7 +21,7 @@ HWY_INLINE auto IsLarger(V value, V largest) {
 }
 
 void MaxOfTapsImpl(const PoolTaps& taps, float* y) {
-  ForEachVector(taps.channels, [&](auto d, size_t c) HWY_ATTR {
+  ForEachPart(taps.channels, [&](auto d, size_t c) HWY_ATTR {
     auto largest = hn::LoadU(d, taps.rows[0] + c);
     for (size_t t = 1; t < taps.count; ++t) {
       const auto value = hn::LoadU(d, taps.rows[t] + c);
@@ -46,7 +38,7 @@ HWY_INLINE auto Before(D d, const PoolTaps& taps, const float* from) {
 }
 
 void MaxOfTapsGradientImpl(const PoolTaps& taps, const float* dy) {
-  ForEachVector(taps.channels, [&](auto d, size_t c) HWY_ATTR {
+  ForEachPart(taps.channels, [&](auto d, size_t c) HWY_ATTR {
     auto largest = hn::LoadU(d, taps.rows[0] + c);
     auto place = hn::Zero(d);  // number of the tap, exact in f32
     for (size_t t = 1; t < taps.count; ++t) {
@@ -65,7 +57,7 @@ void MaxOfTapsGradientImpl(const PoolTaps& taps, const float* dy) {
 }
 
 void SumOfTapsImpl(const PoolTaps& taps, float factor, float* y) {
-  ForEachVector(taps.channels, [&](auto d, size_t c) HWY_ATTR {
+  ForEachPart(taps.channels, [&](auto d, size_t c) HWY_ATTR {
     auto sum = hn::LoadU(d, taps.rows[0] + c);
     for (size_t t = 1; t < taps.count; ++t) sum = hn::Add(sum, hn::LoadU(d, taps.rows[t] + c));
     hn::StoreU(hn::Mul(sum, hn::Set(d, factor)), d, y + c);
@@ -73,7 +65,7 @@ void SumOfTapsImpl(const PoolTaps& taps, float factor, float* y) {
 }
 
 void SumOfTapsGradientImpl(const PoolTaps& taps, float factor, const float* dy) {
-  ForEachVector(taps.channels, [&](auto d, size_t c) HWY_ATTR {
+  ForEachPart(taps.channels, [&](auto d, size_t c) HWY_ATTR {
     const auto share = hn::Mul(hn::LoadU(d, dy + c), hn::Set(d, factor));
     for (size_t t = 0; t < taps.count; ++t) {
       float* to = taps.gradients[t] + c;

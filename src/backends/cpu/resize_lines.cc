@@ -11,6 +11,8 @@
 // foreach_target.h must come first.
 #include "hwy/highway.h"
 
+#include "backends/cpu/row_parts-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
@@ -19,19 +21,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 // The weighted sum of `count` rows of `inner` elements.
 HWY_INLINE void WeightedRows(const uint32_t* source, const float* weight, size_t count,
                              size_t inner, const float* x, float* y) {
-  const auto sum = [&](auto d, size_t i) HWY_ATTR {
+  ForEachPart(inner, [&](auto d, size_t i) HWY_ATTR {
     auto total = hn::Mul(hn::Set(d, weight[0]), hn::LoadU(d, x + source[0] * inner + i));
     for (size_t t = 1; t < count; ++t) {
       const auto part = hn::Mul(hn::Set(d, weight[t]), hn::LoadU(d, x + source[t] * inner + i));
       total = hn::Add(total, part);
     }
     hn::StoreU(total, d, y + i);
-  };
-  const hn::ScalableTag<float> vector;
-  const size_t lanes = hn::Lanes(vector);
-  size_t i = 0;
-  for (; i + lanes <= inner; i += lanes) sum(vector, i);
-  for (; i < inner; ++i) sum(hn::CappedTag<float, 1>(), i);
+  });
 }
 
 void ResizeLineImpl(const ResizeTaps& taps, size_t from, size_t to, size_t inner, const float* x,

@@ -3,14 +3,9 @@
 
 #include <algorithm>
 
+#include "backends/cpu/counts.h"
+
 namespace ingot::cpu {
-namespace {
-
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
-}  // namespace
 
 void MultiplyByPanels(const TileSet& tiles, const float* v, const float* w, int64_t rows, int64_t k,
                       int64_t outputs, int64_t width, float* m) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "backends/cpu/counts.h"
 #include "backends/cpu/depthwise.h"
 #include "backends/cpu/epilogue_names.h"
 #include "backends/cpu/inference_kernels.h"
@@ -191,7 +192,7 @@ class QuantizedDepthwiseKernel : public runtime::SharedKernel {
       : shape_(shape), packed_(std::move(packed)), q_(q) {
     constexpr int64_t kFloats = int64_t{1} << 15;  // of input that stay in the second-level cache
     rows_ = std::clamp<int64_t>(kFloats / (InputLine() * shape.rows.stride), 1, shape.rows.output);
-    pieces_ = (shape.rows.output + rows_ - 1) / rows_;
+    pieces_ = CeilDiv(shape.rows.output, rows_);
   }
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
@@ -326,7 +327,7 @@ std::vector<QuantizedKernel::Work> CutConvolution(const ConvolutionShape& shape)
   for (int64_t sample = 0; sample < shape.samples; sample += together) {
     ConvolutionShape part = shape;
     part.samples = std::min(together, shape.samples - sample);
-    const int64_t pieces = (shape.rows.output + rows - 1) / rows;
+    const int64_t pieces = CeilDiv(shape.rows.output, rows);
     for (int64_t piece = 0; piece < pieces; ++piece) {
       const int64_t begin = shape.rows.output * piece / pieces;
       const int64_t end = shape.rows.output * (piece + 1) / pieces;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backends/cpu/counts.h"
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/resize_lines.h"
 #include "ingot/base/align.h"
@@ -70,8 +71,8 @@ class ResizeKernel : public runtime::SharedKernel {
     const size_t wanted = shared ? 4 * team.threads() : 1;
     // Lines, or parts of lines where there are few.
     const size_t parts = step.outer >= wanted ? 1 : std::min(outputs, wanted);
-    const size_t lines = parts > 1 ? 1 : (step.outer + wanted - 1) / wanted;
-    const size_t groups = (step.outer + lines - 1) / lines;
+    const size_t lines = parts > 1 ? 1 : CeilDiv(step.outer, wanted);
+    const size_t groups = CeilDiv(step.outer, lines);
     const auto work = [&](size_t index, size_t /*thread*/) {
       const size_t part = index % parts;
       const size_t first = index / parts * lines;
