@@ -20,6 +20,8 @@ enum class ShardOutput : int64_t {
   kPartial = 0,  // one value for each shard, stacked: [S, ...]
   kRows = 1,     // the rows of all shards: [B, ...]
 };
+inline constexpr auto kPartialOutput = static_cast<int64_t>(ShardOutput::kPartial);
+inline constexpr auto kRowsOutput = static_cast<int64_t>(ShardOutput::kRows);
 
 // The name of the body's input whose element 2 counts the shard's first row.
 inline constexpr const char* kRandomKeyInput = "random_key";

@@ -22,8 +22,8 @@ namespace {
 using ir::Node;
 using ir::Value;
 
-constexpr auto kPartial = static_cast<int64_t>(ops::ShardOutput::kPartial);
-constexpr auto kRows = static_cast<int64_t>(ops::ShardOutput::kRows);
+using ops::kPartialOutput;
+using ops::kRowsOutput;
 
 bool IsShardSum(const Value* value) {
   return Is(value->producer(), "ingot.ShardSum");
@@ -81,7 +81,7 @@ class Cutter {
     }
     for (size_t i = 0; i < body_.outputs().size(); ++i) {
       if (IsMeshOp(body_.outputs()[i]->producer())) continue;
-      Give(body_.outputs()[i], map_->GetInts("output_kinds")[i] == kRows);
+      Give(body_.outputs()[i], map_->GetInts("output_kinds")[i] == kRowsOutput);
     }
     Emit();
   }
@@ -235,7 +235,7 @@ class Cutter {
     ir::Builder builder = BuilderBefore(map_, registry_);
     for (Part& part : parts_) EmitPart(part, builder);
     for (size_t i = 0; i < body_.outputs().size(); ++i) {
-      const bool rows = map_->GetInts("output_kinds")[i] == kRows;
+      const bool rows = map_->GetInts("output_kinds")[i] == kRowsOutput;
       const Value* inside = body_.outputs()[i];
       Value* value = IsMeshOp(inside->producer()) ? sums_.at(inside) : given_.at({inside, rows});
       if (value->name().empty()) value->set_name(map_->output(i)->name());
@@ -251,7 +251,7 @@ class Cutter {
     for (const Value* value : part.sliced) inputs.push_back(Outside(value, false));
     for (const Value* value : part.whole) inputs.push_back(Outside(value, false));
     std::vector<int64_t> kinds;
-    for (const Port& port : part.outputs) kinds.push_back(port.rows ? kRows : kPartial);
+    for (const Port& port : part.outputs) kinds.push_back(port.rows ? kRowsOutput : kPartialOutput);
     const std::vector<Value*> outputs =
         builder.Ops("ingot.ShardMap", std::move(inputs), kinds.size(),
                     {{"body", part.graph},

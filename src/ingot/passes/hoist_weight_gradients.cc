@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "ingot/ops/shard_map.h"
 #include "ingot/passes/eliminate_dead_code.h"
 #include "ingot/passes/rewrite.h"
 
@@ -15,8 +16,8 @@ namespace {
 using ir::Node;
 using ir::Value;
 
-constexpr int64_t kPartialOutput = 0;
-constexpr int64_t kRowsOutput = 1;
+using ops::kPartialOutput;
+using ops::kRowsOutput;
 
 bool IsMatrixTranspose(const Node* node) {
   return Is(node, "Transpose") && node->input(0)->type().has_rank() &&

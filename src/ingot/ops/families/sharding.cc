@@ -83,7 +83,7 @@ Type OutputType(const Type& inside, int64_t kind, int64_t shards, const Dimensio
   if (!inside.has_rank()) return Type::TensorOfUnknownRank(inside.dtype());
   Dimensions dims;
   for (const Dimension& dim : inside.dims()) dims.push_back(Outside(dim, bindings));
-  if (kind == static_cast<int64_t>(ShardOutput::kPartial)) {
+  if (kind == kPartialOutput) {
     dims.insert(dims.begin(), Dimension(shards));
   } else if (dims.empty()) {
     FailShards("an output of rows is " + inside.ToString() + " in the body, expected a row axis");
