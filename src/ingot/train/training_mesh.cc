@@ -59,6 +59,7 @@ void TrainingRun::EnterMesh() {
     programs.push_back(dist::MakeDistributedProgram(program, options, plans, &transfers));
   }
   engine_ = std::make_unique<runtime::StepEngine>(std::move(programs), threads_);
+  gathered_step_ = -1;
   group_->exchange->SetPlans(std::move(plans), std::move(transfers));
 }
 
@@ -106,8 +107,10 @@ void TrainingRun::ShareMeshState() {
   whole_.clear();
 }
 
-// By all workers after the same step: the lead then has the whole state.
+// By all workers after the same step: the lead then has the whole state. A validation, a checkpoint
+// and the end of the run may all want that of one step.
 void TrainingRun::GatherState() {
+  if (gathered_step_ == step_) return;
   dist::GroupExchange& exchange = *group_->exchange;
   const MeshSetup& mesh = *setup_.mesh;
   const int lead = group_->view.lead;
@@ -135,6 +138,7 @@ void TrainingRun::GatherState() {
       slice->second.Put(value, whole);
     }
   }
+  gathered_step_ = step_;
 }
 
 // The model as it is evaluated, on every worker: for the time of a validation.

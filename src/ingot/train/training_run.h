@@ -182,6 +182,7 @@ class TrainingRun {
   std::vector<uint64_t> wire_bytes_per_rank_;  // of all, at the end
   std::vector<uint64_t> memory_bytes_per_rank_;
   std::map<std::string, Tensor> whole_;       // of a mesh: the state of all parts, on the lead
+  int64_t gathered_step_ = -1;                // of which they were brought together
   std::vector<dist::ExchangePlan> plans_;     // of async
   EngineSnapshot beginning_;                  // of its round
   std::optional<LocalRounds> rounds_;         // where replicas train apart
