@@ -147,7 +147,8 @@ class Maker {
     part.recompute_segments = choice.recompute_segments;
   }
 
-  // As many as there are shards, unless the stages of an engine would not suffice.
+  // As many as there are shards, unless the stages of an engine would not suffice. Without a
+  // pipeline nobody asks how many there are.
   void ChooseMicroBatches() {
     const auto shards = static_cast<int>(
         dist::DealShards(mesh_.parts[0].programs[0]->shards(), mesh_.shape.data)[0].size());
@@ -157,12 +158,19 @@ class Maker {
                               mesh_.parts[0].programs[0]->shards()),
                   "set logical_shards to a multiple of mesh.data");
     }
+    if (mesh_.shape.pipeline == 1) return;
     const int asked = job_.mesh->micro_batches ? static_cast<int>(*job_.mesh->micro_batches)
                                                : kMicroBatchesOfStage * mesh_.shape.pipeline;
-    for (int count = std::max(1, std::min(asked, shards)); count >= 1; --count) {
-      mesh_.micro_batches = count;
-      if (count == 1 || MostStages() <= kMostStages) return;
+    mesh_.micro_batches = std::max(1, std::min(asked, shards));
+    if (mesh_.micro_batches == 1 || MostStages() <= kMostStages) return;
+    // The number of stages grows evenly with that of micro-batches; one of these is always taken.
+    int fits = 1;
+    int too_many = mesh_.micro_batches;
+    while (too_many - fits > 1) {
+      mesh_.micro_batches = (fits + too_many) / 2;
+      (MostStages() <= kMostStages ? fits : too_many) = mesh_.micro_batches;
     }
+    mesh_.micro_batches = fits;
   }
 
   size_t MostStages() const {
