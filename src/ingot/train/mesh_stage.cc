@@ -19,7 +19,7 @@ bool IsConstant(const ir::Value* value) {
   return passes::Is(value->producer(), "Constant");
 }
 
-// Where each node's values were made, and are used for the last time.
+// Where each node's values were made, and are used for the first and the last time.
 class Places {
  public:
   explicit Places(const ir::Graph& graph) : nodes_(graph.nodes()) {
@@ -27,8 +27,12 @@ class Places {
   }
 
   size_t count() const { return nodes_.size(); }
-  const ir::Node* node(size_t i) const { return nodes_[i]; }
 
+  size_t FirstUse(const ir::Value* value) const {
+    size_t first = nodes_.size();
+    for (const ir::Value::Use& use : value->uses()) first = std::min(first, index_.at(use.node));
+    return first;
+  }
   size_t LastUse(const ir::Value* value) const {
     size_t last = 0;
     for (const ir::Value::Use& use : value->uses()) last = std::max(last, index_.at(use.node));
@@ -66,13 +70,8 @@ bool IsRows(const ir::Value* value) {
 // A parameter that is used on both sides of node i; null where there is none.
 const ir::Value* SharedParameter(const ir::Graph& graph, const Places& places, size_t i) {
   for (const ir::Value* input : graph.inputs()) {
-    if (input->role() != ir::Role::kParameter || input->uses().empty()) continue;
-    size_t first = places.count();
-    for (size_t n = 0; n < places.count() && first == places.count(); ++n) {
-      const auto inputs = places.node(n)->inputs();
-      if (std::find(inputs.begin(), inputs.end(), input) != inputs.end()) first = n;
-    }
-    if (first <= i && places.LastUse(input) > i) return input;
+    if (input->role() != ir::Role::kParameter) continue;
+    if (places.FirstUse(input) <= i && places.LastUse(input) > i) return input;
   }
   return nullptr;
 }
@@ -80,6 +79,7 @@ const ir::Value* SharedParameter(const ir::Graph& graph, const Places& places, s
 }  // namespace
 
 std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
+  if (stages == 1) return {};
   const std::unique_ptr<ir::Graph> sized = ir::Specialize(*network.graph, {{"batch", 1}});
   const Places places(*network.graph);
   const std::vector<ir::Node*> measured = sized->nodes();
@@ -116,7 +116,6 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
     for (size_t c = s; c < may_cut.size(); ++c) {
       if (s == 0) best[s][c] = stage_work(0, may_cut[c] + 1);
       for (size_t b = s; s > 0 && b <= c; ++b) {
-        if (b == 0) continue;
         const double most =
             std::max(best[s - 1][b - 1], stage_work(may_cut[b - 1] + 1, may_cut[c] + 1));
         if (most < best[s][c]) best[s][c] = most, before[s][c] = b - 1;
@@ -124,7 +123,6 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
     }
   }
   std::vector<size_t> chosen;
-  if (cuts == 0) return chosen;
   size_t last = cuts - 1;
   double least = 1e300;
   for (size_t c = cuts - 1; c < may_cut.size(); ++c) {
@@ -195,17 +193,13 @@ void KeepStage(nn::Network& network, const ir::OpRegistry& registry,
   }
   if (!is_first) {
     auto* comes = const_cast<ir::Value*>(places.Crossing(cuts[s - 1]));
-    const std::vector<ir::Value::Use> uses = comes->uses();
     ir::Node* next = graph.nodes().at(cuts[s - 1] + 1);
     ir::Builder builder(graph, registry, next);
     builder.set_layer(comes->producer()->layer());
     ir::Value* row = Placeholder(graph, builder, comes);
     ir::Value* in = builder.Op("ingot.MeshPass", {row}, {{"leg", int64_t{0}}});
     in->set_name(kStageInput);
-    for (const ir::Value::Use& use : uses) {
-      const auto& before = passes::Is(use.node, "ingot.MeshPass");
-      if (!before) use.node->SetInput(static_cast<size_t>(use.input), in);
-    }
+    graph.ReplaceAllUses(comes, in);
     graph.AddOutput(in, kStageInput);
   }
   passes::EliminateDeadCode(graph);
