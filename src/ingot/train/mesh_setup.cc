@@ -23,12 +23,12 @@ constexpr size_t kMostStages = 254;  // of an engine's step
 constexpr int kMicroBatchesOfStage = 8;
 
 // A tensor of the step that is cut as its parameter is.
-void AddStateSlices(const std::vector<StepGraph>& whole, const nn::Network& network,
+void AddStateSlices(const StepGraph& whole, const StepGraph& step, const nn::Network& network,
                     MeshPart& part) {
   std::map<std::string, passes::TensorSlice> parameters = part.slices;
   std::map<std::string, Shape> shapes;
-  for (const nn::StateSpec& state : whole[0].state) shapes[state.name] = state.shape;
-  for (const nn::StateSpec& state : part.steps[0].state) {
+  for (const nn::StateSpec& state : whole.state) shapes[state.name] = state.shape;
+  for (const nn::StateSpec& state : step.state) {
     const auto known = shapes.find(state.name);
     INGOT_ASSERT(known != shapes.end(), "a part has state of its own: " + state.name);
     if (known->second == state.shape) continue;
@@ -126,22 +126,24 @@ class Maker {
                   "dense layers one behind the other, feed_forward, attention and embeddings are "
                   "cut where their widths and heads are multiples of it");
     }
-    const auto build = [&](int64_t size) {
-      return BuildStepGraph(network, job_.optimizer, size, request_.shards, registry_,
-                            PrecisionOf(job_), {}, job_.accumulate, request_.x_scale, &step_mesh);
-    };
-    for (const int64_t size : request_.sizes) part.steps.push_back(build(size));
-    AddStateSlices(*request_.steps, *request_.network, part);
+    const std::vector<StepGraph>& whole = *request_.steps;
+    std::vector<StepGraph> steps;
+    for (const StepGraph& step : whole) {
+      steps.push_back(BuildStepGraph(network, job_.optimizer, step.batch, request_.shards,
+                                     registry_, PrecisionOf(job_), {}, job_.accumulate,
+                                     request_.x_scale, &step_mesh));
+    }
+    AddStateSlices(whole[0], steps[0], *request_.network, part);
     const auto compile = [&](const compiler::CompileOptions& options) {
       std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
-      for (const StepGraph& step : part.steps) {
+      for (const StepGraph& step : steps) {
         programs.push_back(compiler::CompileStep(*step.graph, registry_, options));
       }
       return programs;
     };
     MemoryPlanChoice choice =
         PlanWithin(ParseBytes(job_.memory_limit), request_.compile, request_.shards, compile,
-                   request_.sizes[0], [](int64_t) { return uint64_t{0}; });
+                   whole[0].batch, [](int64_t) { return uint64_t{0}; });
     part.programs = std::move(choice.programs);
     part.planned_bytes = choice.bytes;
     part.recompute_segments = choice.recompute_segments;

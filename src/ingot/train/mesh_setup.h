@@ -20,13 +20,12 @@ namespace ingot::train {
 
 // One part, of place (tensor, pipeline); workers that differ along `data` alone hold the same.
 struct MeshPart {
-  std::vector<StepGraph> steps;  // as TrainingSetup has them
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
   std::map<std::string, passes::TensorSlice>
       slices;                       // of parameters and state that it has a part of
   std::vector<std::string> layers;  // that it computes
   uint64_t planned_bytes = 0;
-  int recompute_segments = 0;
+  int recompute_segments = 0;  // as TrainingSetup has it
 };
 
 struct MeshSetup {
@@ -43,9 +42,8 @@ struct MeshSetup {
 
 struct MeshRequest {
   const Job* job = nullptr;
-  const nn::Network* network = nullptr;  // whole
-  const std::vector<StepGraph>* steps = nullptr;
-  std::vector<int64_t> sizes;  // of the batches of the steps
+  const nn::Network* network = nullptr;           // whole
+  const std::vector<StepGraph>* steps = nullptr;  // of the whole
   int64_t shards = 1;
   std::optional<float> x_scale;
   compiler::CompileOptions compile;

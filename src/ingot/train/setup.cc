@@ -224,16 +224,18 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
     return BuildStepGraph(setup.network, job.optimizer, size, shards, *setup.registry,
                           PrecisionOf(job), setup.mixed, job.accumulate, x_scale);
   };
-  const std::vector<int64_t> sizes = BatchSizes(*setup.batches, setup.total_steps, setup.replicas);
-  for (const int64_t size : sizes) setup.steps.push_back(build(size));
+  for (const int64_t size : BatchSizes(*setup.batches, setup.total_steps, setup.replicas)) {
+    setup.steps.push_back(build(size));
+  }
   if (job.mesh && job.mesh->shape().workers() > 1) {
-    MeshRequest request{&setup.job,           &setup.network, &setup.steps, sizes,
+    MeshRequest request{&setup.job,           &setup.network, &setup.steps,
                         setup.logical_shards, x_scale,        compile};
     setup.mesh = MakeMesh(request, *setup.registry);
     std::string digests;
     for (const MeshPart& part : setup.mesh->parts) {
       digests += compiler::PlanOf(*part.programs[0]).digest + "\n";
       setup.planned_bytes = std::max(setup.planned_bytes, part.planned_bytes);
+      setup.recompute_segments = std::max(setup.recompute_segments, part.recompute_segments);
     }
     setup.programs = setup.mesh->parts.back().programs;
     setup.kernel_digest = Sha256Hex(digests);
