@@ -49,12 +49,12 @@ RunEnd TrainingRun::Loop() {
       return RunEnd::kInterrupted;
     }
     if (RecordIsDue()) RecordInterval();
-    if (setup_.mesh && GatherIsDue()) {
-      GatherState();
-      group_->exchange->Gathered();
+    if (CheckpointIsDue()) {
+      if (setup_.mesh) {
+        GatherState();
+        group_->exchange->Gathered();
+      }
       if (step_ != saved_step_) Save(true, false, false);
-    } else if (!setup_.mesh && CheckpointIsDue()) {
-      Save(true, false, false);
     }
   }
   if (interval_sums_->weight() > 0 && !Passed(setup_.steps_per_epoch())) {
@@ -236,11 +236,8 @@ bool TrainingRun::ShouldStop() {
   if (group_ && Interrupted()) group_->exchange->AskToStop();
   if (StopIsAgreed() || (request_.should_stop && request_.should_stop())) return true;
   if (IsLead() && progress_->Due()) ShowProgress(step_);
-  const double now = MonotonicSeconds();
-  const Job& job = setup_.job;
-  const bool save = writer_ && job.checkpoint.every_seconds > 0 &&
-                    now - saved_at_ >= job.checkpoint.every_seconds;
-  const bool record = job.log.every_seconds > 0 && now - recorded_at_ >= job.log.every_seconds;
+  const bool save = SaveIsDueByTime();
+  const bool record = RecordIsDueByTime();
   if (!setup_.mesh) return save || record;
   // Checkpoints are a matter of all workers.
   if (save) group_->exchange->AskToGather();
@@ -250,16 +247,26 @@ bool TrainingRun::ShouldStop() {
 bool TrainingRun::RecordIsDue() const {
   const LogOptions& log = setup_.job.log;
   if (interval_sums_->weight() == 0) return false;
-  return Passed(log.every_steps) ||
-         (log.every_seconds > 0 && MonotonicSeconds() - recorded_at_ >= log.every_seconds);
+  return Passed(log.every_steps) || RecordIsDueByTime();
 }
 
+bool TrainingRun::RecordIsDueByTime() const {
+  const double every = setup_.job.log.every_seconds;
+  return every > 0 && MonotonicSeconds() - recorded_at_ >= every;
+}
+
+// Of a mesh the same on every worker: by steps, or where the lead has asked for it.
 bool TrainingRun::CheckpointIsDue() const {
   const CheckpointOptions& options = setup_.job.checkpoint;
-  // The end of the run has one of its own.
-  if (!writer_ || step_ == saved_step_ || step_ >= setup_.total_steps) return false;
-  return Passed(options.every_steps) || Passed(options.every_epochs * setup_.steps_per_epoch()) ||
-         (options.every_seconds > 0 && MonotonicSeconds() - saved_at_ >= options.every_seconds);
+  if (step_ >= setup_.total_steps) return false;  // the end of the run has one of its own
+  if (Passed(options.every_steps)) return true;
+  if (Passed(options.every_epochs * setup_.steps_per_epoch())) return true;
+  return setup_.mesh ? group_->exchange->agreed_to_gather() : SaveIsDueByTime();
+}
+
+bool TrainingRun::SaveIsDueByTime() const {
+  const double every = setup_.job.checkpoint.every_seconds;
+  return writer_ && every > 0 && MonotonicSeconds() - saved_at_ >= every;
 }
 
 void TrainingRun::SetEpochTitle() {

@@ -166,12 +166,4 @@ std::vector<formats::NamedTensor> TrainingRun::SharedModelParameters() {
   return parameters;
 }
 
-// The same on every worker: by steps, or where the lead has asked for it.
-bool TrainingRun::GatherIsDue() const {
-  const CheckpointOptions& options = setup_.job.checkpoint;
-  if (step_ >= setup_.total_steps) return false;
-  return group_->exchange->agreed_to_gather() || Passed(options.every_steps) ||
-         Passed(options.every_epochs * setup_.steps_per_epoch());
-}
-
 }  // namespace ingot::train

@@ -92,7 +92,9 @@ class TrainingRun {
   bool Validate(int64_t epoch, Values& values, bool& is_best);
   void RecordInterval();
   bool RecordIsDue() const;
+  bool RecordIsDueByTime() const;
   bool CheckpointIsDue() const;
+  bool SaveIsDueByTime() const;
   double LearningRate(int64_t step) const {
     if (request_.learning_rate) return request_.learning_rate(step);
     return schedule_->LearningRate(step, plateau_falls_);
@@ -143,7 +145,6 @@ class TrainingRun {
   void ShareMeshState();
   void GatherState();
   std::vector<formats::NamedTensor> SharedModelParameters();
-  bool GatherIsDue() const;
   // Whether a group of this run was there before, whose state is lost with one of its workers.
   bool BeginsAgain() const { return setup_.mesh && group_ && group_->view.epoch > 1; }
   const MeshPart& OwnPart() const;
