@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/file_descriptor.h"
 #include "ingot/base/text.h"
 
 namespace ingot {
@@ -23,41 +24,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Owns a file descriptor.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-int OpenRetrying(const std::string& path, int flags, mode_t mode = 0) {
+FileDescriptor OpenRetrying(const std::string& path, int flags, mode_t mode = 0) {
   int fd = -1;
   do {
     fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
   } while (fd < 0 && errno == EINTR);
-  return fd;
+  return FileDescriptor(fd);
 }
 
 // Opens for reading and refuses folders, which open(2) does not.
-int OpenForRead(const std::string& path, struct stat& status) {
-  Descriptor file(OpenRetrying(path, O_RDONLY));
-  if (file.get() < 0) throw FileError("read", path, errno, true);
+FileDescriptor OpenForRead(const std::string& path, struct stat& status) {
+  FileDescriptor file = OpenRetrying(path, O_RDONLY);
+  if (!file.valid()) throw FileError("read", path, errno, true);
   if (::fstat(file.get(), &status) != 0) throw FileError("read", path, errno, true);
   if (S_ISDIR(status.st_mode)) throw FileError("read", path, EISDIR, true);
-  return file.Release();
+  return file;
 }
 
 // What is left in the file; `expected` bytes are awaited, which need not be right.
-std::string ReadToEnd(const Descriptor& file, size_t expected, const std::string& path) {
+std::string ReadToEnd(const FileDescriptor& file, size_t expected, const std::string& path) {
   std::string bytes;
   size_t used = 0;
   // One byte more than expected, so that one read finds the end; pipes and /proc say size 0.
@@ -100,10 +85,11 @@ std::string MissingHint(const std::string& path) {
 
 class PosixWritableFile : public WritableFile {
  public:
-  PosixWritableFile(std::string path, int fd) : path_(std::move(path)), file_(fd) {}
+  PosixWritableFile(std::string path, FileDescriptor file)
+      : path_(std::move(path)), file_(std::move(file)) {}
 
   void Write(std::string_view bytes) override {
-    INGOT_ASSERT(file_.get() >= 0, "write to the closed file " + path_);
+    INGOT_ASSERT(file_.valid(), "write to the closed file " + path_);
     while (!bytes.empty()) {
       const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
@@ -113,7 +99,7 @@ class PosixWritableFile : public WritableFile {
   }
 
   void Sync() override {
-    INGOT_ASSERT(file_.get() >= 0, "sync of the closed file " + path_);
+    INGOT_ASSERT(file_.valid(), "sync of the closed file " + path_);
     if (::fsync(file_.get()) != 0) throw FileError("sync", path_, errno);
   }
 
@@ -125,7 +111,7 @@ class PosixWritableFile : public WritableFile {
 
  private:
   std::string path_;
-  Descriptor file_;
+  FileDescriptor file_;
 };
 
 class PosixFileSystem : public FileSystem {
@@ -139,9 +125,9 @@ class PosixFileSystem : public FileSystem {
   }
 
   std::unique_ptr<WritableFile> OpenForWrite(const std::string& path) override {
-    const int fd = OpenRetrying(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (fd < 0) throw FileError("open for writing", path, errno);
-    return std::make_unique<PosixWritableFile>(path, fd);
+    FileDescriptor file = OpenRetrying(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (!file.valid()) throw FileError("open for writing", path, errno);
+    return std::make_unique<PosixWritableFile>(path, std::move(file));
   }
 
   void Rename(const std::string& from, const std::string& to) override {
@@ -151,8 +137,8 @@ class PosixFileSystem : public FileSystem {
   }
 
   void SyncDirectory(const std::string& path) override {
-    Descriptor folder(OpenRetrying(path, O_RDONLY | O_DIRECTORY));
-    if (folder.get() < 0) throw FileError("open the folder", path, errno);
+    const FileDescriptor folder = OpenRetrying(path, O_RDONLY | O_DIRECTORY);
+    if (!folder.valid()) throw FileError("open the folder", path, errno);
     // Some network file systems do not know fsync of a folder, and need none.
     if (::fsync(folder.get()) != 0 && errno != EINVAL) {
       throw FileError("sync the folder", path, errno);
@@ -194,7 +180,7 @@ class PosixFileSystem : public FileSystem {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   struct stat status;
-  Descriptor file(OpenForRead(path, status));
+  const FileDescriptor file = OpenForRead(path, status);
   const bool is_file = S_ISREG(status.st_mode);
   const std::string piped = is_file ? "" : ReadToEnd(file, 0, path);
   size_ = is_file ? static_cast<size_t>(status.st_size) : piped.size();
@@ -229,7 +215,7 @@ std::string_view MappedFile::text() const {
 
 std::string ReadFile(const std::string& path) {
   struct stat status;
-  Descriptor file(OpenForRead(path, status));
+  const FileDescriptor file = OpenForRead(path, status);
   return ReadToEnd(file, static_cast<size_t>(status.st_size), path);
 }
 

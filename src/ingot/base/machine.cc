@@ -15,6 +15,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
+#include "ingot/base/file_descriptor.h"
 #include "ingot/base/text.h"
 
 namespace ingot {
@@ -36,10 +37,9 @@ std::string TextOf(const std::string& path) {
 // /proc/cpuinfo takes long on machines with many CPUs.
 std::string BeginningOf(const std::string& path) {
   std::string text(16384, '\0');
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return "";
-  const ssize_t got = ::read(fd, text.data(), text.size());
-  ::close(fd);
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return "";
+  const ssize_t got = ::read(file.get(), text.data(), text.size());
   text.resize(got > 0 ? static_cast<size_t>(got) : 0);
   return text;
 }

@@ -2,18 +2,16 @@
 #include "ingot/cli/peers.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ingot/base/error.h"
-#include "ingot/base/file.h"
+#include "ingot/base/file_descriptor.h"
 #include "ingot/base/text.h"
 
 namespace ingot::cli {
@@ -127,24 +125,20 @@ PeerBenchmark::PeerBenchmark(const PeerRequest& request) : state_(std::make_uniq
   std::vector<std::string> words = {PreparePython(request), "-c", kScript, request.model,
                                     std::to_string(request.threads)};
   words.insert(words.end(), request.inputs.begin(), request.inputs.end());
-  int down[2], up[2];
-  if (::pipe2(down, O_CLOEXEC) != 0 || ::pipe2(up, O_CLOEXEC) != 0) {
-    throw FileError("make", "a pipe", errno);
-  }
+  Pipe down = MakePipe();
+  Pipe up = MakePipe();
   state_->child = ::fork();
   if (state_->child == 0) {
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
-    ::dup2(down[0], 0);
-    ::dup2(up[1], 1);
+    ::dup2(down.reads.get(), 0);
+    ::dup2(up.writes.get(), 1);
     ::execv(arguments[0], arguments.data());
     ::_exit(127);
   }
-  ::close(down[0]);
-  ::close(up[1]);
-  state_->to = ::fdopen(down[1], "w");
-  state_->from = ::fdopen(up[0], "r");
+  state_->to = ::fdopen(down.writes.Release(), "w");
+  state_->from = ::fdopen(up.reads.Release(), "r");
 }
 
 PeerBenchmark::~PeerBenchmark() {

@@ -25,7 +25,7 @@ class Pmi {
   std::string Ask(const std::string& line, const std::string& command, const std::string& key);
   std::string ReadLine();
 
-  dist::FileDescriptor fd_;
+  FileDescriptor fd_;
 };
 
 }  // namespace ingot::cli

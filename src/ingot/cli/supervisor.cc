@@ -36,8 +36,22 @@ constexpr double kLeftOverSeconds = 20;
 constexpr int kSshFailed = 255;
 constexpr const char* kColours[] = {"36", "33", "35", "32", "34", "31"};
 
-void Tell(int line, const std::string& text) {
-  [[maybe_unused]] const ssize_t sent = ::send(line, text.data(), text.size(), MSG_NOSIGNAL);
+void Tell(const FileDescriptor& line, const std::string& text) {
+  [[maybe_unused]] const ssize_t sent = ::send(line.get(), text.data(), text.size(), MSG_NOSIGNAL);
+}
+
+// A socket, since one whose other end is gone must not end this program.
+struct Line {
+  FileDescriptor here;
+  FileDescriptor there;
+};
+
+Line MakeLine() {
+  int ends[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    throw FileError("make", "a pair of sockets", errno);
+  }
+  return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
 }  // namespace
@@ -49,13 +63,6 @@ Supervisor::Supervisor(SupervisorOptions options, const Streams& streams)
   for (int rank = 0; rank < options_.workers; ++rank) {
     workers_.emplace_back();
     workers_.back().rank = rank;
-  }
-}
-
-Supervisor::~Supervisor() {
-  for (Worker& worker : workers_) {
-    if (worker.output >= 0) ::close(worker.output);
-    if (worker.line >= 0) ::close(worker.line);
   }
 }
 
@@ -71,7 +78,7 @@ int Supervisor::Run() {
   while (AnyRuns()) {
     std::vector<pollfd> polls;
     for (const Worker& worker : workers_) {
-      if (worker.output >= 0) polls.push_back({worker.output, POLLIN, 0});
+      if (worker.output.valid()) polls.push_back({worker.output.get(), POLLIN, 0});
     }
     ::poll(polls.data(), polls.size(), kPollMilliseconds);
     for (Worker& worker : workers_) Read(worker);
@@ -99,13 +106,9 @@ int Supervisor::Run() {
 }
 
 void Supervisor::Start(Worker& worker) {
-  int pipe[2] = {-1, -1};
-  int line[2] = {-1, -1};
-  if (::pipe2(pipe, O_CLOEXEC) != 0) throw FileError("make", "a pipe", errno);
-  // A socket, since one whose other end is gone must not end this program.
-  if (is_remote() && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) != 0) {
-    throw FileError("make", "a pair of sockets", errno);
-  }
+  Pipe output = MakePipe();
+  Line line;
+  if (is_remote()) line = MakeLine();
   std::fflush(nullptr);
   // What is passed on to a worker that is about to become one ends it, rather than being noted by
   // this program's handler and forgotten.
@@ -124,11 +127,9 @@ void Supervisor::Start(Worker& worker) {
   if (pid < 0)
     throw Error(ErrorCode::kOutOfMemory,
                 "cannot start a process: " + std::string(std::strerror(fault)));
-  if (pid == 0) Become(worker, pipe[1], line[1]);
-  ::close(pipe[1]);
-  ::fcntl(pipe[0], F_SETFL, O_NONBLOCK);
-  if (worker.output >= 0) ::close(worker.output);
-  worker.output = pipe[0];
+  if (pid == 0) Become(worker, output.writes.get(), line.there.get());
+  ::fcntl(output.reads.get(), F_SETFL, O_NONBLOCK);
+  worker.output = std::move(output.reads);
   worker.pid = pid;
   worker.is_child = true;
   worker.begun.clear();
@@ -136,9 +137,7 @@ void Supervisor::Start(Worker& worker) {
   worker.start_at = 0;
   worker.is_lost = false;
   if (!is_remote()) return;
-  ::close(line[1]);
-  if (worker.line >= 0) ::close(worker.line);
-  worker.line = line[0];
+  worker.line = std::move(line.here);
   worker.remote_pid = -1;
   Tell(worker.line, options_.remote[static_cast<size_t>(worker.rank)].token + "\n");
 }
@@ -208,15 +207,12 @@ void Supervisor::WritePids() const {
 }
 
 void Supervisor::Read(Worker& worker) {
-  if (worker.output < 0) return;
+  if (!worker.output.valid()) return;
   char buffer[8192];
   while (true) {
-    const ssize_t got = ::read(worker.output, buffer, sizeof(buffer));
+    const ssize_t got = ::read(worker.output.get(), buffer, sizeof(buffer));
     if (got < 0 && errno == EINTR) continue;
-    if (got == 0) {
-      ::close(worker.output);
-      worker.output = -1;
-    }
+    if (got == 0) worker.output.Close();
     if (got <= 0) break;
     worker.begun.append(buffer, static_cast<size_t>(got));
   }
@@ -225,7 +221,7 @@ void Supervisor::Read(Worker& worker) {
     Show(worker, worker.begun.substr(0, end));
     worker.begun.erase(0, end + 1);
   }
-  if (worker.output < 0 && !worker.begun.empty()) {
+  if (!worker.output.valid() && !worker.begun.empty()) {
     Show(worker, worker.begun);
     worker.begun.clear();
   }
@@ -282,7 +278,7 @@ void Supervisor::Reap() {
 }
 
 void Supervisor::HandleEnd(Worker& worker, int status) {
-  if (worker.line >= 0) ::close(std::exchange(worker.line, -1));
+  worker.line.Close();
   if (!WIFEXITED(status)) {
     const int signal = WTERMSIG(status);
     const std::string how = fmt::format("was ended by signal {} ({})", signal, strsignal(signal));
@@ -402,7 +398,7 @@ void Supervisor::PassOnSignals() {
   passed_on_ = InterruptSignal();
   for (const Worker& worker : workers_) {
     if (worker.pid <= 0) continue;
-    if (worker.line >= 0) Tell(worker.line, kInterruptLine);
+    if (worker.line.valid()) Tell(worker.line, kInterruptLine);
     if (!is_remote() || worker.remote_pid < 0) ::kill(worker.pid, passed_on_);
   }
 }

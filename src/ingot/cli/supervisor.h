@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ingot/base/file_descriptor.h"
 #include "ingot/cli/program.h"
 
 namespace ingot::cli {
@@ -36,9 +37,6 @@ struct SupervisorOptions {
 class Supervisor {
  public:
   Supervisor(SupervisorOptions options, const Streams& streams);
-  ~Supervisor();
-  Supervisor(const Supervisor&) = delete;
-  Supervisor& operator=(const Supervisor&) = delete;
 
   // Until all workers have ended; the exit status of the run.
   int Run();
@@ -47,7 +45,7 @@ class Supervisor {
   struct Worker {
     int rank = 0;
     int pid = -1;  // -1: has ended
-    int output = -1;
+    FileDescriptor output;
     std::string begun;  // what came without an end so far
     std::vector<std::string> complaints;
     bool given_up = false;  // ended by the supervisor because another has failed
@@ -56,7 +54,7 @@ class Supervisor {
     double started = 0;
     int quick_deaths = 0;
     // On another machine:
-    int line = -1;           // standard input of its ssh
+    FileDescriptor line;     // standard input of its ssh
     int remote_pid = -1;     // as it has said itself
     bool was_there = false;  // it has run at least once
     std::string said;        // the last line, which may be ssh's

@@ -65,23 +65,6 @@ int64_t Whole(const Json& message, const char* key, int64_t otherwise) {
   return found != message.end() && found->is_number() ? found->get<int64_t>() : otherwise;
 }
 
-FileDescriptor::~FileDescriptor() {
-  Close();
-}
-
-FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)) {}
-
-FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-void FileDescriptor::Close() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
-}
-
 FileDescriptor Listen(const Endpoint& at, Endpoint* bound) {
   Resolved resolved;
   const int failed = Resolve(at, true, resolved);

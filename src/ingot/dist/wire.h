@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "ingot/base/file_descriptor.h"
+
 namespace ingot::dist {
 
 using Json = nlohmann::json;
@@ -16,21 +18,6 @@ using Json = nlohmann::json;
 // A member of a message: "" (`otherwise`) where it is absent or of another type.
 std::string Text(const Json& message, const char* key);
 int64_t Whole(const Json& message, const char* key, int64_t otherwise);
-
-// Closes what it holds. Move-only.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
-  ~FileDescriptor();
-  FileDescriptor(FileDescriptor&& other) noexcept;
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-  void Close();
-
- private:
-  int fd_;
-};
 
 struct Endpoint {
   std::string host;

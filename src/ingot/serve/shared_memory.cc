@@ -9,14 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ingot/base/file_descriptor.h"
+
 namespace ingot::serve {
 
 struct SharedMemory::Opened {
   SharedRegion region;
-  int file = -1;
-  ~Opened() {
-    if (file >= 0) ::close(file);
-  }
+  FileDescriptor file;
 };
 
 namespace {
@@ -41,13 +40,13 @@ Status SharedMemory::Register(const std::string& name, const std::string& key, u
   }
   auto opened = std::make_shared<Opened>();
   opened->region = {name, key, offset, size};
-  opened->file = ::shm_open(key.c_str(), O_RDWR, 0);
-  if (opened->file < 0) {
+  opened->file = FileDescriptor(::shm_open(key.c_str(), O_RDWR, 0));
+  if (!opened->file.valid()) {
     return Invalid(what + "cannot open shared memory '" + key + "': " + std::strerror(errno));
   }
   struct stat info {};
   uint64_t end = 0;
-  const bool fits = ::fstat(opened->file, &info) == 0 &&
+  const bool fits = ::fstat(opened->file.get(), &info) == 0 &&
                     !__builtin_add_overflow(offset, size, &end) &&
                     end <= static_cast<uint64_t>(info.st_size);
   if (!fits) {
@@ -113,7 +112,7 @@ Status SharedMemory::Read(const std::string& name, uint64_t offset, std::span<st
   const std::shared_ptr<const Opened> opened = Find(name, offset, to.size(), status);
   uint64_t at = opened == nullptr ? 0 : opened->region.offset + offset;
   while (status.ok() && !to.empty()) {
-    const ssize_t n = ::pread(opened->file, to.data(), to.size(), static_cast<off_t>(at));
+    const ssize_t n = ::pread(opened->file.get(), to.data(), to.size(), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return Shorter(name);
     to = to.subspan(static_cast<size_t>(n));
@@ -130,11 +129,13 @@ Status SharedMemory::Write(const std::string& name, uint64_t offset,
   // Writing beyond its end would make it longer again.
   struct stat info {};
   uint64_t at = opened->region.offset + offset;
-  if (::fstat(opened->file, &info) != 0 || at + from.size() > static_cast<uint64_t>(info.st_size)) {
+  if (::fstat(opened->file.get(), &info) != 0 ||
+      at + from.size() > static_cast<uint64_t>(info.st_size)) {
     return Shorter(name);
   }
   while (!from.empty()) {
-    const ssize_t n = ::pwrite(opened->file, from.data(), from.size(), static_cast<off_t>(at));
+    const ssize_t n =
+        ::pwrite(opened->file.get(), from.data(), from.size(), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return Invalid("shared memory region '" + name + "' cannot be written");
     from = from.subspan(static_cast<size_t>(n));

@@ -41,14 +41,13 @@ std::vector<std::string> Contents(FileSystem& file_system, const std::string& pa
   return names;
 }
 
-int TakeLock(const std::string& path) {
-  const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock < 0) throw FileError("open for writing", path, errno);
-  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+FileDescriptor TakeLock(const std::string& path) {
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (!lock.valid()) throw FileError("open for writing", path, errno);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   const int error = errno;
-  ::close(lock);
   // Some network file systems have no locks: better without than not at all.
-  if (error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS) return -1;
+  if (error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS) return FileDescriptor();
   if (error != EWOULDBLOCK) throw FileError("lock", path, error);
   throw Error(ErrorCode::kInvalidInput,
               "the run directory " + ParentDirectory(path) + " is in use by another run",
@@ -114,31 +113,14 @@ RunDirectory::RunDirectory(FileSystem& file_system, const std::string& path, Run
     if (mode == RunMode::kNew) RequireNew(path_, Contents(file_system_, path_));
   }
   lock_ = TakeLock(File(kLockFile));
-  try {
-    // Again, now that nobody else can have put something there.
-    const std::vector<std::string> contents = Contents(file_system_, path_);
-    if (mode == RunMode::kNew) RequireNew(path_, contents);
-    if (mode != RunMode::kResume) {
-      for (const std::string& name : contents) {
-        if (BelongsToARun(name)) file_system_.RemoveAll(File(name));
-      }
-    }
-  } catch (const Error&) {
-    ::close(lock_);
-    throw;
+  // Again, now that nobody else can have put something there.
+  const std::vector<std::string> contents = Contents(file_system_, path_);
+  if (mode == RunMode::kNew) RequireNew(path_, contents);
+  if (mode == RunMode::kResume) return;
+  for (const std::string& name : contents) {
+    if (BelongsToARun(name)) file_system_.RemoveAll(File(name));
   }
 }
-
-RunDirectory::~RunDirectory() {
-  if (metrics_ >= 0) ::close(metrics_);
-  if (lock_ >= 0) ::close(lock_);
-}
-
-RunDirectory::RunDirectory(RunDirectory&& other) noexcept
-    : file_system_(other.file_system_),
-      path_(std::move(other.path_)),
-      lock_(std::exchange(other.lock_, -1)),
-      metrics_(std::exchange(other.metrics_, -1)) {}
 
 void RunDirectory::WriteJob(const std::string& yaml) {
   WriteFileAtomically(file_system_, File(kJobFile), yaml);
@@ -149,7 +131,7 @@ void RunDirectory::WriteSummary(const Summary& summary) {
 }
 
 void RunDirectory::TruncateMetrics(int64_t step) {
-  INGOT_ASSERT(metrics_ < 0, "metrics are truncated before the first record");
+  INGOT_ASSERT(!metrics_.valid(), "metrics are truncated before the first record");
   const std::string path = File(kMetricsFile);
   if (!file_system_.Exists(path)) return;
   const std::string text = ReadFile(path);
@@ -167,14 +149,15 @@ void RunDirectory::TruncateMetrics(int64_t step) {
 
 void RunDirectory::AppendMetrics(const MetricsRecord& record) {
   const std::string path = File(kMetricsFile);
-  if (metrics_ < 0) {
-    metrics_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (metrics_ < 0) throw FileError("open for writing", path, errno);
+  if (!metrics_.valid()) {
+    metrics_ =
+        FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+    if (!metrics_.valid()) throw FileError("open for writing", path, errno);
   }
   const std::string line = ToJson(record) + "\n";
   std::string_view rest = line;
   while (!rest.empty()) {
-    const ssize_t written = ::write(metrics_, rest.data(), rest.size());
+    const ssize_t written = ::write(metrics_.get(), rest.data(), rest.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) throw FileError("write to", path, errno);
     rest.remove_prefix(static_cast<size_t>(written));

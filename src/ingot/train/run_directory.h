@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ingot/base/file.h"
+#include "ingot/base/file_descriptor.h"
 #include "ingot/train/summary.h"
 
 namespace ingot::train {
@@ -54,10 +55,6 @@ class RunDirectory {
   // Throws Error(kInvalidInput) where the folder is not as `mode` needs it (the hint says both ways
   // out) or another run holds the lock, Error(kIo) where it cannot be made or written.
   RunDirectory(FileSystem& file_system, const std::string& path, RunMode mode);
-  ~RunDirectory();
-  RunDirectory(RunDirectory&& other) noexcept;
-  RunDirectory& operator=(RunDirectory&&) = delete;
-
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return path_ + "/" + name; }
   std::string checkpoints() const { return File(kCheckpointsFolder); }
@@ -75,8 +72,8 @@ class RunDirectory {
  private:
   FileSystem& file_system_;
   std::string path_;
-  int lock_ = -1;
-  int metrics_ = -1;
+  FileDescriptor lock_;
+  FileDescriptor metrics_;
 };
 
 // The line of metrics.jsonl, without its end.

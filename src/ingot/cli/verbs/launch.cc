@@ -13,6 +13,7 @@
 #include "ingot/base/environment.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
+#include "ingot/base/file_descriptor.h"
 #include "ingot/base/interrupt.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
@@ -33,13 +34,11 @@ namespace {
 void KeepToken(const std::string& folder, const std::string& token) {
   RealFileSystem().CreateDirectories(folder);
   const std::string path = folder + "/token";
-  const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0 || ::write(fd, token.data(), token.size()) != static_cast<ssize_t>(token.size())) {
-    const int failed = errno;
-    if (fd >= 0) ::close(fd);
-    throw FileError("write", path, failed);
+  const FileDescriptor file(::open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file.valid() ||
+      ::write(file.get(), token.data(), token.size()) != static_cast<ssize_t>(token.size())) {
+    throw FileError("write", path, errno);
   }
-  ::close(fd);
 }
 
 // For the supervisor that follows this one, should it die.

@@ -16,6 +16,7 @@
 #include "ingot/base/environment.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
+#include "ingot/base/file_descriptor.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/cli/job_arguments.h"
@@ -39,23 +40,15 @@ class MemoryFile {
  public:
   MemoryFile(const std::string& name, std::string_view bytes)
       : file_(::memfd_create("ingot-input", MFD_CLOEXEC)) {
-    if (file_ < 0) throw FileError("hold in memory", name, errno);
-    try {
-      const std::unique_ptr<WritableFile> file = RealFileSystem().OpenForWrite(path());
-      file->Write(bytes);
-      file->Close();
-    } catch (const Error&) {
-      ::close(file_);
-      throw;
-    }
+    if (!file_.valid()) throw FileError("hold in memory", name, errno);
+    const std::unique_ptr<WritableFile> file = RealFileSystem().OpenForWrite(path());
+    file->Write(bytes);
+    file->Close();
   }
-  ~MemoryFile() { ::close(file_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  std::string path() const { return "/proc/self/fd/" + std::to_string(file_); }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(file_.get()); }
 
  private:
-  int file_;
+  FileDescriptor file_;
 };
 
 // Sample `index` of the samples alone.
