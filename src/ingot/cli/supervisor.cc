@@ -292,11 +292,16 @@ void Supervisor::HandleEnd(Worker& worker, int status) {
   if (is_remote() && worker.status > 128 && worker.status != kInterrupted) {
     return HandleDeath(worker, fmt::format("was ended by signal {}", worker.status - 128));
   }
-  if (!ending_) ending_since_ = MonotonicSeconds();
-  ending_ = true;
+  BeginEnding();
   if (worker.status == 0 || worker.status == kInterrupted) return;
   // One that ends because another has failed says nothing of its own, and that one is about to.
   if (!worker.complaints.empty()) EndOthers();
+}
+
+// A worker has ended by itself: the others are about to, and none is started anew.
+void Supervisor::BeginEnding() {
+  if (!ending_) ending_since_ = MonotonicSeconds();
+  ending_ = true;
 }
 
 // One that never came to join is waited for by the others in vain.
@@ -308,12 +313,13 @@ void Supervisor::EndOthers() {
 
 void Supervisor::GiveUp(Worker& worker) {
   worker.given_up = true;
-  if (is_remote()) {
-    Tell(worker.line, kInterruptLine);
-    if (worker.remote_pid < 0) ::kill(worker.pid, SIGTERM);
-  } else {
-    ::kill(worker.pid, SIGTERM);
-  }
+  Interrupt(worker, SIGTERM);
+}
+
+// One on another machine is told so, and where it does not run yet, its ssh is ended.
+void Supervisor::Interrupt(const Worker& worker, int signal) {
+  if (worker.line.valid()) Tell(worker.line, kInterruptLine);
+  if (!is_remote() || worker.remote_pid < 0) ::kill(worker.pid, signal);
 }
 
 // A worker that did not end by itself.
@@ -348,8 +354,7 @@ void Supervisor::HandleLostWay(Worker& worker, const std::string& how) {
     if (worker.rank == 0) {
       for (const std::string& line : worker.complaints) streams_.Err(line + "\n");
     }
-    ending_ = true;
-    ending_since_ = MonotonicSeconds();
+    BeginEnding();
     for (Worker& other : workers_) {
       if (other.pid > 0) GiveUp(other);
     }
@@ -397,9 +402,7 @@ void Supervisor::PassOnSignals() {
   if (!Interrupted() || passed_on_ != 0) return;
   passed_on_ = InterruptSignal();
   for (const Worker& worker : workers_) {
-    if (worker.pid <= 0) continue;
-    if (worker.line.valid()) Tell(worker.line, kInterruptLine);
-    if (!is_remote() || worker.remote_pid < 0) ::kill(worker.pid, passed_on_);
+    if (worker.pid > 0) Interrupt(worker, passed_on_);
   }
 }
 

@@ -76,7 +76,9 @@ class Supervisor {
   void HandleEnd(Worker& worker, int status);
   void HandleDeath(Worker& worker, const std::string& how);
   void HandleLostWay(Worker& worker, const std::string& how);
+  void BeginEnding();
   void GiveUp(Worker& worker);
+  void Interrupt(const Worker& worker, int signal);
   void EndOthers();
   void StartLate();
   void EndLeftOver();
