@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "ingot/base/base64.h"
 #include "ingot/base/clock.h"
 #include "ingot/base/error.h"
 
@@ -16,48 +17,6 @@ constexpr double kEtcdSearchSeconds = 10;
 constexpr int kJobLeaseSeconds = 60;
 constexpr auto kKeepAliveInterval = std::chrono::seconds(kJobLeaseSeconds / 6);
 constexpr const char* kLeaseKey = ".lease";
-
-std::string ToBase64(const std::string& bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t bits = 0;
-    for (size_t j = 0; j < 3; ++j) {
-      bits = bits << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
-    }
-    for (size_t j = 0; j < 4; ++j) {
-      text += i + j > bytes.size() ? '=' : kDigits[bits >> (18 - 6 * j) & 63];
-    }
-  }
-  return text;
-}
-
-std::string FromBase64(const std::string& text) {
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    int digit = 0;
-    if (c >= 'A' && c <= 'Z')
-      digit = c - 'A';
-    else if (c >= 'a' && c <= 'z')
-      digit = c - 'a' + 26;
-    else if (c >= '0' && c <= '9')
-      digit = c - '0' + 52;
-    else if (c == '+')
-      digit = 62;
-    else if (c == '/')
-      digit = 63;
-    else
-      break;
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>(bits >> count & 255);
-  }
-  return bytes;
-}
 
 // The end of the range of keys that begin with a prefix.
 std::string EndOf(std::string prefix) {
@@ -142,15 +101,15 @@ const std::string& EtcdStore::Lease() {
 }
 
 std::optional<std::string> EtcdStore::GetLocked(const std::string& key) {
-  const Json answer = Ask("/v3/kv/range", {{"key", ToBase64(prefix_ + key)}});
+  const Json answer = Ask("/v3/kv/range", {{"key", Base64Encode(prefix_ + key)}});
   const auto found = answer.find("kvs");
   if (found == answer.end() || !found->is_array() || found->empty()) return std::nullopt;
-  return FromBase64(Text(found->at(0), "value"));
+  return Base64Decode(Text(found->at(0), "value"), "the value of '" + key + "' in etcd");
 }
 
 bool EtcdStore::CreateLocked(const std::string& key, const std::string& value) {
-  const std::string name = ToBase64(prefix_ + key);
-  const Json put = {{"key", name}, {"value", ToBase64(value)}, {"lease", Lease()}};
+  const std::string name = Base64Encode(prefix_ + key);
+  const Json put = {{"key", name}, {"value", Base64Encode(value)}, {"lease", Lease()}};
   const Json request = {
       {"compare",
        {{{"key", name}, {"target", "CREATE"}, {"result", "EQUAL"}, {"create_revision", "0"}}}},
@@ -170,7 +129,7 @@ bool EtcdStore::Create(const std::string& key, const std::string& value) {
 void EtcdStore::Put(const std::string& key, const std::string& value) {
   const std::lock_guard lock(mutex_);
   Ask("/v3/kv/put",
-      {{"key", ToBase64(prefix_ + key)}, {"value", ToBase64(value)}, {"lease", Lease()}});
+      {{"key", Base64Encode(prefix_ + key)}, {"value", Base64Encode(value)}, {"lease", Lease()}});
 }
 
 std::optional<std::string> EtcdStore::Get(const std::string& key) {
@@ -181,8 +140,8 @@ std::optional<std::string> EtcdStore::Get(const std::string& key) {
 std::vector<std::string> EtcdStore::List(const std::string& prefix) {
   const std::lock_guard lock(mutex_);
   const std::string first = prefix_ + prefix;
-  const Json answer = Ask("/v3/kv/range", {{"key", ToBase64(first)},
-                                           {"range_end", ToBase64(EndOf(first))},
+  const Json answer = Ask("/v3/kv/range", {{"key", Base64Encode(first)},
+                                           {"range_end", Base64Encode(EndOf(first))},
                                            {"keys_only", true},
                                            {"sort_order", "ASCEND"},
                                            {"sort_target", "KEY"}});
@@ -190,7 +149,7 @@ std::vector<std::string> EtcdStore::List(const std::string& prefix) {
   const auto found = answer.find("kvs");
   if (found == answer.end() || !found->is_array()) return keys;
   for (const Json& record : *found) {
-    std::string key = FromBase64(Text(record, "key")).substr(prefix_.size());
+    std::string key = Base64Decode(Text(record, "key"), "a key in etcd").substr(prefix_.size());
     if (key != kLeaseKey) keys.push_back(std::move(key));
   }
   return keys;

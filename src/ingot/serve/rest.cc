@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "ingot/serve/base64.h"
+#include "ingot/base/base64.h"
 #include "ingot/serve/compression.h"
 #include "ingot/serve/embedded.h"
 #include "ingot/serve/json_message.h"

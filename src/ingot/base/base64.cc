@@ -1,11 +1,26 @@
-// Reading base64.
-#include "ingot/serve/base64.h"
+// Base64: see base64.h.
+#include "ingot/base/base64.h"
 
 #include <cstdint>
 
 #include "ingot/base/error.h"
 
-namespace ingot::serve {
+namespace ingot {
+
+std::string Base64Encode(const std::string& bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t bits = 0;
+    for (size_t j = 0; j < 3; ++j) {
+      bits = bits << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
+    }
+    for (size_t j = 0; j < 4; ++j) {
+      text += i + j > bytes.size() ? '=' : kDigits[bits >> (18 - 6 * j) & 63];
+    }
+  }
+  return text;
+}
 
 std::string Base64Decode(const std::string& text, const std::string& what) {
   std::string out;
@@ -45,4 +60,4 @@ std::string Base64Decode(const std::string& text, const std::string& what) {
   return out;
 }
 
-}  // namespace ingot::serve
+}  // namespace ingot
