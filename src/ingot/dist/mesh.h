@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace ingot::dist {
@@ -19,6 +20,11 @@ struct MeshShape {
   int tensor = 1;
   int pipeline = 1;
 
+  // "data 2, tensor 2, pipeline 1"
+  std::string ToString() const {
+    return "data " + std::to_string(data) + ", tensor " + std::to_string(tensor) + ", pipeline " +
+           std::to_string(pipeline);
+  }
   int workers() const { return data * tensor * pipeline; }
   // Parts of the model, and which of them a place holds.
   int parts() const { return tensor * pipeline; }

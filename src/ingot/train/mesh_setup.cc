@@ -207,9 +207,8 @@ MeshSetup MakeMesh(const MeshRequest& request, const ir::OpRegistry& registry) {
 
 std::string ExplainMesh(const MeshSetup& mesh) {
   const dist::MeshShape& shape = mesh.shape;
-  std::string text =
-      fmt::format("\nmesh: {} workers (ingot launch -n {}): data {}, tensor {}, pipeline {}\n",
-                  shape.workers(), shape.workers(), shape.data, shape.tensor, shape.pipeline);
+  std::string text = fmt::format("\nmesh: {0} workers (ingot launch -n {0}): {1}\n",
+                                 shape.workers(), shape.ToString());
   if (!mesh.split_layers.empty()) {
     text += fmt::format("  cut among {} workers each: {}\n", shape.tensor,
                         Join(mesh.split_layers, ", "));

@@ -16,10 +16,8 @@ void TrainingRun::CheckMesh() const {
   const int workers = request_.group ? request_.group->expected_workers : 1;
   if (workers == shape.workers()) return;
   throw Error(ErrorCode::kInvalidInput,
-              fmt::format("the job's mesh (data {}, tensor {}, pipeline {}) has {} workers, but {} "
-                          "{} started",
-                          shape.data, shape.tensor, shape.pipeline, shape.workers(), workers,
-                          workers == 1 ? "is" : "are"),
+              fmt::format("the job's mesh ({}) has {} workers, but {} {} started", shape.ToString(),
+                          shape.workers(), workers, workers == 1 ? "is" : "are"),
               fmt::format("start it with: ingot launch -n {}", shape.workers()));
 }
 

@@ -194,10 +194,9 @@ void TrainingRun::Announce() {
   if (setup_.mesh) {
     const dist::MeshShape& shape = setup_.mesh->shape;
     Log(LogLevel::kInfo,
-        fmt::format("the model is spread over a mesh of {} workers (data {}, tensor {}, pipeline "
-                    "{}): {} of memory on rank {}",
-                    shape.workers(), shape.data, shape.tensor, shape.pipeline,
-                    HumanBytes(engine_->memory_bytes()), Rank()));
+        fmt::format("the model is spread over a mesh of {} workers ({}): {} of memory on rank {}",
+                    shape.workers(), shape.ToString(), HumanBytes(engine_->memory_bytes()),
+                    Rank()));
   }
   if (setup_.recompute_segments > 0) {
     Log(LogLevel::kInfo,

@@ -189,12 +189,10 @@ class Launch : public Verb {
   static void CheckMesh(const train::Job& job, const std::string& given, int64_t workers) {
     if (!job.mesh || workers == job.mesh->shape().workers()) return;
     const int places = job.mesh->shape().workers();
-    throw Error(
-        ErrorCode::kInvalidInput,
-        fmt::format("{} {}, but the job's mesh (data {}, tensor {}, pipeline {}) has {} "
-                    "workers",
-                    given, workers, job.mesh->data, job.mesh->tensor, job.mesh->pipeline, places),
-        fmt::format("give as many: -n {}, or the sum over --hosts", places));
+    throw Error(ErrorCode::kInvalidInput,
+                fmt::format("{} {}, but the job's mesh ({}) has {} workers", given, workers,
+                            job.mesh->shape().ToString(), places),
+                fmt::format("give as many: -n {}, or the sum over --hosts", places));
   }
 
   TrainCommand command_;
