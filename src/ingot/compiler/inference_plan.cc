@@ -11,6 +11,7 @@
 #include "ingot/base/error.h"
 #include "ingot/compiler/flops.h"
 #include "ingot/compiler/inference_passes.h"
+#include "ingot/ops/node_kinds.h"
 #include "ingot/passes/align_constants.h"
 #include "ingot/passes/plan_memory.h"
 #include "ingot/passes/rewrite.h"
@@ -21,14 +22,6 @@ namespace {
 
 using ir::Node;
 using ir::Value;
-
-// Ops whose output is their input's bytes.
-bool ShowsItsInput(const Node* node) {
-  for (const char* name : {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}) {
-    if (passes::Is(node, name)) return true;
-  }
-  return false;
-}
 
 void CheckIsStatic(const ir::Graph& graph) {
   for (const Node* node : graph.nodes()) {
@@ -67,7 +60,7 @@ class InferencePlan::Emitter {
       const Value* value = graph_.outputs()[i];
       plan_.outputs_.push_back({value->type().dtype(), value->type().shape()});
       outputs_[value] = i;
-      while (ShowsItsInput(value->producer())) {
+      while (ops::ShowsItsInput(value->producer())) {
         const Value* source = value->producer()->input(0);
         const bool ours = source->producer() != nullptr && source->uses().size() == 1 &&
                           !source->is_graph_output() && !passes::Is(source->producer(), "Constant");
@@ -98,7 +91,7 @@ class InferencePlan::Emitter {
 
   void EmitNode(const Node& node) {
     if (passes::Is(&node, "Constant") || memory_.IsView(node)) return;
-    if (ShowsItsInput(&node)) {
+    if (ops::ShowsItsInput(&node)) {
       const Place from = PlaceOf(node.input(0)), to = PlaceOf(node.output());
       if (from.space == to.space && from.at == to.at) return;
     }

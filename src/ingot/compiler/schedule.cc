@@ -5,6 +5,7 @@
 
 #include "backends/cpu/kernel_table.h"
 #include "ingot/ir/op.h"
+#include "ingot/ops/node_kinds.h"
 
 namespace ingot::compiler {
 namespace {
@@ -74,7 +75,7 @@ class Scheduler {
 NodeKind KindOf(const ir::Node& node) {
   if (IsOp(&node, "ingot.ShardMap")) return NodeKind::kShards;
   if (IsOp(&node, "ingot.TreeReduce")) return NodeKind::kReduce;
-  if (IsOp(&node, "ingot.MeshSum") || IsOp(&node, "ingot.MeshPass")) return NodeKind::kMesh;
+  if (ops::IsMeshOp(&node)) return NodeKind::kMesh;
   for (const char* name : {"ingot.ShardMatMul", "ingot.ScaleGradient", "Constant"}) {
     if (IsOp(&node, name)) return NodeKind::kWithin;
   }

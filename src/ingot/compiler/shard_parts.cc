@@ -9,6 +9,7 @@
 #include "ingot/base/align.h"
 #include "ingot/base/error.h"
 #include "ingot/compiler/flops.h"
+#include "ingot/ops/node_kinds.h"
 #include "ingot/ops/shard_map.h"
 
 namespace ingot::compiler {
@@ -22,21 +23,10 @@ uint64_t BytesOf(const ir::Type& type) {
   return static_cast<uint64_t>(type.shape().size()) * ItemSize(type.dtype());
 }
 
-bool IsViewOp(const ir::Node& node) {
-  const std::string& op = node.op_type();
-  return node.domain().empty() && (op == "Reshape" || op == "Flatten" || op == "Squeeze" ||
-                                   op == "Unsqueeze" || op == "Identity");
-}
-
-// Rows that come from other places of a mesh take the place of those that went there.
-bool IsMeshOp(const ir::Node& node) {
-  return node.op().FullName() == "ingot.MeshSum" || node.op().FullName() == "ingot.MeshPass";
-}
-
-// The value whose bytes a chain of views shows.
+// The value whose bytes a chain of views shows. Rows that come from other places of a mesh take the
+// place of those that went there.
 const ir::Value* Root(const ir::Value* value) {
-  while (value->producer() != nullptr &&
-         (IsViewOp(*value->producer()) || IsMeshOp(*value->producer()))) {
+  while (ops::ShowsItsInput(value->producer()) || ops::IsMeshOp(value->producer())) {
     value = value->producer()->input(0);
   }
   return value;
@@ -148,7 +138,7 @@ const ir::Value* ShardParts::ViewedInput(const Part& part, size_t output) const 
 }
 
 std::optional<SlotValue> ShardParts::SlotValueOf(const ir::Value* value) {
-  if (value->producer() != nullptr && IsMeshOp(*value->producer())) value = Root(value);
+  if (ops::IsMeshOp(value->producer())) value = Root(value);
   if (const auto known = Find(value)) return known;
   const int producer = PartOf(value->producer());
   Wanted wanted;
@@ -176,7 +166,7 @@ std::optional<SlotValue> ShardParts::SlotValueOf(const ir::Value* value) {
 }
 
 std::optional<SlotValue> ShardParts::Find(const ir::Value* value) const {
-  if (value->producer() != nullptr && IsMeshOp(*value->producer())) value = Root(value);
+  if (ops::IsMeshOp(value->producer())) value = Root(value);
   const int producer = PartOf(value->producer());
   if (producer >= 0) {
     const Part& part = parts_[static_cast<size_t>(producer)];
@@ -278,7 +268,8 @@ void ShardParts::EmitRoutine(size_t index, size_t b, CompiledStep& program) {
     for (const ir::Value* value : node->outputs()) {
       instruction.operands.push_back(Locate(index, b, value, program));
     }
-    if (IsViewOp(*node) && SamePlace(instruction.operands.front(), instruction.operands.back())) {
+    if (ops::ShowsItsInput(node) &&
+        SamePlace(instruction.operands.front(), instruction.operands.back())) {
       continue;
     }
     program.scratch_bytes =
