@@ -295,9 +295,7 @@ class Distributor {
   // everything is finite, and the sums, which the last stage of the pipeline has.
   void PlaceAgreement() {
     const int workers = mesh_->shape.workers();
-    std::vector<ShardRange> leaves;
-    for (int rank = 0; rank < workers; ++rank) leaves.push_back({rank, rank + 1});
-    agreement_ = MakeExchangePlan(leaves, workers);
+    agreement_ = MakeExchangePlan(DealShards(workers, workers), workers);
     for (const SumOutput& sum : mesh_->sums) {
       agreement_.AddSegment(sum.name, sum.dtype, ItemSize(sum.dtype));
     }

@@ -21,9 +21,8 @@ uint64_t BytesOf(const runtime::StepProgram& program, const MeshValue& value, Sh
 // A sum along the tree over the places of a group.
 ExchangePlan PlanOfSum(const MeshValue& value, uint64_t bytes, std::vector<int> group, int own,
                        Channel channel) {
-  std::vector<ShardRange> leaves;
-  for (int i = 0; i < static_cast<int>(group.size()); ++i) leaves.push_back({i, i + 1});
-  ExchangePlan plan = MakeExchangePlan(leaves, static_cast<int>(group.size()));
+  const int leaves = static_cast<int>(group.size());
+  ExchangePlan plan = MakeExchangePlan(DealShards(leaves, leaves), leaves);
   plan.AddSegment(value.name, value.dtype, bytes);
   plan.peers = std::move(group);
   plan.own = own;
