@@ -22,4 +22,17 @@ Pipe MakePipe() {
   return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
+std::optional<std::string> ReadLine(int fd, size_t longest) {
+  std::string line;
+  while (true) {
+    char c = 0;
+    const ssize_t got = ::read(fd, &c, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return std::nullopt;
+    if (c == '\n') return line;
+    if (line.size() == longest) return std::nullopt;
+    line += c;
+  }
+}
+
 }  // namespace ingot

@@ -1,6 +1,10 @@
-// FileDescriptor: a number by which the system knows an open file, a pipe or a socket.
+// FileDescriptor: a number by which the system knows an open file, a pipe or a socket. Pipes, and
+// lines that come through them.
 #pragma once
 
+#include <cstddef>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace ingot {
@@ -32,5 +36,9 @@ struct Pipe {
 
 // Other programs do not inherit it. Throws Error(kIo).
 Pipe MakePipe();
+
+// The next line, without its end; read byte by byte, since what follows may be for another reader.
+// Nothing where what comes ends before the line does, or the line is longer than `longest`.
+std::optional<std::string> ReadLine(int fd, size_t longest);
 
 }  // namespace ingot

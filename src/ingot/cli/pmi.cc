@@ -1,13 +1,14 @@
 // Lines of "key=value" words, one answer for each.
 #include "ingot/cli/pmi.h"
 
-#include <cerrno>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include <unistd.h>
 
 #include "ingot/base/error.h"
+#include "ingot/dist/wire.h"
 
 namespace ingot::cli {
 namespace {
@@ -57,26 +58,15 @@ std::string Pmi::Ask(const std::string& line, const std::string& command, const 
   if (::write(fd_.get(), sent.data(), sent.size()) != static_cast<ssize_t>(sent.size())) {
     ThrowNoPmi("the launcher does not listen");
   }
-  const std::string answer = ReadLine();
-  std::map<std::string, std::string> words = WordsOf(answer);
+  const std::optional<std::string> answer = ReadLine(fd_.get(), kLongestLine);
+  if (!answer) ThrowNoPmi("the launcher has closed the connection, or answers too much");
+  std::map<std::string, std::string> words = WordsOf(*answer);
   const bool failed = words.contains("rc") && words["rc"] != "0";
   if (words["cmd"] != command || failed || (!key.empty() && !words.contains(key))) {
-    ThrowNoPmi("the launcher answers '" + answer + "' to '" + line.substr(0, line.find(' ')) + "'");
+    ThrowNoPmi("the launcher answers '" + *answer + "' to '" + line.substr(0, line.find(' ')) +
+               "'");
   }
   return key.empty() ? "" : words[key];
-}
-
-std::string Pmi::ReadLine() {
-  std::string line;
-  while (line.size() < kLongestLine) {
-    char c = 0;
-    const ssize_t got = ::read(fd_.get(), &c, 1);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) ThrowNoPmi("the launcher has closed the connection");
-    if (c == '\n') return line;
-    line += c;
-  }
-  ThrowNoPmi("the launcher's answer is too long");
 }
 
 }  // namespace ingot::cli

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "ingot/dist/wire.h"
+#include "ingot/base/file_descriptor.h"
 
 namespace ingot::cli {
 
@@ -23,7 +23,6 @@ class Pmi {
  private:
   // Sends a line, and returns the answer's value of `key`.
   std::string Ask(const std::string& line, const std::string& command, const std::string& key);
-  std::string ReadLine();
 
   FileDescriptor fd_;
 };

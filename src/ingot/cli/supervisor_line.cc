@@ -1,35 +1,34 @@
-// The line is read byte by byte: nothing behind the token may be lost.
+// The lines of a supervisor: see supervisor_line.h.
 #include "ingot/cli/supervisor_line.h"
 
 #include <cerrno>
 #include <csignal>
+#include <optional>
 
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/file_descriptor.h"
 
 namespace ingot::cli {
 namespace {
 
 constexpr int kLinePollMilliseconds = 100;
+constexpr size_t kLongestToken = 4096;
 
 }  // namespace
 
 SupervisorLine::SupervisorLine() {
   const std::string line = fmt::format("{}{}\n", kProcessLine, ::getpid());
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
-  char c = 0;
-  ssize_t got = 0;
-  while ((got = ::read(STDIN_FILENO, &c, 1)) == 1 || (got < 0 && errno == EINTR)) {
-    if (got == 1 && c == '\n') break;
-    if (got == 1) token_ += c;
-  }
-  if (c != '\n') {
+  const std::optional<std::string> token = ReadLine(STDIN_FILENO, kLongestToken);
+  if (!token) {
     throw Error(ErrorCode::kInvalidInput, "no token came on standard input",
                 "`ingot launch --hosts` starts such workers");
   }
+  token_ = *token;
   thread_ = std::thread([this] { Loop(); });
 }
 
