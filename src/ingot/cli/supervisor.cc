@@ -139,7 +139,7 @@ void Supervisor::Start(Worker& worker) {
   if (!is_remote()) return;
   worker.line = std::move(line.here);
   worker.remote_pid = -1;
-  Tell(worker.line, options_.remote[static_cast<size_t>(worker.rank)].token + "\n");
+  Tell(worker.line, options_.token + "\n");
 }
 
 // In the child.

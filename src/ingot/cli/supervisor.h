@@ -15,11 +15,10 @@
 
 namespace ingot::cli {
 
-// A worker on another machine: the command that starts it, and what that reads first.
+// A worker on another machine, and the command that starts it.
 struct RemoteWorker {
   std::string host;
   std::vector<std::string> command;  // ssh, the host, what it is to run there
-  std::string token;
 };
 
 struct SupervisorOptions {
@@ -28,6 +27,7 @@ struct SupervisorOptions {
   std::vector<std::pair<std::string, std::string>> environment;  // besides this process's own
   std::string pids_file;
   std::vector<RemoteWorker> remote;  // by rank; empty: all workers are on this machine
+  std::string token;                 // what those on others read first
   // Takes over the workers that the file names from a supervisor that is gone.
   bool adopts = false;
   std::function<bool()>

@@ -94,29 +94,26 @@ class Launch : public Verb {
     const std::vector<Host> hosts = CheckHosts();
     const train::TrainRequest request = command_.MakeRequest(streams);
     if (command_.explains()) return command_.Explain(request, streams);
-    int on_hosts = 0;
-    for (const Host& host : hosts) on_hosts += host.workers;
-    if (!hosts.empty()) CheckMesh(request.job, "the sum over --hosts is", on_hosts);
+    SupervisorOptions options;
+    options.workers = WorkersOf(hosts, request.job);
     const InterruptGuard interrupts;
     // Held, with its lock, while the workers run.
     const train::RunDirectory directory(RealFileSystem(), request.out, request.mode);
     const std::string meeting = directory.File(train::kRendezvousFolder);
     RealFileSystem().RemoveAll(meeting);
-    const std::string token = RandomToken();
-    KeepToken(meeting, token);
-    SupervisorOptions options;
+    options.token = RandomToken();
+    KeepToken(meeting, options.token);
     options.pids_file = directory.File(train::kPidsFile);
-    if (!hosts.empty()) return RunOnHosts(hosts, request.out, token, meeting, options, streams);
+    if (!hosts.empty()) return RunOnHosts(hosts, request.out, meeting, options, streams);
 
-    const int workers = WorkersOf(request.job);
-    options.workers = workers;
+    const int workers = options.workers;
     options.arguments = WorkerArguments("file://" + meeting, request.out, workers);
     if (!command_.has_threads()) {
       options.arguments.push_back("--threads=" +
                                   std::to_string(std::max(1, AvailableCpus() / workers)));
     }
     KeepArguments(meeting, workers, options.arguments);
-    options.environment = {{"INGOT_TOKEN", token}, {"INGOT_SUPERVISED", "1"}};
+    options.environment = {{"INGOT_TOKEN", options.token}, {"INGOT_SUPERVISED", "1"}};
     return Supervisor(std::move(options), streams).Run();
   }
 
@@ -145,18 +142,16 @@ class Launch : public Verb {
   }
 
   // The records are served from here, and kept in the run directory, for `ingot top`.
-  int RunOnHosts(const std::vector<Host>& hosts, const std::string& out, const std::string& token,
-                 const std::string& meeting, SupervisorOptions& options, const Streams& streams) {
+  int RunOnHosts(const std::vector<Host>& hosts, const std::string& out, const std::string& meeting,
+                 SupervisorOptions& options, const Streams& streams) {
     std::string address = GetEnvironment("INGOT_HOST").value_or("");
     if (address.empty()) address = dist::AddressTowards({AddressOf(hosts[0]), 22});
     if (address.empty()) address = dist::OwnAddress();
-    const dist::TcpStoreServer server({address, 0}, token,
+    const dist::TcpStoreServer server({address, 0}, options.token,
                                       std::make_shared<dist::FileStore>(meeting));
     const std::vector<std::string> ssh =
         SshWords(!ssh_.empty() ? ssh_ : GetEnvironment("INGOT_SSH").value_or("ssh"));
     const std::string here = std::filesystem::current_path().string();
-    options.workers = 0;
-    for (const Host& host : hosts) options.workers += host.workers;
     std::vector<std::string> program =
         WorkerArguments("tcp://" + server.endpoint().ToString(), out, options.workers);
     program.insert(program.begin(), program_.empty() ? ProgramPath() : program_);
@@ -166,7 +161,7 @@ class Launch : public Verb {
         environment.emplace_back("INGOT_SUPERVISED", kSupervisedRemotely);
         environment.emplace_back("INGOT_RANK", std::to_string(options.remote.size()));
         environment.emplace_back("INGOT_LOCAL_WORKERS", std::to_string(host.workers));
-        RemoteWorker worker = {host.name, ssh, token};
+        RemoteWorker worker = {host.name, ssh};
         worker.command.push_back(host.name);
         worker.command.push_back(RemoteCommand(here, environment, program));
         options.remote.push_back(std::move(worker));
@@ -179,7 +174,13 @@ class Launch : public Verb {
     return std::filesystem::read_symlink("/proc/self/exe").string();
   }
 
-  int WorkersOf(const train::Job& job) const {
+  int WorkersOf(const std::vector<Host>& hosts, const train::Job& job) const {
+    int workers = 0;
+    for (const Host& host : hosts) workers += host.workers;
+    if (!hosts.empty()) {
+      CheckMesh(job, "the sum over --hosts is", workers);
+      return workers;
+    }
     if (!job.mesh) return static_cast<int>(workers_.value_or(AvailableCpus()));
     const int places = job.mesh->shape().workers();
     CheckMesh(job, "-n is", workers_.value_or(places));
