@@ -2,7 +2,6 @@
 #include "ingot/dist/group_exchange.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -19,8 +18,11 @@ constexpr size_t kRanksOfFlag = 24;  // bits that a float holds exactly
 
 enum Phase : uint64_t { kPartials = 0, kSums = 1, kDirect = 2, kCoded = 3 };
 
-// [0] of the flags counts the workers that wish to stop, and above those, to gather the state.
-constexpr float kGathers = 4096;
+// Of the flags: how many workers wish to stop, how many to gather the state, and a bit for each
+// rank that met a number that is not finite, kRanksOfFlag in each.
+constexpr size_t kStops = 0;
+constexpr size_t kGathers = 1;
+constexpr size_t kNotFinite = 2;
 
 uint64_t Tag(uint64_t sequence, Phase phase, int subtree) {
   return MessageTag(sequence, static_cast<uint64_t>(subtree) << 2 | phase);
@@ -280,15 +282,13 @@ void GroupExchange::RunPlain(const ExchangePlan& plan, uint64_t sequence, std::b
   for (const Pending& pending : sent) WaitFor(*pending.message, RankOf(plan, pending.peer));
 }
 
-// [0]: wishes to stop, and to gather; [1 + r / 24]: bit r % 24 where rank r met a number that is
-// not finite.
 void GroupExchange::WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const {
   for (int s = 0; s < plan.subtrees_of(rank_); ++s) {
     float flags[kFlagFloats] = {};
-    const size_t word = 1 + static_cast<size_t>(rank_) / kRanksOfFlag;
+    const size_t word = kNotFinite + static_cast<size_t>(rank_) / kRanksOfFlag;
     if (s == 0) {
-      flags[0] = asks_to_stop_.load() ? 1 : 0;
-      if (asks_to_gather_.load()) flags[0] += kGathers;
+      flags[kStops] = asks_to_stop_.load() ? 1 : 0;
+      flags[kGathers] = asks_to_gather_.load() ? 1 : 0;
       if (not_finite && word < kFlagFloats) {
         flags[word] = static_cast<float>(1u << static_cast<size_t>(rank_) % kRanksOfFlag);
       } else if (not_finite) {
@@ -303,17 +303,17 @@ void GroupExchange::WriteFlags(const ExchangePlan& plan, std::byte* shared, bool
 bool GroupExchange::ReadFlags(const ExchangePlan& plan, const std::byte* shared) {
   float flags[kFlagFloats];
   std::memcpy(flags, shared + plan.reduced, sizeof(flags));
-  if (flags[0] >= kGathers) agreed_to_gather_.store(true);
-  if (std::fmod(flags[0], kGathers) > 0) agreed_to_stop_.store(true);
+  if (flags[kStops] > 0) agreed_to_stop_.store(true);
+  if (flags[kGathers] > 0) agreed_to_gather_.store(true);
   bool not_finite = false;
   std::vector<int> ranks;
-  for (size_t word = 1; word < kFlagFloats; ++word) {
+  for (size_t word = kNotFinite; word < kFlagFloats; ++word) {
     if (flags[word] == 0) continue;
     not_finite = true;
     const auto bits = static_cast<uint32_t>(flags[word]);
     for (size_t bit = 0; bit < kRanksOfFlag; ++bit) {
       if ((bits >> bit & 1) != 0)
-        ranks.push_back(static_cast<int>((word - 1) * kRanksOfFlag + bit));
+        ranks.push_back(static_cast<int>((word - kNotFinite) * kRanksOfFlag + bit));
     }
   }
   if (not_finite) {
