@@ -81,13 +81,12 @@ void GroupExchange::SetPlans(std::vector<ExchangePlan> plans, std::vector<Transf
   sums_.resize(subtrees);
 }
 
-// The number of an exchange, by which its messages are told from those of others. Those of groups
-// of a mesh have a bit of their own.
+// The number of an exchange, by which its messages are told from those of others: the channel, and
+// a count below that. Of what all take part in the channel is 0.
 uint64_t GroupExchange::NextSequence(Channel channel, int peer) {
   if (channel == Channel::kAll) return ++sequence_;
-  constexpr uint64_t kOfMesh = uint64_t{1} << 47;
   const uint64_t count = sequences_[{channel, peer}]++;
-  return kOfMesh | static_cast<uint64_t>(channel) << 40 | (count & 0xff'ffff'ffff);
+  return static_cast<uint64_t>(channel) << kCountBits | count % (uint64_t{1} << kCountBits);
 }
 
 GroupExchange::Range GroupExchange::RangeOf(const ExchangePlan& plan, int member) const {

@@ -24,8 +24,10 @@ class Message {
 };
 
 // What tells messages between two ranks apart: a number that grows from one exchange to the next,
-// and a kind, which names a message within its exchange. Small kinds suit all transports.
+// and a kind, which names a message within its exchange. Small kinds suit all transports. The
+// number is a count, and above that a channel (exchange_plan.h): each channel counts by itself.
 inline constexpr int kKindBits = 16;
+inline constexpr int kCountBits = 40;
 inline constexpr uint64_t MessageTag(uint64_t sequence, uint64_t kind) {
   return sequence << kKindBits | kind;
 }
@@ -77,7 +79,7 @@ std::string FindTransport(const std::string& name);
 std::shared_ptr<TransportFactory> LoadTransport(const std::string& name);
 
 // The one function of a plugin; `version` must be kTransportVersion of both sides.
-inline constexpr int kTransportVersion = 2;
+inline constexpr int kTransportVersion = 3;
 inline constexpr const char* kTransportSymbol = "IngotMakeTransportFactory";
 using MakeTransportFactory = TransportFactory* (*)(int version);
 

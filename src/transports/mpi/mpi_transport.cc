@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kKindBits = 10;     // of a tag, the lowest
 constexpr int kInstanceBits = 6;  // then the count of groups
-constexpr int kChannelBits = 3;   // then what the first byte of a sequence says; the rest counts
+constexpr int kChannelBits = 3;   // then the channel of a sequence; the rest counts
 constexpr int kInstances = 1 << kInstanceBits;
 
 class MpiTransport : public dist::Transport {
@@ -69,14 +69,12 @@ class MpiTransport : public dist::Transport {
     int rank = 0;
     int instance = 0;
   };
-  // Exchanges that are under way together are few: their numbers may begin again. Those of a mesh
-  // (GroupExchange::NextSequence) count by channel, which the first byte names. -1 where there are
-  // too many kinds of messages.
+  // Exchanges that are under way together are few: their numbers may begin again. -1 where there
+  // are too many kinds of messages.
   int64_t TagOf(uint64_t tag, int instance) const {
     const uint64_t kind = tag & ((uint64_t{1} << dist::kKindBits) - 1);
     const uint64_t sequence = tag >> dist::kKindBits;
-    const uint64_t first = sequence >> 40;
-    const uint64_t channel = (first & 0x80) == 0 ? 0 : 1 + (first & 0x7f);
+    const uint64_t channel = sequence >> dist::kCountBits;
     if (kind >> kKindBits != 0 || channel >> kChannelBits != 0) return -1;
     const uint64_t count = sequence % static_cast<uint64_t>(sequences_);
     return static_cast<int64_t>(
