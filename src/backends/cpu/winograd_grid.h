@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "backends/cpu/convolution.h"
 #include "backends/cpu/counts.h"
