@@ -12,7 +12,6 @@
 #include "ingot/passes/channels_last.h"
 #include "ingot/passes/eliminate_dead_code.h"
 #include "ingot/passes/merge_common_subexpressions.h"
-#include "ingot/passes/resolve_like.h"
 #include "ingot/passes/rewrite.h"
 
 namespace ingot::passes {
@@ -300,6 +299,24 @@ void RemoveMeshShares(ir::Graph& body) {
   }
 }
 
+// What needs the shape of a value alone should not make that be carried.
+void ResolveReshapes(ir::Graph& body, const ir::OpRegistry& registry) {
+  for (Node* node : body.nodes()) {
+    if (!Is(node, "ingot.ReshapeLike")) continue;
+    const ir::Type& like = node->input(1)->type();
+    if (!like.has_rank() || like.rank() == 0) continue;
+    std::vector<int64_t> target = {-1};
+    for (int i = 1; i < like.rank() && like.dim(i).is_static(); ++i) {
+      target.push_back(like.dim(i).value());
+    }
+    if (static_cast<int>(target.size()) != like.rank()) continue;
+    ir::Builder builder = BuilderBefore(node, registry);
+    Value* reshaped = builder.Op("Reshape", {node->input(0), builder.Ints(target)});
+    body.ReplaceAllUses(node->output(), reshaped);
+    body.RemoveNode(node);
+  }
+}
+
 // What comes from other places is written over what went there, which must not be needed then.
 void SeparateMeshInputs(ir::Graph& body, const ir::OpRegistry& registry) {
   for (Node* node : body.nodes()) {
@@ -319,9 +336,8 @@ void CutAtShardSums(ir::Graph& graph, const ir::OpRegistry& registry) {
     RemoveMeshShares(body);
     const std::vector<Node*> nodes = body.nodes();
     if (std::none_of(nodes.begin(), nodes.end(), IsCut)) continue;
-    // What needs the shape of a value alone should not make that be carried.
-    if (std::any_of(nodes.begin(), nodes.end(), IsMeshOp)) ResolveLike(body, registry);
     // What is carried from part to part should have the layout that the kernels want.
+    if (std::any_of(nodes.begin(), nodes.end(), IsMeshOp)) ResolveReshapes(body, registry);
     ChannelsLast(body, registry);
     MergeCommonSubexpressions(body);
     EliminateDeadCode(body);

@@ -75,7 +75,7 @@ Value* ResolveExpand(Node* node, const ir::OpRegistry& registry) {
 
 Value* ResolveReshape(Node* node, const ir::OpRegistry& registry) {
   const Type& like = node->input(1)->type();
-  if (!like.has_rank()) return nullptr;
+  if (!like.is_static()) return nullptr;
   const auto target = ReshapeTarget(like);
   if (!target) return nullptr;
   ir::Builder builder = BuilderBefore(node, registry);

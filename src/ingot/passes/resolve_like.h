@@ -10,8 +10,8 @@ namespace ingot::passes {
 // ingot.ExpandLike  becomes Expand
 // ingot.ReshapeLike becomes Reshape
 // and each of them vanishes where the shapes are the same already. SumToLike is resolved as soon as
-// it is sure which axes are summed (f32[batch, 64] to f32[64]), ReshapeLike once all extents of
-// `like` but one are known, ExpandLike once its shape is static; what is not known yet stays. Works in the graph and in its subgraphs. `like` is no
+// it is sure which axes are summed (f32[batch, 64] to f32[64]), the others once the shape of `like`
+// is static; what is not known yet stays. Works in the graph and in its subgraphs. `like` is no
 // longer kept alive: run EliminateDeadCode afterwards.
 void ResolveLike(ir::Graph& graph, const ir::OpRegistry& registry);
 
