@@ -76,24 +76,27 @@ class OptionTable {
   OptionTable(std::string name, std::string summary)
       : name_(std::move(name)), summary_(std::move(summary)) {}
 
+  // The members may be those of a base B of T: what `&Derived::inherited` names is one of the base.
+  //
   // M: bool, int64_t, double, std::string, std::vector of those, or std::optional of a scalar
   // (absent or null in YAML: none).
-  template <typename M>
-  OptionTable& Add(std::string name, M T::*member, std::string help, Limits limits = {});
+  template <typename M, typename B>
+  OptionTable& Add(std::string name, M B::*member, std::string help, Limits limits = {});
   // A string that must be one of `choices`.
-  OptionTable& AddChoice(std::string name, std::string T::*member, std::string help,
+  template <typename B>
+  OptionTable& AddChoice(std::string name, std::string B::*member, std::string help,
                          std::vector<std::string> choices);
   // A nested struct with its own table (a reference that must outlive this table).
-  template <typename U>
-  OptionTable& AddTable(std::string name, U T::*member, const OptionTable<U>& table,
+  template <typename U, typename B>
+  OptionTable& AddTable(std::string name, U B::*member, const OptionTable<U>& table,
                         std::string help);
   // A nested struct that may be absent.
-  template <typename U>
-  OptionTable& AddTable(std::string name, std::optional<U> T::*member, const OptionTable<U>& table,
+  template <typename U, typename B>
+  OptionTable& AddTable(std::string name, std::optional<U> B::*member, const OptionTable<U>& table,
                         std::string help);
   // A list of structs.
-  template <typename U>
-  OptionTable& AddList(std::string name, std::vector<U> T::*member, const OptionTable<U>& table,
+  template <typename U, typename B>
+  OptionTable& AddList(std::string name, std::vector<U> B::*member, const OptionTable<U>& table,
                        std::string help);
   // A nested section that functions read, write (null: absent) and document.
   OptionTable& AddSection(std::string name, std::string help,
@@ -101,7 +104,8 @@ class OptionTable {
                           std::function<ConfigNode(const T&)> write,
                           std::function<std::vector<OptionHelp>(const std::string&)> nested);
   // YAML that something else reads.
-  OptionTable& AddNode(std::string name, ConfigNode T::*member, std::string help);
+  template <typename B>
+  OptionTable& AddNode(std::string name, ConfigNode B::*member, std::string help);
   // The member may be given as a bare scalar in place of the whole map: `dense: 64` for
   // `dense: {units: 64}`. Names an option added before.
   OptionTable& Shorthand(std::string name);

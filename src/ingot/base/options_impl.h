@@ -120,8 +120,8 @@ typename OptionTable<T>::Option* OptionTable<T>::Find(const std::string& name) {
 }
 
 template <typename T>
-template <typename M>
-OptionTable<T>& OptionTable<T>::Add(std::string name, M T::*member, std::string help,
+template <typename M, typename B>
+OptionTable<T>& OptionTable<T>::Add(std::string name, M B::*member, std::string help,
                                     Limits limits) {
   using Codec = options_internal::Codec<M>;
   Option option;
@@ -136,7 +136,8 @@ OptionTable<T>& OptionTable<T>::Add(std::string name, M T::*member, std::string 
 }
 
 template <typename T>
-OptionTable<T>& OptionTable<T>::AddChoice(std::string name, std::string T::*member,
+template <typename B>
+OptionTable<T>& OptionTable<T>::AddChoice(std::string name, std::string B::*member,
                                           std::string help, std::vector<std::string> choices) {
   Option option;
   option.name = std::move(name);
@@ -150,8 +151,8 @@ OptionTable<T>& OptionTable<T>::AddChoice(std::string name, std::string T::*memb
 }
 
 template <typename T>
-template <typename U>
-OptionTable<T>& OptionTable<T>::AddTable(std::string name, U T::*member,
+template <typename U, typename B>
+OptionTable<T>& OptionTable<T>::AddTable(std::string name, U B::*member,
                                          const OptionTable<U>& table, std::string help) {
   Option option;
   option.name = std::move(name);
@@ -166,8 +167,8 @@ OptionTable<T>& OptionTable<T>::AddTable(std::string name, U T::*member,
 }
 
 template <typename T>
-template <typename U>
-OptionTable<T>& OptionTable<T>::AddTable(std::string name, std::optional<U> T::*member,
+template <typename U, typename B>
+OptionTable<T>& OptionTable<T>::AddTable(std::string name, std::optional<U> B::*member,
                                          const OptionTable<U>& table, std::string help) {
   Option option;
   option.name = std::move(name);
@@ -184,8 +185,8 @@ OptionTable<T>& OptionTable<T>::AddTable(std::string name, std::optional<U> T::*
 }
 
 template <typename T>
-template <typename U>
-OptionTable<T>& OptionTable<T>::AddList(std::string name, std::vector<U> T::*member,
+template <typename U, typename B>
+OptionTable<T>& OptionTable<T>::AddList(std::string name, std::vector<U> B::*member,
                                         const OptionTable<U>& table, std::string help) {
   Option option;
   option.name = std::move(name);
@@ -221,7 +222,8 @@ OptionTable<T>& OptionTable<T>::AddSection(
 }
 
 template <typename T>
-OptionTable<T>& OptionTable<T>::AddNode(std::string name, ConfigNode T::*member, std::string help) {
+template <typename B>
+OptionTable<T>& OptionTable<T>::AddNode(std::string name, ConfigNode B::*member, std::string help) {
   Option option;
   option.name = std::move(name);
   option.type = "YAML";

@@ -259,5 +259,37 @@ TEST(OptionsTest, NumbersAreReadAsWritten) {
   EXPECT_FALSE(ReadScalar<bool>(ConfigNode::Scalar("NO")));
 }
 
+struct SharedOptions {
+  int64_t size = 3;
+  std::string fit = "crop";
+  ConfigNode extra;
+  std::optional<AdamOptions> other;
+  std::vector<LayerOptions> layers;
+};
+struct DerivedOptions : SharedOptions {
+  std::string name;
+};
+
+TEST(OptionTableTest, MembersMayBeThoseOfABase) {
+  const auto table = OptionTable<DerivedOptions>("derived", "")
+                         .Add("size", &SharedOptions::size, "")
+                         .AddChoice("fit", &DerivedOptions::fit, "", {"crop", "stretch"})
+                         .AddNode("extra", &SharedOptions::extra, "")
+                         .AddTable("other", &SharedOptions::other, AdamTable(), "")
+                         .AddList("layers", &SharedOptions::layers, LayerTable(), "")
+                         .Add("name", &DerivedOptions::name, "");
+  const DerivedOptions options = table.Read(ParseConfig(
+      "size: 5\nfit: stretch\nextra: 7\nother: {beta1: 0.5}\nlayers: [8]\nname: a\n", "test"));
+  EXPECT_EQ(options.size, 5);
+  EXPECT_EQ(options.fit, "stretch");
+  EXPECT_EQ(options.extra.scalar(), "7");
+  ASSERT_TRUE(options.other.has_value());
+  EXPECT_EQ(options.other->beta1, 0.5);
+  ASSERT_EQ(options.layers.size(), 1u);
+  EXPECT_EQ(options.layers[0].units, 8);
+  EXPECT_EQ(options.name, "a");
+  EXPECT_EQ(table.Read(table.Write(options)).layers[0].units, 8);
+}
+
 }  // namespace
 }  // namespace ingot

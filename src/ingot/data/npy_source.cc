@@ -20,11 +20,11 @@ struct LabelOptions {
 template <typename Options>
 void AddLabelOptions(OptionTable<Options>& table) {
   table
-      .AddChoice("label_type", static_cast<std::string Options::*>(&LabelOptions::label_type),
+      .AddChoice("label_type", &LabelOptions::label_type,
                  "class: y holds class numbers; number: regression; auto: class where y holds one "
                  "whole number a sample",
                  {"auto", "class", "number"})
-      .Add("classes", static_cast<int64_t Options::*>(&LabelOptions::classes),
+      .Add("classes", &LabelOptions::classes,
            "class numbers are below this (default: as the training data say)", AtLeast(0));
 }
 

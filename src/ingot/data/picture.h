@@ -28,21 +28,19 @@ struct PictureOptions {
 // Adds them to the table of options that derive from PictureOptions.
 template <typename Options>
 void AddPictureOptions(OptionTable<Options>& table) {
-  // A member of the base is not deduced as one of Options.
   table
-      .AddNode("size", static_cast<ConfigNode Options::*>(&PictureOptions::size),
+      .AddNode("size", &PictureOptions::size,
                "of a sample: [height, width], or one number for both (default: that of the first "
                "picture, which all must have)")
-      .Add("resize", static_cast<std::optional<int64_t> Options::*>(&PictureOptions::resize),
+      .Add("resize", &PictureOptions::resize,
            "with fit: crop, what the shorter side is scaled to before the middle is cut out "
            "(default: as little as size needs)",
            AtLeast(1))
-      .AddChoice("fit", static_cast<std::string Options::*>(&PictureOptions::fit),
+      .AddChoice("fit", &PictureOptions::fit,
                  "crop: scaled with its proportions, and the middle cut out; stretch: scaled to "
                  "size",
                  {"crop", "stretch"})
-      .AddChoice("colour", static_cast<std::string Options::*>(&PictureOptions::colour),
-                 "rgb: 3 channels; grey: 1", {"rgb", "grey"});
+      .AddChoice("colour", &PictureOptions::colour, "rgb: 3 channels; grey: 1", {"rgb", "grey"});
 }
 
 // A picture [H, W, C] of bytes scaled to a size, with a triangle filter that is as wide as the

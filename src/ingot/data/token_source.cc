@@ -36,25 +36,19 @@ struct TextOptions : WindowOptions {
   std::string cache;
 };
 
-// A member that T inherits, as a member of T.
-template <typename T, typename M>
-M T::*Of(M WindowOptions::*member) {
-  return member;
-}
-
 template <typename T>
 OptionTable<T> WindowTable(const char* name, const char* summary, const char* vocabulary) {
   return OptionTable<T>(name, summary)
-      .Add("train", Of<T>(&WindowOptions::train), "the file of the training data")
+      .Add("train", &WindowOptions::train, "the file of the training data")
       .Required("train")
-      .Add("test", Of<T>(&WindowOptions::test), "the file of the test data (default: none)")
-      .Add("test_share", Of<T>(&WindowOptions::test_share),
+      .Add("test", &WindowOptions::test, "the file of the test data (default: none)")
+      .Add("test_share", &WindowOptions::test_share,
            "share at the end of train that is for testing, where there is no test file",
            Between(0, 0.999999))
-      .Add("length", Of<T>(&WindowOptions::length), "tokens of a sample", AtLeast(1))
-      .Add("stride", Of<T>(&WindowOptions::stride),
-           "tokens from one sample to the next (0: length)", AtLeast(0))
-      .Add("vocabulary", Of<T>(&WindowOptions::vocabulary), vocabulary, Between(0, 1 << 24));
+      .Add("length", &WindowOptions::length, "tokens of a sample", AtLeast(1))
+      .Add("stride", &WindowOptions::stride, "tokens from one sample to the next (0: length)",
+           AtLeast(0))
+      .Add("vocabulary", &WindowOptions::vocabulary, vocabulary, Between(0, 1 << 24));
 }
 
 const OptionTable<TokensOptions>& TokensTable() {

@@ -19,18 +19,16 @@ template <typename Options>
 OptionTable<Options> CommonOptimizerTable(std::string name, std::string summary,
                                           bool decoupled = false) {
   return OptionTable<Options>(std::move(name), std::move(summary))
-      .Add("learning_rate", static_cast<double Options::*>(&Options::learning_rate), "step size",
-           AtLeast(0))
-      .Add("weight_decay", static_cast<double Options::*>(&Options::weight_decay),
+      .Add("learning_rate", &Options::learning_rate, "step size", AtLeast(0))
+      .Add("weight_decay", &Options::weight_decay,
            decoupled ? "w shrinks by learning_rate times this in every step"
                      : "times w is added to the gradient",
            AtLeast(0))
-      .AddChoice("decay", static_cast<std::string Options::*>(&Options::decay),
+      .AddChoice("decay", &Options::decay,
                  "what weight_decay is for: all parameters, or matrices alone (two and more "
                  "dimensions), not biases and norms",
                  {"all", "matrices"})
-      .AddList("groups", static_cast<std::vector<ParameterGroup> Options::*>(&Options::groups),
-               ParameterGroupTable(),
+      .AddList("groups", &Options::groups, ParameterGroupTable(),
                "parameters with values of their own; the first group that matches counts");
 }
 

@@ -22,13 +22,10 @@ template <typename Options>
 OptionTable<Options> MakeTable(const std::string& name, const std::string& summary,
                                bool decoupled) {
   return CommonOptimizerTable<Options>(name, summary, decoupled)
-      .Add("beta1", static_cast<double Options::*>(&Options::beta1), "decay of the first moment",
-           Between(0, kLargestDecay))
-      .Add("beta2", static_cast<double Options::*>(&Options::beta2), "decay of the second moment",
-           Between(0, kLargestDecay))
-      .Add("epsilon", static_cast<double Options::*>(&Options::epsilon),
-           "added to the root of the second moment", AtLeast(0))
-      .Add("amsgrad", static_cast<bool Options::*>(&Options::amsgrad),
+      .Add("beta1", &Options::beta1, "decay of the first moment", Between(0, kLargestDecay))
+      .Add("beta2", &Options::beta2, "decay of the second moment", Between(0, kLargestDecay))
+      .Add("epsilon", &Options::epsilon, "added to the root of the second moment", AtLeast(0))
+      .Add("amsgrad", &Options::amsgrad,
            "divide by the largest second moment so far (Reddi et al. 2018)");
 }
 
