@@ -1,11 +1,11 @@
 // A number and its unit.
 #include "ingot/base/byte_count.h"
 
-#include <cctype>
 #include <cmath>
 #include <map>
 
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 
 namespace ingot {
 
@@ -28,10 +28,8 @@ uint64_t ParseBytes(const std::string& text) {
   } catch (const std::exception&) {
     end = 0;
   }
-  std::string unit;
-  for (const char c : text.substr(end)) {
-    if (c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
+  std::string unit = LowerCase(text.substr(end));
+  std::erase(unit, ' ');
   const auto found = kUnits.find(unit);
   if (end == 0 || found == kUnits.end() || !std::isfinite(number) || number < 0) {
     throw Error(ErrorCode::kInvalidInput,

@@ -75,6 +75,23 @@ std::string_view Trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
+std::string LowerCase(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+template <typename T>
+std::optional<T> ParseWhole(std::string_view text) {
+  T value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+template std::optional<int> ParseWhole<int>(std::string_view);
+template std::optional<int64_t> ParseWhole<int64_t>(std::string_view);
+template std::optional<uint64_t> ParseWhole<uint64_t>(std::string_view);
+template std::optional<double> ParseWhole<double>(std::string_view);
+
 std::string WithThousands(int64_t value) {
   std::string digits = std::to_string(value);
   const size_t first = digits[0] == '-' ? 1 : 0;

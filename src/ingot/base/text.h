@@ -1,7 +1,8 @@
-// Text helpers: nearest spellings, joining, and numbers as people read them.
+// Text helpers: nearest spellings, joining, numbers in texts and as people read them.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,12 @@ std::string Join(std::span<const std::string> parts, std::string_view separator)
 
 std::vector<std::string> Split(std::string_view text, char separator);
 std::string_view Trim(std::string_view text);
+// ASCII letters in lower case; other bytes stay as they are, whatever the locale.
+std::string LowerCase(std::string text);
+// The number that the whole of a text is, as std::from_chars reads it: no blanks, no plus sign. T:
+// int, int64_t, uint64_t, double.
+template <typename T>
+std::optional<T> ParseWhole(std::string_view text);
 
 // 50890 -> "50,890".
 std::string WithThousands(int64_t value);

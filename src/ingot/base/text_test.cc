@@ -27,6 +27,22 @@ TEST(TextTest, NearestFindsMisspellingsOnly) {
   EXPECT_EQ(DidYouMean("zzz", {}), "");
 }
 
+TEST(TextTest, LowersAsciiAlone) {
+  EXPECT_EQ(LowerCase("Content-Length: 7 \xC3\x84Z["), "content-length: 7 \xC3\x84z[");
+}
+
+TEST(TextTest, ANumberIsTheWholeText) {
+  EXPECT_EQ(ParseWhole<int64_t>("-12"), -12);
+  EXPECT_EQ(ParseWhole<uint64_t>("18446744073709551615"), UINT64_MAX);
+  EXPECT_EQ(ParseWhole<double>("2.5e-1"), 0.25);
+  for (const char* text : {"", " 1", "1 ", "+1", "1x", "0x1", "9223372036854775808", "1.5"}) {
+    EXPECT_FALSE(ParseWhole<int64_t>(text).has_value()) << text;
+  }
+  EXPECT_FALSE(ParseWhole<int>("2147483648").has_value());
+  EXPECT_FALSE(ParseWhole<uint64_t>("-1").has_value());
+  EXPECT_FALSE(ParseWhole<double>("1,5").has_value());
+}
+
 TEST(TextTest, SplitsJoinsAndTrims) {
   EXPECT_EQ(Split("a,b,,c", ','), (std::vector<std::string>{"a", "b", "", "c"}));
   EXPECT_EQ(Split("", ','), std::vector<std::string>{""});

@@ -33,9 +33,8 @@ namespace {
 std::optional<double> Number(const std::string& name, double least) {
   const std::optional<std::string> text = GetEnvironment(name);
   if (!text) return std::nullopt;
-  double value = 0;
-  const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (failed != std::errc() || end != text->data() + text->size() || value < least) {
+  const std::optional<double> value = ParseWhole<double>(*text);
+  if (!value || *value < least) {
     throw Error(ErrorCode::kInvalidInput, "the environment has " + name + "=" + *text +
                                               ", expected a number of " +
                                               std::to_string(static_cast<int>(least)) + " or more");

@@ -2,7 +2,6 @@
 #include "ingot/cli/hosts.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "ingot/base/error.h"
@@ -28,9 +27,8 @@ std::vector<Host> ParseHosts(const std::string& list) {
     const size_t colon = item.find(':', bracket == std::string::npos ? 0 : bracket);
     host.name = item.substr(0, colon);
     if (colon != std::string::npos) {
-      const char* end = item.data() + item.size();
-      const auto [at, failed] = std::from_chars(item.data() + colon + 1, end, host.workers);
-      if (failed != std::errc() || at != end || host.workers < 1 || host.workers > kMostWorkers) {
+      host.workers = ParseWhole<int>(std::string_view(item).substr(colon + 1)).value_or(0);
+      if (host.workers < 1 || host.workers > kMostWorkers) {
         Reject(list, "has '" + item.substr(colon + 1) + "' workers on " + host.name +
                          ", expected a whole number of 1 or more");
       }

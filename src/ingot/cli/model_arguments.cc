@@ -2,9 +2,9 @@
 #include "ingot/cli/model_arguments.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 #include "ingot/tensor/philox.h"
 
 namespace ingot::cli {
@@ -38,9 +38,8 @@ std::map<std::string, int64_t> ParseDims(const std::vector<std::string>& texts) 
   for (const std::string& text : texts) {
     const size_t equals = text.find('=');
     const std::string number = equals == std::string::npos ? "" : text.substr(equals + 1);
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (equals == 0 || error != std::errc() || end != number.data() + number.size() || value < 0) {
+    const int64_t value = ParseWhole<int64_t>(number).value_or(-1);
+    if (equals == 0 || value < 0) {
       throw Error(ErrorCode::kInvalidInput, "--dim: expected NAME=N, got '" + text + "'",
                   "for example --dim batch=8");
     }

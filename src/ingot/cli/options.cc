@@ -3,7 +3,6 @@
 #include "ingot/cli/options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -22,24 +21,21 @@ constexpr size_t kHelpColumn = 26;
 }
 
 int64_t ParseNumber(const std::string& name, const std::string& text, int64_t least) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < least) {
+  const std::optional<int64_t> value = ParseWhole<int64_t>(text);
+  if (!value || *value < least) {
     Fail(name + ": expected a whole number of " + std::to_string(least) + " or more, got '" + text +
          "'");
   }
-  return value;
+  return *value;
 }
 
 double ParseReal(const std::string& name, const std::string& text, double least, double most) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value >= least) ||
-      !(value <= most)) {
+  const std::optional<double> value = ParseWhole<double>(text);
+  if (!value || !(*value >= least) || !(*value <= most)) {
     Fail(fmt::format("{}: expected a number from {} to {}, got '{}'", name, FormatNumber(least),
                      FormatNumber(most), text));
   }
-  return value;
+  return *value;
 }
 
 void CheckChoice(const std::string& name, const std::string& text,

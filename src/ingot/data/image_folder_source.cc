@@ -44,8 +44,7 @@ bool IsHidden(const fs::path& path) {
 }
 
 bool IsPicture(const fs::path& path) {
-  std::string ending = path.extension().string();
-  for (char& c : ending) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  const std::string ending = LowerCase(path.extension().string());
   return !ending.empty() && IsPictureEnding(std::string_view(ending).substr(1));
 }
 

@@ -2,13 +2,13 @@
 #include "ingot/data/shard_pattern.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <optional>
 
 #include <glob.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 
 namespace ingot::data {
 
@@ -17,10 +17,8 @@ namespace {
 constexpr size_t kMostNames = 1'000'000;
 
 std::optional<int64_t> WholeNumber(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool good = error == std::errc() && end == text.data() + text.size() && value >= 0;
-  return good ? std::optional(value) : std::nullopt;
+  const std::optional<int64_t> value = ParseWhole<int64_t>(text);
+  return value && *value >= 0 ? value : std::nullopt;
 }
 
 // What stands between two braces: "000..015" or "a,b".

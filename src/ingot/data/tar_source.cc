@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -93,9 +92,7 @@ Label ReadLabel(std::span<const std::byte> bytes, const TarOptions& options,
   const std::string_view text = Trim(formats::AsText(bytes));
   if (options.y == "json") return JsonLabel(text, options.json_key, where);
   if (options.y != "cls") return {std::nullopt, std::string(text)};
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error == std::errc() && end == text.data() + text.size()) return {number, ""};
+  if (const auto number = ParseWhole<int64_t>(text)) return {number, ""};
   throw Error(ErrorCode::kInvalidInput,
               where + " holds '" + std::string(text.substr(0, 40)) + "', expected a class number",
               "y: txt takes texts as classes");

@@ -2,7 +2,6 @@
 // that is kept from row to row.
 #include "ingot/formats/csv.h"
 
-#include <charconv>
 #include <cmath>
 #include <set>
 
@@ -35,12 +34,8 @@ std::string_view WithoutPlus(std::string_view text) {
 }  // namespace
 
 std::optional<double> ParseNumber(std::string_view text) {
-  text = WithoutPlus(text);
-  double value = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (result.ec != std::errc() || result.ptr != text.data() + text.size()) return std::nullopt;
-  if (!std::isfinite(value)) return std::nullopt;
-  return value;
+  const std::optional<double> value = ParseWhole<double>(WithoutPlus(text));
+  return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
 CsvReader::CsvReader(const std::string& path, CsvOptions options)
@@ -207,9 +202,7 @@ double CsvReader::Number(size_t column) const {
 int64_t CsvReader::Integer(size_t column) const {
   const std::string_view field = fields_[column];
   const std::string_view text = WithoutPlus(field);
-  int64_t value = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (result.ec == std::errc() && result.ptr == text.data() + text.size()) return value;
+  if (const auto value = ParseWhole<int64_t>(text)) return *value;
   // "3.0" is whole too; above 2^53 a double no longer says which whole number it is.
   const std::optional<double> number = ParseNumber(field);
   if (number && std::floor(*number) == *number && std::fabs(*number) <= 0x1p53) {

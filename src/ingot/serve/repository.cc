@@ -2,7 +2,6 @@
 #include "ingot/serve/repository.h"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <set>
 
@@ -10,6 +9,7 @@
 #include <malloc.h>
 
 #include "ingot/base/file.h"
+#include "ingot/base/text.h"
 #include "ingot/serve/model_build.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/proto/model_config.pb.h"
@@ -27,10 +27,8 @@ bool IsPlainName(std::string_view name) {
 
 // -1 where the text is no version number.
 int64_t VersionNumber(std::string_view text) {
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 1) return -1;
-  return number;
+  const int64_t number = ParseWhole<int64_t>(text).value_or(-1);
+  return number < 1 ? -1 : number;
 }
 
 std::set<int64_t> VersionsIn(const std::string& folder) {

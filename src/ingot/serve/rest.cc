@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ingot/base/base64.h"
+#include "ingot/base/text.h"
 #include "ingot/serve/compression.h"
 #include "ingot/serve/embedded.h"
 #include "ingot/serve/json_message.h"
@@ -382,9 +383,8 @@ void Rest::Infer(const std::shared_ptr<Call>& call, const std::string& model,
   int64_t json_bytes = -1;
   const std::string_view length = call->headers.Get("inference-header-content-length");
   if (!length.empty()) {
-    const auto [end, error] =
-        std::from_chars(length.data(), length.data() + length.size(), json_bytes);
-    if (error != std::errc() || end != length.data() + length.size() || json_bytes < 0) {
+    json_bytes = ParseWhole<int64_t>(length).value_or(-1);
+    if (json_bytes < 0) {
       throw Error(ErrorCode::kInvalidInput, "Inference-Header-Content-Length '" +
                                                 std::string(length) +
                                                 "': expected a whole number from 0");

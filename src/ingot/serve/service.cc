@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
+#include "ingot/base/text.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/served_model.h"
 
@@ -84,10 +84,8 @@ Status CheckTrace(const std::string& key, const std::vector<std::string>& values
                      "', expected OFF, TIMESTAMPS or TENSORS");
     }
     if (key == "trace_rate" || key == "trace_count" || key == "log_frequency") {
-      int64_t number = 0;
-      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
       const int64_t least = key == "trace_count" ? -1 : 0;
-      if (error != std::errc() || end != value.data() + value.size() || number < least) {
+      if (ParseWhole<int64_t>(value).value_or(least - 1) < least) {
         return Invalid("trace setting " + key + ": '" + value + "', expected a whole number from " +
                        std::to_string(least));
       }

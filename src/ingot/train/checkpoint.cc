@@ -2,7 +2,6 @@
 #include "ingot/train/checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
 #include <span>
 #include <utility>
 
@@ -10,6 +9,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/sha256.h"
+#include "ingot/base/text.h"
 #include "ingot/formats/safetensors.h"
 
 namespace ingot::train {
@@ -118,10 +118,9 @@ std::optional<int64_t> StepOfCheckpointName(std::string_view name) {
   constexpr std::string_view kPrefix = "step-";
   if (name.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
   name.remove_prefix(kPrefix.size());
-  int64_t step = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
-  if (error != std::errc() || end != name.data() + name.size() || step < 0) return std::nullopt;
-  if (name.size() < 8 || CheckpointName(step).size() != kPrefix.size() + name.size()) {
+  const std::optional<int64_t> step = ParseWhole<int64_t>(name);
+  if (!step || *step < 0) return std::nullopt;
+  if (name.size() < 8 || CheckpointName(*step).size() != kPrefix.size() + name.size()) {
     return std::nullopt;
   }
   return step;

@@ -1,8 +1,6 @@
 // ModelMetadata: see model_metadata.h.
 #include "ingot/train/model_metadata.h"
 
-#include <charconv>
-
 #include <nlohmann/json.hpp>
 
 #include "ingot/base/error.h"
@@ -22,9 +20,8 @@ const std::string& FindEntry(const std::map<std::string, std::string>& metadata,
 }
 
 int64_t Number(std::string_view text, const std::string& path) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
+  const int64_t value = ParseWhole<int64_t>(text).value_or(-1);
+  if (value >= 0) return value;
   throw Error(ErrorCode::kCorrupt,
               path + " says '" + std::string(text) + "' where a number of 0 or more is expected");
 }

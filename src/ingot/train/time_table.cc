@@ -64,11 +64,6 @@ constexpr FamilyWord kWords[] = {
     {"resize", "resizing"},
 };
 
-std::string Lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
-
 }  // namespace
 
 PhaseClock::PhaseClock() : since_(SecondsSinceProcessStart()) {
@@ -91,7 +86,7 @@ std::array<double, kPhases> PhaseClock::Seconds() const {
 std::string FamilyOf(const runtime::TelemetryItem& item) {
   if (item.stage == "data") return "data";
   if (item.stage == "update") return "update";
-  const std::string name = Lower(item.name);
+  const std::string name = LowerCase(item.name);
   if (item.stage == "reduce") {
     const bool product = name.find("matmul") != std::string::npos;
     return product ? "products" : "gradients over shards";

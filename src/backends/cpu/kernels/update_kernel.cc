@@ -5,6 +5,7 @@
 
 #include "backends/cpu/kernel_table.h"
 #include "backends/cpu/updates/update.h"
+#include "ingot/base/text.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/update.h"
 #include "ingot/tensor/tensor.h"
@@ -40,8 +41,7 @@ class Update : public runtime::UpdateKernel {
   void Derive(std::span<void* const> o, double* derived) const override {
     const double rate = ScalarAt(o[2], rate_type_) * rate_factor_;
     const bool counts_steps = inputs_ - states_ == 4;
-    const double step =
-        counts_steps ? static_cast<double>(*static_cast<const int64_t*>(o[3])) : 0;
+    const double step = counts_steps ? static_cast<double>(*static_cast<const int64_t*>(o[3])) : 0;
     std::fill(derived, derived + UpdateNumbers::kMost, 0.0);
     derived[UpdateNumbers::kGradientDecay] = decoupled_ ? 0 : weight_decay_;
     derived[UpdateNumbers::kKeep] = decoupled_ ? 1 - rate * weight_decay_ : 1;
@@ -90,11 +90,6 @@ class Update : public runtime::UpdateKernel {
   double rate_factor_;
   std::string name_;
 };
-
-std::string LowerCase(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
 
 }  // namespace
 

@@ -9,6 +9,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 
 namespace ingot::serve {
 namespace {
@@ -20,11 +21,6 @@ constexpr size_t kWriteChunk = 256 << 10;
 constexpr int32_t kStreamWindow = 4 << 20;
 constexpr int32_t kConnectionWindow = 16 << 20;
 constexpr int kMostResets = 2000;  // a second
-
-std::string Lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return text;
-}
 
 nghttp2_nv Pair(std::string_view name, std::string_view value) {
   const auto bytes = [](std::string_view text) {
@@ -293,7 +289,7 @@ void Http2Call::Submit(const Response& head, int64_t length) {
   if (!head.content_type.empty()) fields.push_back(Pair("content-type", head.content_type));
   if (length >= 0) fields.push_back(Pair("content-length", size));
   for (const auto& [name, value] : head.headers) {
-    names.push_back(Lower(name));
+    names.push_back(LowerCase(name));
     fields.push_back(Pair(names.back(), value));
   }
   nghttp2_data_provider provider{};
