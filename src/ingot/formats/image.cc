@@ -58,6 +58,13 @@ void NameOtherFormat(std::span<const std::byte> bytes, const std::string& name,
   }
 }
 
+[[noreturn]] void FailNoImage(std::span<const std::byte> bytes, const std::string& name) {
+  NameOtherFormat(bytes, name, "a PNG or JPEG image");
+  throw Error(ErrorCode::kCorrupt,
+              name + ": neither a PNG nor a JPEG image: it " +
+                  (bytes.empty() ? "is empty" : "begins with '" + HexBytes(bytes, 8) + "'"));
+}
+
 void CheckPngMagic(std::span<const std::byte> bytes, const std::string& name) {
   if (IsPng(bytes)) return;
   NameOtherFormat(bytes, name, "a PNG image");
@@ -66,9 +73,9 @@ void CheckPngMagic(std::span<const std::byte> bytes, const std::string& name) {
                                        "', expected '89 50 4e 47 0d 0a 1a 0a'");
 }
 
-// Compares the stated size with the limits and with what so many bytes can hold.
-void CheckSize(std::span<const std::byte> bytes, const std::string& name,
-               const ImageLimits& limits) {
+// The stated size, compared with the limits and with what so many bytes can hold.
+ImageSize ReadPngSize(std::span<const std::byte> bytes, const std::string& name,
+                      const ImageLimits& limits) {
   if (bytes.size() < kHeaderBytes) {
     throw Error(ErrorCode::kCorrupt, name + ": truncated PNG image: it has " +
                                          std::to_string(bytes.size()) +
@@ -80,12 +87,8 @@ void CheckSize(std::span<const std::byte> bytes, const std::string& name,
   if (width == 0 || height == 0) {
     throw Error(ErrorCode::kCorrupt, name + ": the PNG header says " + size + " pixels");
   }
-  if (width * height > static_cast<uint64_t>(limits.pixels)) {
-    throw Error(
-        ErrorCode::kInvalidInput,
-        name + ": " + size + " pixels are more than the limit of " + WithThousands(limits.pixels),
-        "make the image smaller");
-  }
+  const ImageSize stated = {static_cast<int64_t>(height), static_cast<int64_t>(width)};
+  CheckPixels(name, stated, limits);
   const uint64_t bits = std::to_integer<uint64_t>(bytes[24]);
   const uint64_t least_bytes = height * ((width * bits + 7) / 8);
   if (least_bytes / kMaxDeflateRatio > bytes.size()) {
@@ -93,6 +96,7 @@ void CheckSize(std::span<const std::byte> bytes, const std::string& name,
                                          " pixels, more than " + std::to_string(bytes.size()) +
                                          " bytes can hold");
   }
+  return stated;
 }
 
 [[noreturn]] void Damaged(const std::string& name, const png_image& image) {
@@ -128,11 +132,21 @@ Tensor ParseImage(const Blob& blob, const std::string& name, const ImageLimits& 
                   ImageSize enough) {
   if (IsJpeg(blob.bytes())) return ParseJpeg(blob, name, limits, enough);
   if (IsPng(blob.bytes())) return ParsePng(blob, name, limits);
-  NameOtherFormat(blob.bytes(), name, "a PNG or JPEG image");
-  throw Error(
-      ErrorCode::kCorrupt,
-      name + ": neither a PNG nor a JPEG image: it " +
-          (blob.size == 0 ? "is empty" : "begins with '" + HexBytes(blob.bytes(), 8) + "'"));
+  FailNoImage(blob.bytes(), name);
+}
+
+ImageSize ParseImageSize(const Blob& blob, const std::string& name, const ImageLimits& limits) {
+  if (IsJpeg(blob.bytes())) return ParseJpegSize(blob, name, limits);
+  if (IsPng(blob.bytes())) return ReadPngSize(blob.bytes(), name, limits);
+  FailNoImage(blob.bytes(), name);
+}
+
+void CheckPixels(const std::string& name, ImageSize size, const ImageLimits& limits) {
+  if (size.width <= limits.pixels / size.height) return;
+  throw Error(ErrorCode::kInvalidInput,
+              name + ": " + std::to_string(size.width) + " x " + std::to_string(size.height) +
+                  " pixels are more than the limit of " + WithThousands(limits.pixels),
+              "make the image smaller");
 }
 
 Tensor ReadImage(const std::string& path, const ImageLimits& limits) {
@@ -145,7 +159,7 @@ Tensor ReadPng(const std::string& path, const ImageLimits& limits) {
 
 Tensor ParsePng(const Blob& blob, const std::string& name, const ImageLimits& limits) {
   CheckPngMagic(blob.bytes(), name);
-  CheckSize(blob.bytes(), name, limits);
+  ReadPngSize(blob.bytes(), name, limits);
   PngImage png;
   if (png_image_begin_read_from_memory(&png.image, blob.data.get(), blob.size) == 0) {
     Damaged(name, png.image);

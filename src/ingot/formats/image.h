@@ -26,6 +26,13 @@ Tensor ParseImage(const Blob& blob, const std::string& name, const ImageLimits& 
                   ImageSize enough = {});
 Tensor ReadImage(const std::string& path, const ImageLimits& limits = {});
 
+// What ParseImage would say of a picture's size, from its header alone. Throws as that does, but
+// for damage behind the header.
+ImageSize ParseImageSize(const Blob& blob, const std::string& name, const ImageLimits& limits = {});
+
+// Throws Error(kInvalidInput) for more pixels than the limit.
+void CheckPixels(const std::string& name, ImageSize size, const ImageLimits& limits);
+
 // Reads a PNG of any colour type and depth, interlaced or not, with the channels that it has:
 // palettes become RGB, 1, 2, 4 and 16 bits become 8. Nothing is allocated for pixels before the
 // size has been compared with the limits and with the length of the file. Throws Error: kNotFound

@@ -8,7 +8,6 @@
 #include <turbojpeg.h>
 
 #include "ingot/base/error.h"
-#include "ingot/base/text.h"
 
 namespace ingot::formats {
 namespace {
@@ -37,6 +36,16 @@ bool IsHarmless(tjhandle handle) {
          reason.find("extraneous bytes") != std::string_view::npos;
 }
 
+Handle OpenDecoder(const Blob& blob, const std::string& name) {
+  if (!IsJpeg(blob.bytes())) {
+    throw Error(ErrorCode::kCorrupt, name + ": not a JPEG image: it begins with '" +
+                                         HexBytes(blob.bytes(), 3) + "', expected 'ff d8 ff'");
+  }
+  Handle handle(tjInitDecompress());
+  if (handle == nullptr) throw Error(ErrorCode::kOutOfMemory, name + ": no memory to decode it");
+  return handle;
+}
+
 struct Header {
   int width = 0;
   int height = 0;
@@ -44,7 +53,8 @@ struct Header {
   int colours = 0;
 };
 
-Header ReadHeader(const Blob& blob, const std::string& name, tjhandle handle) {
+Header ReadHeader(const Blob& blob, const std::string& name, const ImageLimits& limits,
+                  tjhandle handle) {
   Header header;
   const auto* bytes = reinterpret_cast<const unsigned char*>(blob.data.get());
   if (tjDecompressHeader3(handle, bytes, blob.size, &header.width, &header.height,
@@ -57,6 +67,7 @@ Header ReadHeader(const Blob& blob, const std::string& name, tjhandle handle) {
                                          std::to_string(header.width) + " x " +
                                          std::to_string(header.height) + " pixels");
   }
+  CheckPixels(name, {header.height, header.width}, limits);
   return header;
 }
 
@@ -94,19 +105,8 @@ bool IsJpeg(std::span<const std::byte> bytes) {
 
 Tensor ParseJpeg(const Blob& blob, const std::string& name, const ImageLimits& limits,
                  ImageSize enough) {
-  if (!IsJpeg(blob.bytes())) {
-    throw Error(ErrorCode::kCorrupt, name + ": not a JPEG image: it begins with '" +
-                                         HexBytes(blob.bytes(), 3) + "', expected 'ff d8 ff'");
-  }
-  const Handle handle(tjInitDecompress());
-  if (handle == nullptr) throw Error(ErrorCode::kOutOfMemory, name + ": no memory to decode it");
-  const Header header = ReadHeader(blob, name, handle.get());
-  if (int64_t{header.width} * header.height > limits.pixels) {
-    throw Error(ErrorCode::kInvalidInput,
-                name + ": " + std::to_string(header.width) + " x " + std::to_string(header.height) +
-                    " pixels are more than the limit of " + WithThousands(limits.pixels),
-                "make the image smaller");
-  }
+  const Handle handle = OpenDecoder(blob, name);
+  const Header header = ReadHeader(blob, name, limits, handle.get());
   const tjscalingfactor scale = ScaleFor(header, enough);
   const int width = TJSCALED(header.width, scale);
   const int height = TJSCALED(header.height, scale);
@@ -125,6 +125,12 @@ Tensor ParseJpeg(const Blob& blob, const std::string& name, const ImageLimits& l
     Damaged(name, handle.get());
   }
   return ink ? FromInk(image) : image;
+}
+
+ImageSize ParseJpegSize(const Blob& blob, const std::string& name, const ImageLimits& limits) {
+  const Handle handle = OpenDecoder(blob, name);
+  const Header header = ReadHeader(blob, name, limits, handle.get());
+  return {header.height, header.width};
 }
 
 }  // namespace ingot::formats

@@ -20,4 +20,7 @@ bool IsJpeg(std::span<const std::byte> bytes);
 Tensor ParseJpeg(const Blob& blob, const std::string& name, const ImageLimits& limits = {},
                  ImageSize enough = {});
 
+// What the header says.
+ImageSize ParseJpegSize(const Blob& blob, const std::string& name, const ImageLimits& limits = {});
+
 }  // namespace ingot::formats

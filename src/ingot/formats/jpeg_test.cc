@@ -79,6 +79,24 @@ TEST(Jpeg, LimitsTheSize) {
   EXPECT_THAT(error.message(), HasSubstr("48 x 36 pixels are more than the limit"));
 }
 
+TEST(Image, TheSizeComesFromTheHeaderAlone) {
+  const std::string jpeg = ReadFile(kFolder + "waves.jpg");
+  const std::string png = ReadFile(kFolder + "rgb.png");
+  const ImageSize waves = ParseImageSize(BlobOf(jpeg.substr(0, jpeg.size() - 20)), "w.jpg");
+  EXPECT_EQ(waves.height, 36);
+  EXPECT_EQ(waves.width, 48);
+  const ImageSize rgb = ParseImageSize(BlobOf(png.substr(0, 40)), "i.png");
+  EXPECT_EQ(rgb.height, 3);
+  EXPECT_EQ(rgb.width, 5);
+  for (const std::string& file : {jpeg, png}) {
+    EXPECT_THAT(ErrorOf([&] { ParseImageSize(BlobOf(file), "a", {.pixels = 14}); }).message(),
+                HasSubstr("pixels are more than the limit of 14"));
+    EXPECT_EQ(ErrorOf([&] { ParseImageSize(BlobOf(file.substr(0, 20)), "a"); }).code(),
+              ErrorCode::kCorrupt);
+  }
+  EXPECT_THAT(ErrorOf([] { ParseImageSize(BlobOf(""), "a"); }).message(), HasSubstr("is empty"));
+}
+
 TEST(Image, IsWhateverTheFirstBytesSay) {
   EXPECT_EQ(ReadImage(kFolder + "rgba.png").Describe(), "u8[3, 5, 4]");
   const Error gif = ErrorOf([] { ParseImage(BlobOf("GIF89a"), "a.jpg"); });
