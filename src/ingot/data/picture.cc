@@ -21,13 +21,14 @@ struct Taps {
   std::vector<int32_t> weights;
 };
 
-std::vector<Taps> TriangleTaps(int64_t from, int64_t to) {
+// For `count` of the `to` output pixels, from `first`.
+std::vector<Taps> TriangleTaps(int64_t from, int64_t to, int64_t first, int64_t count) {
   const double scale = static_cast<double>(from) / static_cast<double>(to);
   const double reach = std::max(scale, 1.0);
-  std::vector<Taps> all(static_cast<size_t>(to));
-  for (int64_t i = 0; i < to; ++i) {
+  std::vector<Taps> all(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
     Taps& taps = all[static_cast<size_t>(i)];
-    const double centre = (static_cast<double>(i) + 0.5) * scale;
+    const double centre = (static_cast<double>(first + i) + 0.5) * scale;
     taps.first = std::max<int64_t>(0, static_cast<int64_t>(centre - reach + 0.5));
     const int64_t end = std::min(from, static_cast<int64_t>(centre + reach + 0.5));
     std::vector<double> weights;
@@ -65,6 +66,20 @@ void ResizeRows(const uint8_t* in, int64_t rows, int64_t from, int64_t channels,
       }
     }
   }
+}
+
+// The least of what all of them take.
+struct Range {
+  int64_t first = 0;
+  int64_t end = 0;
+};
+Range TakenBy(const std::vector<Taps>& all) {
+  Range range{all[0].first, 0};
+  for (const Taps& taps : all) {
+    range.first = std::min(range.first, taps.first);
+    range.end = std::max(range.end, taps.first + static_cast<int64_t>(taps.weights.size()));
+  }
+  return range;
 }
 
 // [from, width] -> [taps, width], whole rows at a time.
@@ -109,20 +124,38 @@ formats::ImageSize ReadSize(const ConfigNode& node) {
 
 }  // namespace
 
-Tensor ResizePicture(const Tensor& picture, formats::ImageSize size) {
+Tensor ResizePicture(const Tensor& picture, formats::ImageSize size, const PictureWindow& window) {
   const formats::ImageSize from = SizeOf(picture);
   const int64_t channels = picture.shape()[2];
-  Tensor narrow = picture;
-  if (from.width != size.width) {
-    narrow = Tensor(DType::kU8, Shape{from.height, size.width, channels});
-    ResizeRows(picture.data<uint8_t>().data(), from.height, from.width, channels,
-               TriangleTaps(from.width, size.width), narrow.data<uint8_t>().data());
+  const int64_t width = window.size.width * channels;  // bytes
+  const bool scales_columns = from.height != size.height;
+  std::vector<Taps> rows;
+  Range taken{window.top, window.top + window.size.height};
+  if (scales_columns) {
+    rows = TriangleTaps(from.height, size.height, window.top, window.size.height);
+    taken = TakenBy(rows);
   }
-  if (from.height == size.height) return narrow;
-  Tensor resized(DType::kU8, Shape{size.height, size.width, channels});
-  ResizeColumns(narrow.data<uint8_t>().data(), size.width * channels,
-                TriangleTaps(from.height, size.height), resized.data<uint8_t>().data());
+  Tensor narrow(DType::kU8, Shape{taken.end - taken.first, window.size.width, channels});
+  const uint8_t* in = picture.data<uint8_t>().data() + taken.first * from.width * channels;
+  uint8_t* out = narrow.data<uint8_t>().data();
+  if (from.width != size.width) {
+    ResizeRows(in, taken.end - taken.first, from.width, channels,
+               TriangleTaps(from.width, size.width, window.left, window.size.width), out);
+  } else {
+    in += window.left * channels;
+    for (int64_t row = taken.first; row < taken.end; ++row, in += from.width * channels) {
+      out = std::copy(in, in + width, out);
+    }
+  }
+  if (!scales_columns) return narrow;
+  for (Taps& taps : rows) taps.first -= taken.first;
+  Tensor resized(DType::kU8, Shape{window.size.height, window.size.width, channels});
+  ResizeColumns(narrow.data<uint8_t>().data(), width, rows, resized.data<uint8_t>().data());
   return resized;
+}
+
+Tensor ResizePicture(const Tensor& picture, formats::ImageSize size) {
+  return ResizePicture(picture, size, {0, 0, size});
 }
 
 bool IsPictureEnding(std::string_view ending) {
@@ -145,8 +178,7 @@ PictureReader::PictureReader(const PictureOptions& options) : options_(options) 
 }
 
 void PictureReader::SetSizeOf(const formats::Blob& blob, const std::string& name) {
-  const Tensor picture = formats::ParseImage(blob, name);
-  SetSize({picture.shape()[0], picture.shape()[1]});
+  SetSize(formats::ParseImageSize(blob, name));
 }
 
 formats::ImageSize PictureReader::ScaledSize(formats::ImageSize from) const {
@@ -167,7 +199,7 @@ void PictureReader::Read(const formats::Blob& blob, const std::string& name, uin
   if (scales_) enough = size_;
   if (options_.resize) enough = {*options_.resize, *options_.resize};
   Tensor picture = formats::ParseImage(blob, name, {}, enough);
-  formats::ImageSize from = SizeOf(picture);
+  const formats::ImageSize from = SizeOf(picture);
   if (!scales_ && (from.height != size_.height || from.width != size_.width)) {
     throw Error(
         ErrorCode::kInvalidInput,
@@ -177,17 +209,15 @@ void PictureReader::Read(const formats::Blob& blob, const std::string& name, uin
   const int64_t channels = options_.channels();
   picture = formats::ConvertImage(picture, static_cast<int>(channels));
   if (scales_) {
-    from = ScaledSize(from);
-    picture = ResizePicture(picture, from);
+    const formats::ImageSize scaled = ScaledSize(from);
+    picture = ResizePicture(
+        picture, scaled,
+        {(scaled.height - size_.height) / 2, (scaled.width - size_.width) / 2, size_});
   }
-  const int64_t top = (from.height - size_.height) / 2;
-  const int64_t left = (from.width - size_.width) / 2;
   const uint8_t* pixels = picture.data<uint8_t>().data();
+  const int64_t count = size_.height * size_.width;
   for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t y = 0; y < size_.height; ++y) {
-      const uint8_t* row = pixels + ((top + y) * from.width + left) * channels + c;
-      for (int64_t x = 0; x < size_.width; ++x) *out++ = row[x * channels];
-    }
+    for (int64_t i = 0; i < count; ++i) *out++ = pixels[i * channels + c];
   }
 }
 

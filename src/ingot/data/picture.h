@@ -48,6 +48,15 @@ void AddPictureOptions(OptionTable<Options>& table) {
 // each of the two passes to a byte, as Pillow's bilinear filter does.
 Tensor ResizePicture(const Tensor& picture, formats::ImageSize size);
 
+// A part of a picture.
+struct PictureWindow {
+  int64_t top = 0;
+  int64_t left = 0;
+  formats::ImageSize size;
+};
+// That part of ResizePicture(picture, size), without working out the rest.
+Tensor ResizePicture(const Tensor& picture, formats::ImageSize size, const PictureWindow& window);
+
 // Whether files of that ending ("jpg", "jpeg", "png") are pictures that can be read.
 bool IsPictureEnding(std::string_view ending);
 
@@ -60,7 +69,7 @@ class PictureReader {
   bool has_size() const { return size_.height > 0; }
   // For options without a size: the one that all pictures have.
   void SetSize(formats::ImageSize size) { size_ = size; }
-  // The size of this picture. Throws as formats::ParseImage does.
+  // The size of this picture, which is not decoded. Throws as formats::ParseImageSize does.
   void SetSizeOf(const formats::Blob& blob, const std::string& name);
 
   // [channels, height, width].

@@ -61,6 +61,30 @@ TEST(PictureTest, ScalesAsPillowDoes) {
   EXPECT_EQ(Difference(ResizePicture(waves, {36, 48}), waves), 0);
 }
 
+TEST(PictureTest, AWindowIsAPartOfTheWhole) {
+  const Tensor waves = formats::ReadImage(kFormatsFolder + "waves.png");  // 36 x 48
+  for (const formats::ImageSize size :
+       {formats::ImageSize{11, 17}, {80, 70}, {36, 48}, {36, 20}, {50, 48}}) {
+    const Tensor whole = ResizePicture(waves, size);
+    for (const PictureWindow& window : {PictureWindow{0, 0, {3, 4}},
+                                        {size.height - 5, size.width - 1, {5, 1}},
+                                        {2, 7, {9, 10}},
+                                        {0, 0, size}}) {
+      const Tensor part = ResizePicture(waves, size, window);
+      ASSERT_EQ(part.shape(), (Shape{window.size.height, window.size.width, 3}));
+      const auto expected = whole.data<uint8_t>();
+      const auto pixels = part.data<uint8_t>();
+      for (int64_t y = 0; y < window.size.height; ++y) {
+        const int64_t row = ((window.top + y) * size.width + window.left) * 3;
+        for (int64_t i = 0; i < window.size.width * 3; ++i) {
+          ASSERT_EQ(pixels[static_cast<size_t>(y * window.size.width * 3 + i)],
+                    expected[static_cast<size_t>(row + i)]);
+        }
+      }
+    }
+  }
+}
+
 TEST(PictureTest, CutsTheMiddleOut) {
   // 4 x 6 is not scaled where size is its height: columns 1 to 4 are left.
   EXPECT_THAT(Read(Reader("{size: 4}"), Numbered(4, 6)).size(), 3 * 4 * 4);
