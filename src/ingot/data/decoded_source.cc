@@ -5,23 +5,25 @@
 
 namespace ingot::data {
 
-void DecodedSource::SetFields(Field x, int64_t classes) {
+void DecodedSource::SetFields(Field x, int64_t classes, uint64_t cache) {
+  cache_ = std::make_unique<RecordCache>(size(), x.bytes(), cache);
   fields_ = {std::move(x),
              {.name = "y", .dtype = DType::kI64, .shape = Shape{}, .classes = classes}};
 }
 
 std::vector<std::optional<Error>> DecodedSource::FindDamaged() {
-  auto errors =
-      data::FindDamaged(static_cast<size_t>(size()), fields_[0].bytes(),
-                        [this](size_t i, void* out) { Decode(static_cast<int64_t>(i), out); });
+  auto errors = data::FindDamaged(static_cast<size_t>(size()), fields_[0].bytes(),
+                                  [this](size_t i, void* out) {
+                                    Decode(static_cast<int64_t>(i), out);
+                                    cache_->Put(static_cast<int64_t>(i), out);
+                                  });
+  std::vector<bool> goes;
   for (const std::optional<Error>& error : errors) {
+    goes.push_back(error.has_value());
     if (error) skipped_.push_back(error->message());
   }
+  cache_->Remove(goes);
   return errors;
-}
-
-void DecodedSource::MakeCache(uint64_t bytes) {
-  cache_ = std::make_unique<RecordCache>(size(), fields_[0].bytes(), bytes);
 }
 
 void DecodedSource::Read(int64_t record, int field, void* out) const {

@@ -36,10 +36,11 @@ class DecodedSource : public Source {
   virtual void Decode(int64_t record, void* out) const = 0;
   virtual int64_t LabelOf(int64_t record) const = 0;
 
-  // Of a source whose x is `x`. To be called once, as what follows.
-  void SetFields(Field x, int64_t classes);
-  // Decodes all records and takes those from `records`, size() of them, that are damaged; what is
-  // wrong with each of the records that there were.
+  // Of a source whose x is `x`, with memory for `cache` bytes of what is decoded. To be called
+  // once.
+  void SetFields(Field x, int64_t classes, uint64_t cache);
+  // Decodes all records, once, and takes those from `records`, size() of them, that are damaged;
+  // what is wrong with each of the records that there were.
   template <typename Record>
   std::vector<std::optional<Error>> LeaveOutDamaged(std::vector<Record>& records) {
     auto errors = FindDamaged();
@@ -50,12 +51,11 @@ class DecodedSource : public Source {
     records = std::move(whole);
     return errors;
   }
-  // Memory for what is decoded of the records that are left.
-  void MakeCache(uint64_t bytes);
 
   std::vector<std::string> classes_;
 
  private:
+  // Keeps what it decodes for the records that stay.
   std::vector<std::optional<Error>> FindDamaged();
 
   std::string hint_;

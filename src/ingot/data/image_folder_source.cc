@@ -90,9 +90,8 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const ImageFolde
     reader_.SetSizeOf(formats::MapBlob(first), first);
   }
   SetFields({.name = "x", .dtype = DType::kU8, .shape = reader_.shape()},
-            static_cast<int64_t>(classes_.size()));
+            static_cast<int64_t>(classes_.size()), ParseBytes(options.cache));
   if (options.on_error == "skip") SkipDamaged();
-  MakeCache(ParseBytes(options.cache));
 }
 
 void ImageFolderSource::FindFiles(const ImageFolderSource* like) {

@@ -42,4 +42,20 @@ void RecordCache::Put(int64_t record, const void* bytes) {
   state.store(kReady, std::memory_order_release);
 }
 
+void RecordCache::Remove(const std::vector<bool>& goes) {
+  int64_t to = 0;
+  for (int64_t from = 0; from < capacity_; ++from) {
+    if (goes[static_cast<size_t>(from)]) continue;
+    std::atomic<uint8_t>& state = states_[static_cast<size_t>(from)];
+    if (to != from) {
+      const uint8_t moved = state.exchange(kEmpty, std::memory_order_relaxed);
+      if (moved == kReady) std::memcpy(At(to), At(from), record_bytes_);
+      states_[static_cast<size_t>(to)].store(moved, std::memory_order_relaxed);
+    }
+    ++to;
+  }
+  for (; to < capacity_; ++to)
+    states_[static_cast<size_t>(to)].store(kEmpty, std::memory_order_relaxed);
+}
+
 }  // namespace ingot::data

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace ingot::data {
 
@@ -24,6 +25,9 @@ class RecordCache {
   bool Get(int64_t record, void* out) const;
   // Keeps the record where there is room for it and no other thread is writing it.
   void Put(int64_t record, const void* bytes);
+  // Numbers the records anew: those that `goes` is true for are gone, the rest follow each other.
+  // Not while another thread reads or writes.
+  void Remove(const std::vector<bool>& goes);
 
  private:
   enum State : uint8_t { kEmpty, kWriting, kReady };

@@ -240,14 +240,15 @@ TarSource::TarSource(const std::string& pattern, const TarOptions& options, cons
                     (options_.x.empty() ? "jpg, .jpeg, .png or .npy" : options_.x));
   }
   indexer.NumberLabels(like);
-  SetFields(FindX(like), std::max<int64_t>(options_.classes, 1));
+  Field x = FindX(like);
+  SetFields(std::move(x), std::max<int64_t>(options_.classes, 1),
+            is_picture_ ? ParseBytes(options.cache) : 0);
   if (options.on_error == "skip") {
     LeaveOutDamaged(samples_);
     if (samples_.empty()) {
       throw Error(ErrorCode::kCorrupt, "every sample is damaged; the first: " + skipped()[0]);
     }
   }
-  MakeCache(is_picture_ ? ParseBytes(options.cache) : 0);
 }
 
 Field TarSource::FindX(const TarSource* like) {
