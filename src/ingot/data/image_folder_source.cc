@@ -9,6 +9,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/text.h"
+#include "ingot/data/class_numbers.h"
 #include "ingot/data/source_kind.h"
 
 namespace ingot::data {
@@ -105,9 +106,10 @@ void ImageFolderSource::FindFiles(const ImageFolderSource* like) {
             ", expected one for each of at least two classes",
         "put the pictures of each class into a folder of its own: " + folder_ + "/CLASS/*.jpg");
   }
+  const ClassNumbers numbers(classes_);
   for (const std::string& name : folders) {
-    const auto found = std::lower_bound(classes_.begin(), classes_.end(), name);
-    if (found == classes_.end() || *found != name) {
+    const std::optional<int64_t> number = numbers.Find(name);
+    if (!number) {
       throw Error(ErrorCode::kInvalidInput,
                   "folder '" + folder_ + "/" + name + "': there is no class '" + name +
                       "' in the training data",
@@ -119,7 +121,7 @@ void ImageFolderSource::FindFiles(const ImageFolderSource* like) {
                   "class folder '" + folder_ + "/" + name + "' holds no .jpg, .jpeg or .png",
                   "put pictures there, or remove the folder");
     }
-    for (const std::string& path : paths) files_.push_back({path, found - classes_.begin()});
+    for (const std::string& path : paths) files_.push_back({path, *number});
   }
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <map>
 #include <optional>
 #include <set>
 
@@ -13,6 +12,7 @@
 #include "ingot/base/byte_count.h"
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/data/class_numbers.h"
 #include "ingot/data/shard_pattern.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/npy.h"
@@ -185,19 +185,10 @@ class TarSource::Indexer {
     for (const Label& label : labels_) texts.insert(label.text);
     source_.classes_ =
         like != nullptr ? like->classes_ : std::vector<std::string>(texts.begin(), texts.end());
-    std::map<std::string, int64_t> numbers;
-    for (const std::string& name : source_.classes_) {
-      numbers.emplace(name, static_cast<int64_t>(numbers.size()));
-    }
+    const ClassNumbers numbers(source_.classes_);
     for (size_t i = 0; i < labels_.size(); ++i) {
-      const auto found = numbers.find(labels_[i].text);
-      if (found == numbers.end()) {
-        throw Error(ErrorCode::kInvalidInput,
-                    source_.NameOf(source_.samples_[i]) + ": class '" + labels_[i].text +
-                        "' does not occur in the training data",
-                    DidYouMean(labels_[i].text, source_.classes_));
-      }
-      source_.samples_[i].label = found->second;
+      Sample& sample = source_.samples_[i];
+      sample.label = numbers.Get(labels_[i].text, [&] { return source_.NameOf(sample); });
     }
     source_.options_.classes = static_cast<int64_t>(source_.classes_.size());
   }
