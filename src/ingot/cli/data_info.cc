@@ -221,10 +221,6 @@ Range RangeOf(const Tensor& tensor) {
   return range;
 }
 
-[[noreturn]] void FailUnknown(const std::string& path) {
-  throw Error(ErrorCode::kUnsupported, "'" + path + "' is no IDX, npy, PNG or CSV file");
-}
-
 std::string Dump(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -242,7 +238,7 @@ std::string DataInfoText(const std::string& path) {
   }
   const FileKind kind = KindOf(path);
   if (kind == FileKind::kText) return TableText(path, ReadTable(path));
-  if (kind == FileKind::kOther) FailUnknown(path);
+  if (kind == FileKind::kOther) FailUnknownKind(path);
   const Tensor tensor =
       kind == FileKind::kPicture ? formats::ReadImage(path) : ReadTensorFile(path, kind);
   return fmt::format("{}: {}\n  values {}\n", path, tensor.Describe(), RangeOf(tensor).Text());
@@ -257,7 +253,7 @@ std::string DataInfoJson(const std::string& path) {
     return Dump(json);
   }
   const FileKind kind = KindOf(path);
-  if (kind == FileKind::kOther) FailUnknown(path);
+  if (kind == FileKind::kOther) FailUnknownKind(path);
   if (kind == FileKind::kText) {
     json["table"] = TableJson(ReadTable(path));
     return Dump(json);

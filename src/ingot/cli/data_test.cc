@@ -69,7 +69,7 @@ TEST(DataInfoTest, WhatItCannotRead) {
   WriteText(folder / "binary", std::string("\x01\x02\x03", 3));
   EXPECT_EQ(RunProgram({"data", "info", folder / "binary"}).status, 2);
   EXPECT_THAT(RunProgram({"data", "info", folder / "binary"}).err,
-              HasSubstr("is no IDX, npy, PNG or CSV file"));
+              HasSubstr("is no PNG, JPEG, IDX, npy or CSV file"));
 }
 
 TEST(DataGetTest, OnlyWhatThereIs) {

@@ -55,6 +55,11 @@ FileKind KindOf(const std::string& path) {
   return kind == FileKind::kIdx ? kind : FileKind::kOther;
 }
 
+void FailUnknownKind(const std::string& path) {
+  throw Error(ErrorCode::kUnsupported, "'" + path + "' is no PNG, JPEG, IDX, npy or CSV file",
+              "other pictures can be converted to PNG");
+}
+
 Tensor ReadTensorFile(const std::string& path, FileKind kind) {
   INGOT_ASSERT(kind == FileKind::kIdx || kind == FileKind::kNpy, "a file of one tensor");
   return kind == FileKind::kIdx ? formats::ReadIdx(path) : formats::ReadNpy(path);

@@ -14,6 +14,9 @@ enum class FileKind { kPicture, kIdx, kNpy, kText, kOther };
 // for an empty file.
 FileKind KindOf(const std::string& path);
 
+// For kOther.
+[[noreturn]] void FailUnknownKind(const std::string& path);
+
 bool IsFolder(const std::string& path);
 
 // An IDX (plain or gzip) or npy file.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <vector>
 
@@ -11,9 +10,8 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/named_node.h"
-#include "ingot/base/text.h"
 #include "ingot/cli/file_kind.h"
-#include "ingot/data/csv_source.h"
+#include "ingot/data/csv_cells.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/csv.h"
 #include "ingot/formats/image.h"
@@ -124,8 +122,8 @@ class TableReader {
  public:
   TableReader(const std::string& path, const data::CsvSourceOptions& options,
               data::CsvEncoding encoding)
-      : csv_(path, {.separator = options.separator[0], .header = options.header}),
-        options_(options),
+      : csv_(path, data::ReaderOptions(options)),
+        cells_(csv_, options),
         encoding_(std::move(encoding)) {
     for (const std::string& name : encoding_.numbers) numbers_.push_back(Column(name));
     for (const std::string& name : encoding_.categories) categories_.push_back(Column(name));
@@ -137,8 +135,8 @@ class TableReader {
     std::vector<double> values(numbers_.size());
     std::vector<std::string_view> texts(categories_.size());
     while (csv_.Next()) {
-      for (size_t i = 0; i < values.size(); ++i) values[i] = Number(numbers_[i]);
-      for (size_t i = 0; i < texts.size(); ++i) texts[i] = Text(categories_[i]);
+      for (size_t i = 0; i < values.size(); ++i) values[i] = cells_.Number(numbers_[i]);
+      for (size_t i = 0; i < texts.size(); ++i) texts[i] = cells_.Category(categories_[i]);
       rows.resize(rows.size() + x.bytes());
       encoding_.Encode(values, texts, rows.data() + (rows.size() - x.bytes()));
     }
@@ -168,24 +166,8 @@ class TableReader {
     return csv_.Column(name);
   }
 
-  bool IsMissing(std::string_view text) const {
-    const std::vector<std::string>& missing = options_.missing_texts;
-    return std::find(missing.begin(), missing.end(), text) != missing.end();
-  }
-
-  double Number(size_t column) const {
-    if (!IsMissing(Trim(csv_.fields()[column]))) return csv_.Number(column);
-    if (options_.missing == "error") csv_.Fail(column, "the value is missing");
-    return std::numeric_limits<double>::quiet_NaN();
-  }
-
-  std::string_view Text(size_t column) const {
-    const std::string_view text = Trim(csv_.fields()[column]);
-    return IsMissing(text) ? std::string_view() : text;
-  }
-
   formats::CsvReader csv_;
-  const data::CsvSourceOptions& options_;
+  data::CsvCells cells_;
   data::CsvEncoding encoding_;
   std::vector<size_t> numbers_;
   std::vector<size_t> categories_;
@@ -243,8 +225,7 @@ PredictionInput ReadPredictionInput(const std::string& path, infer::Predictor& p
     case FileKind::kOther:
       break;
   }
-  throw Error(ErrorCode::kUnsupported, "'" + path + "' is no PNG, JPEG, IDX, npy or CSV file",
-              "other pictures can be converted to PNG");
+  FailUnknownKind(path);
 }
 
 }  // namespace ingot::cli

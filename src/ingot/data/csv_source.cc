@@ -3,12 +3,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <set>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/data/class_numbers.h"
+#include "ingot/data/csv_cells.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/csv.h"
 
@@ -47,14 +48,7 @@ const OptionTable<CsvSourceOptions>& CsvSourceTable() {
 
 namespace {
 
-formats::CsvOptions ReaderOptions(const CsvSourceOptions& options) {
-  if (options.separator.size() != 1) {
-    throw Error(ErrorCode::kInvalidInput,
-                "separator '" + options.separator + "' is not one character",
-                "for a tab write separator: \"\\t\"");
-  }
-  return {.separator = options.separator[0], .header = options.header};
-}
+constexpr char kMissingHint[] = "fill it in, or set missing to mean, zero or constant";
 
 // Texts sorted as class names: by value where all are whole numbers, else as texts.
 std::vector<std::string> SortedClasses(const std::set<std::string>& texts) {
@@ -77,7 +71,10 @@ std::vector<std::string> SortedClasses(const std::set<std::string>& texts) {
 class CsvSource::Reader {
  public:
   Reader(CsvSource& source, const CsvSourceOptions& options, const CsvSource* like)
-      : source_(source), options_(options), csv_(source.path_, ReaderOptions(options)) {
+      : source_(source),
+        options_(options),
+        csv_(source.path_, ReaderOptions(options)),
+        cells_(csv_, options) {
     ChooseColumns(like);
   }
 
@@ -85,10 +82,11 @@ class CsvSource::Reader {
     std::vector<std::string> label_texts;
     while (csv_.Next()) {
       source_.lines_.push_back(csv_.line());
-      for (const size_t column : number_columns_) source_.numbers_.push_back(Number(column));
+      for (const size_t column : number_columns_)
+        source_.numbers_.push_back(cells_.Number(column, kMissingHint));
       for (size_t c = 0; c < category_columns_.size(); ++c) source_.codes_.push_back(Code(c));
       const std::string_view label = Trim(csv_.fields()[label_column_]);
-      if (IsMissing(label)) csv_.Fail(label_column_, "the label is missing");
+      if (cells_.IsMissing(label)) csv_.Fail(label_column_, "the label is missing");
       if (options_.label_type == "class") {
         label_texts.emplace_back(label);
       } else {
@@ -155,26 +153,9 @@ class CsvSource::Reader {
     }
   }
 
-  bool IsMissing(std::string_view text) const {
-    return std::find(options_.missing_texts.begin(), options_.missing_texts.end(), text) !=
-           options_.missing_texts.end();
-  }
-
-  // NaN for a missing value that something else stands for.
-  double Number(size_t column) const {
-    if (!IsMissing(Trim(csv_.fields()[column]))) return csv_.Number(column);
-    if (options_.missing == "error") {
-      csv_.Fail(column, "the value is missing",
-                "fill it in, or set missing to mean, zero or constant");
-    }
-    return std::numeric_limits<double>::quiet_NaN();
-  }
-
-  // The text's place among those that have been seen; a missing one is the text "", which is never
-  // a category.
+  // The text's place among those that have been seen.
   uint32_t Code(size_t column) {
-    std::string_view text = Trim(csv_.fields()[category_columns_[column]]);
-    if (IsMissing(text)) text = "";
+    const std::string_view text = cells_.Category(category_columns_[column]);
     const auto found = codes_[column].find(text);
     if (found != codes_[column].end()) return found->second;
     const auto code = static_cast<uint32_t>(source_.texts_[column].size());
@@ -192,25 +173,18 @@ class CsvSource::Reader {
                                                   "', expected at least two classes");
       }
     }
-    std::map<std::string, int64_t, std::less<>> numbers;
-    for (const std::string& name : source_.classes_) {
-      numbers.emplace(name, static_cast<int64_t>(numbers.size()));
-    }
+    const ClassNumbers numbers(source_.classes_);
     for (size_t i = 0; i < texts.size(); ++i) {
-      const auto found = numbers.find(texts[i]);
-      if (found == numbers.end()) {
-        throw Error(ErrorCode::kInvalidInput,
-                    source_.Where(static_cast<int64_t>(i)) + ": column '" + source_.label_ +
-                        "': class '" + texts[i] + "' does not occur in the training data",
-                    DidYouMean(texts[i], source_.classes_));
-      }
-      source_.label_classes_.push_back(found->second);
+      source_.label_classes_.push_back(numbers.Get(texts[i], [&] {
+        return source_.Where(static_cast<int64_t>(i)) + ": column '" + source_.label_ + "'";
+      }));
     }
   }
 
   CsvSource& source_;
   const CsvSourceOptions& options_;
   formats::CsvReader csv_;
+  CsvCells cells_;
   size_t label_column_ = 0;
   std::vector<size_t> number_columns_;
   std::vector<size_t> category_columns_;
