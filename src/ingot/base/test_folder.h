@@ -1,13 +1,15 @@
-// TestFolder: an empty folder of a test's own, removed at its end.
+// TestFolder: an empty folder of a test's own, removed at its end, and files in it.
 #pragma once
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include <stdlib.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/file.h"
 
 namespace ingot {
 
@@ -33,5 +35,14 @@ class TestFolder {
  private:
   std::string path_;
 };
+
+// Makes the folders above it, too. The file's path.
+inline std::string WriteTestFile(const std::string& path, std::string_view bytes) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  const auto file = RealFileSystem().OpenForWrite(path);
+  file->Write(bytes);
+  file->Close();
+  return path;
+}
 
 }  // namespace ingot

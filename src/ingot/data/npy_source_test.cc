@@ -20,7 +20,7 @@ class NpySourceTest : public testing::Test {
  protected:
   void Write(const std::string& name, const Tensor& tensor) {
     const std::vector<std::byte> bytes = formats::EncodeNpy(tensor);
-    WriteBytes(folder_ / name, formats::AsText(bytes));
+    WriteTestFile(folder_ / name, formats::AsText(bytes));
   }
 
   DataSets Open(const std::string& source, const std::string& more = "") {
@@ -73,7 +73,7 @@ TEST_F(NpySourceTest, ArraysOfOneFileByName) {
       {"images_test", Tensor::Of<uint8_t>({1, 2}, {9, 9})},
       {"labels_test", Tensor::Of<uint8_t>({1}, {1})}};
   formats::WriteNpz(arrays, formats::AppendTo(bytes));
-  WriteBytes(folder_ / "d.npz", formats::AsText(bytes));
+  WriteTestFile(folder_ / "d.npz", formats::AsText(bytes));
   const DataSets sets =
       Open("{npz: {train: d.npz, x: images, y: labels, test_x: images_test, test_y: labels_test}}");
   EXPECT_EQ(sets.train->size(), 2);

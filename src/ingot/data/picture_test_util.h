@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <string>
-#include <string_view>
 
 #include "ingot/base/file.h"
+#include "ingot/base/test_folder.h"
 #include "ingot/formats/bytes.h"
 #include "ingot/formats/image.h"
 #include "ingot/tensor/tensor.h"
@@ -17,14 +16,6 @@ namespace ingot::data {
 
 // The JPEG, PNG and npy files beside the tests of the formats.
 inline const std::string kFormatsFolder = INGOT_SOURCE_DIR "/tests/data/formats/";
-
-// With its folders.
-inline void WriteBytes(const std::string& path, std::string_view bytes) {
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  const auto file = RealFileSystem().OpenForWrite(path);
-  file->Write(bytes);
-  file->Close();
-}
 
 // [height, width, 3] of value(y, x, channel).
 inline Tensor MakePicture(int64_t height, int64_t width,

@@ -2,7 +2,6 @@
 #include "ingot/data/source.h"
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -32,13 +31,9 @@ Error Thrown(F&& f) {
   return Error(ErrorCode::kInternal, "");
 }
 
-void Write(const std::string& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-
 void WriteIdx(const std::string& path, const Tensor& tensor) {
   const std::vector<std::byte> bytes = formats::EncodeIdx(tensor);
-  Write(path, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  WriteTestFile(path, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
 Tensor Images(int64_t n) {
@@ -135,7 +130,7 @@ TEST(IdxSourceTest, RefusesLabelsOutOfRange) {
 
 TEST(IdxSourceTest, PassesOnWhatIsWrongWithAFile) {
   const TestFolder folder;
-  Write(folder / "images", "not an IDX file");
+  WriteTestFile(folder / "images", "not an IDX file");
   WriteIdx(folder / "labels", Tensor::Of<uint8_t>({1}, {0}));
   const Error error = Thrown([&] { IdxSource(folder / "images", folder / "labels"); });
   EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
@@ -145,7 +140,7 @@ TEST(IdxSourceTest, PassesOnWhatIsWrongWithAFile) {
 class CsvSourceTest : public testing::Test {
  protected:
   std::string Csv(const std::string& text) {
-    Write(folder_ / "data.csv", text);
+    WriteTestFile(folder_ / "data.csv", text);
     return folder_ / "data.csv";
   }
   static std::vector<double> X(const CsvSource& source, int64_t record) {
@@ -183,11 +178,11 @@ TEST_F(CsvSourceTest, ChoosesColumnsAndNumbersClasses) {
   source.Read(0, 1, &y);
   EXPECT_EQ(y, 1);
   // The test half keeps the numbering, and knows no others.
-  Write(folder_ / "test.csv", "a,kind,b,c\n1,dog,x,3\n");
+  WriteTestFile(folder_ / "test.csv", "a,kind,b,c\n1,dog,x,3\n");
   const CsvSource test(folder_ / "test.csv", options, &source);
   test.Read(0, 1, &y);
   EXPECT_EQ(y, 1);
-  Write(folder_ / "test.csv", "a,kind,b,c\n1,dog,x,3\n1,dot,x,3\n");
+  WriteTestFile(folder_ / "test.csv", "a,kind,b,c\n1,dog,x,3\n1,dot,x,3\n");
   const Error error = Thrown([&] { CsvSource(folder_ / "test.csv", options, &source); });
   EXPECT_EQ(error.message(), folder_ /
                                  "test.csv:3: column 'kind': class 'dot' does not occur in "
@@ -218,7 +213,7 @@ TEST_F(CsvSourceTest, FillsInMissingValues) {
   EXPECT_EQ(X(CsvSource(path, options), 0), (std::vector<double>{1, -5}));
   // The test half takes the means of the training half.
   options.missing = "mean";
-  Write(folder_ / "test.csv", "a,b,y\n?,100,1\n");
+  WriteTestFile(folder_ / "test.csv", "a,b,y\n?,100,1\n");
   EXPECT_EQ(X(CsvSource(folder_ / "test.csv", options, &mean), 0), (std::vector<double>{2, 100}));
 }
 
@@ -237,7 +232,7 @@ TEST_F(CsvSourceTest, CategoriesAreOneHotBehindTheNumbers) {
   EXPECT_EQ(row(source, 1), (std::vector<double>{8, 0, 1, 0}));
   EXPECT_EQ(row(source, 2), (std::vector<double>{9, 1, 0, 0}));
   // What the training half does not have is unknown.
-  Write(folder_ / "test.csv", "b,colour,y\n5,green,1\n6,red,1\n");
+  WriteTestFile(folder_ / "test.csv", "b,colour,y\n5,green,1\n6,red,1\n");
   const CsvSource test(folder_ / "test.csv", options, &source);
   EXPECT_EQ(row(test, 0), (std::vector<double>{5, 1, 0, 0}));
   EXPECT_EQ(row(test, 1), (std::vector<double>{6, 0, 0, 1}));

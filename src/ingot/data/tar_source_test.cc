@@ -27,7 +27,7 @@ class TarSourceTest : public testing::Test {
     std::vector<std::pair<std::string, std::span<const std::byte>>> views;
     for (const auto& [file, text] : files) views.emplace_back(file, formats::AsBytes(text));
     const std::vector<std::byte> bytes = formats::EncodeTar(views);
-    WriteBytes(folder_ / name, formats::AsText(bytes));
+    WriteTestFile(folder_ / name, formats::AsText(bytes));
   }
 
   DataSets Open(const std::string& options) {
@@ -144,7 +144,7 @@ TEST_F(TarSourceTest, FaultsAreNamed) {
   EXPECT_THAT(Fault("{train: \"no-*.tar\"}").message(), HasSubstr("no file matches"));
   WriteShard("t.tar", {{"1.txt", "a"}});
   EXPECT_THAT(Fault("{train: t.tar}").message(), HasSubstr("holds no sample"));
-  WriteBytes(folder_ / "t.tar", std::string(700, 'x'));
+  WriteTestFile(folder_ / "t.tar", std::string(700, 'x'));
   EXPECT_EQ(Fault("{train: t.tar}").code(), ErrorCode::kCorrupt);
 }
 

@@ -176,15 +176,15 @@ TEST(Csv, IntegersAreExact) {
 }
 
 TEST(Csv, FieldsViewTheMappedFile) {
-  const ScratchFolder folder;
-  const std::string path = folder.Write("t.csv", "a,b\n1,\"2\"\n");
+  const TestFolder folder;
+  const std::string path = WriteTestFile(folder / "t.csv", "a,b\n1,\"2\"\n");
   const Blob blob = MapBlob(path);
   CsvReader csv(blob, path, {});
   ASSERT_TRUE(csv.Next());
   const auto* text = reinterpret_cast<const char*>(blob.data.get());
   EXPECT_EQ(csv.fields()[0].data(), text + 4);
   EXPECT_EQ(csv.fields()[1].data(), text + 7);
-  EXPECT_EQ(ErrorOf([&] { CsvReader(folder.Path("no.csv"), {}); }).code(), ErrorCode::kNotFound);
+  EXPECT_EQ(ErrorOf([&] { CsvReader(folder / "no.csv", {}); }).code(), ErrorCode::kNotFound);
 }
 
 }  // namespace

@@ -115,10 +115,10 @@ Event DecodeEvent(std::string_view payload) {
 }
 
 TEST(EventFile, HoldsVersionAndScalars) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   std::string path;
   {
-    EventFileWriter writer(RealFileSystem(), folder.Path("."), 1700000000.5, "train");
+    EventFileWriter writer(RealFileSystem(), folder / ".", 1700000000.5, "train");
     path = writer.path();
     writer.Add(1, 1700000001.25,
                std::vector<Scalar>{{"train/loss", 2.5f}, {"train/accuracy", 0.125f}});
@@ -160,8 +160,8 @@ TEST(EventFile, NegativeStepsAndLongTags) {
 }
 
 TEST(EventFile, FlushMakesWhatWasAddedVisible) {
-  const ScratchFolder folder;
-  EventFileWriter writer(RealFileSystem(), folder.Path("."), 5);
+  const TestFolder folder;
+  EventFileWriter writer(RealFileSystem(), folder / ".", 5);
   EXPECT_EQ(Records(ReadFile(writer.path())).size(), 1u);
   writer.Add(1, 6, std::vector<Scalar>{{"a", 1}});
   EXPECT_EQ(Records(ReadFile(writer.path())).size(), 1u);
@@ -172,10 +172,10 @@ TEST(EventFile, FlushMakesWhatWasAddedVisible) {
 }
 
 TEST(EventFile, DestructionWritesWhatIsLeft) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   std::string path;
   {
-    EventFileWriter writer(RealFileSystem(), folder.Path("."), 5);
+    EventFileWriter writer(RealFileSystem(), folder / ".", 5);
     path = writer.path();
     writer.Add(1, 6, std::vector<Scalar>{{"a", 1}});
   }
@@ -190,8 +190,8 @@ TEST(EventFile, NamesAreTensorBoards) {
 }
 
 TEST(EventFile, FolderThatIsMissingIsAnError) {
-  const ScratchFolder folder;
-  const Error error = ErrorOf([&] { EventFileWriter(RealFileSystem(), folder.Path("none"), 5); });
+  const TestFolder folder;
+  const Error error = ErrorOf([&] { EventFileWriter(RealFileSystem(), folder / "none", 5); });
   EXPECT_EQ(error.code(), ErrorCode::kIo);
 }
 

@@ -59,9 +59,9 @@ TEST(Idx, RoundTripsEveryRankAndEmptyTensors) {
 }
 
 TEST(Idx, BytesViewTheMappedFileAndKeepIt) {
-  const ScratchFolder folder;
+  const TestFolder folder;
   const Tensor tensor = Counting(DType::kU8, {4, 7});
-  const std::string path = folder.Write("images", AsText(EncodeIdx(tensor)));
+  const std::string path = WriteTestFile(folder / "images", AsText(EncodeIdx(tensor)));
   const Blob blob = MapBlob(path);
   const long owners = blob.data.use_count();
   const Tensor view = ParseIdx(blob, path);
@@ -86,10 +86,10 @@ TEST(Idx, ReadsTheSliceOfMnist) {
 }
 
 TEST(Idx, MissingFileIsNamed) {
-  const ScratchFolder folder;
-  const Error error = ErrorOf([&] { ReadIdx(folder.Path("train-images-idx3-ubyte")); });
+  const TestFolder folder;
+  const Error error = ErrorOf([&] { ReadIdx(folder / "train-images-idx3-ubyte"); });
   EXPECT_EQ(error.code(), ErrorCode::kNotFound);
-  EXPECT_THAT(error.message(), HasSubstr(folder.Path("train-images-idx3-ubyte")));
+  EXPECT_THAT(error.message(), HasSubstr(folder / "train-images-idx3-ubyte"));
 }
 
 TEST(Idx, NamesWrongMagic) {

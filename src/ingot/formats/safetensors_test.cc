@@ -105,8 +105,8 @@ TEST(Safetensors, ReadsTheReferenceImplementationsFileAndWritesTheSameBytes) {
 }
 
 TEST(Safetensors, ViewsTheMappedFile) {
-  const ScratchFolder folder;
-  const std::string path = folder.Write("m", AsText(EncodeSafetensors(Samples())));
+  const TestFolder folder;
+  const std::string path = WriteTestFile(folder / "m", AsText(EncodeSafetensors(Samples())));
   const Blob blob = MapBlob(path);
   const Tensor view = SafetensorsFile::Parse(blob, path).Get("a.weight");
   EXPECT_GE(view.raw(), blob.data.get());
