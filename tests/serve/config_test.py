@@ -2,16 +2,11 @@
 
 import concurrent.futures
 import json
-import os
-import pathlib
-import sys
-import tempfile
-import unittest
 
 import numpy as np
 import tritonclient.grpc as tgrpc
 import tritonclient.http as thttp
-from server import Server, add_model
+from server import ServerTest, add_model, main
 from tritonclient.utils import InferenceServerException
 
 SCALED = """
@@ -45,11 +40,11 @@ def tensor(module, name, value):
     return one
 
 
-class ConfigTest(unittest.TestCase):
+class ConfigTest(ServerTest):
+    CLIENTS = True
+
     @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        models = pathlib.Path(cls.folder.name)
+    def add_models(cls, models):
         for name, config in (("scaled", SCALED), ("biased", BIASED), ("ragged", RAGGED)):
             add_model(models, name, name, config)
         add_model(models, "once", "double", DECOUPLED)
@@ -57,17 +52,6 @@ class ConfigTest(unittest.TestCase):
                   'optional: true } output { name: "y" data_type: TYPE_FP32 dims: [ -1, 16 ] }')
         add_model(models, "no_source", "ragged", RAGGED.replace('source_input: "values" }\noutput',
                                                                 'source_input: "others" }\noutput'))
-        cls.server = Server("--repository", cls.folder.name)
-        cls.http = thttp.InferenceServerClient(cls.server.http, network_timeout=60)
-        cls.grpc = tgrpc.InferenceServerClient(cls.server.grpc)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.grpc.close()
-        cls.http.close()
-        code = cls.server.stop()
-        cls.folder.cleanup()
-        assert code == 0, f"exit status {code}: {''.join(cls.server.log)}"
 
     def test_optional_inputs_have_the_models_default(self):
         x = np.arange(3, dtype=np.float32)
@@ -121,4 +105,4 @@ class ConfigTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=int(os.environ.get("VERBOSITY", "1")), argv=[sys.argv[0], *sys.argv[1:]])
+    main()

@@ -4,17 +4,12 @@ goes on."""
 import concurrent.futures
 import http.client
 import json
-import os
-import pathlib
 import re
 import socket
 import struct
-import sys
-import tempfile
 import time
-import unittest
 
-from server import BUILD, Server, add_model
+from server import BUILD, ServerTest, add_model, main
 from slow_clients import SlowClients, frame, literal
 
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1] * 16}]}).encode()
@@ -30,19 +25,13 @@ def request(body=BODY, extra=b"", path=INFER, method="POST"):
             f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
-class HostileTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        for name in ("double", "identity_fp32"):
-            add_model(pathlib.Path(cls.folder.name), name, name)
-        cls.server = Server("--repository", cls.folder.name, "--max-body", "1", "--max-memory", "8")
+class HostileTest(ServerTest):
+    ARGUMENTS = ("--max-body", "1", "--max-memory", "8")
 
     @classmethod
-    def tearDownClass(cls):
-        code = cls.server.stop()
-        cls.folder.cleanup()
-        assert code == 0, f"exit status {code}: {''.join(cls.server.log)}"
+    def add_models(cls, repository):
+        for name in ("double", "identity_fp32"):
+            add_model(repository, name, name)
 
     def tearDown(self):
         status, _, answer = self.server.get(INFER, "POST", BODY)
@@ -236,4 +225,4 @@ class HostileTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=int(os.environ.get("VERBOSITY", "1")), argv=[sys.argv[0], *sys.argv[1:]])
+    main()

@@ -1,16 +1,12 @@
 """The metrics as Prometheus reads them: its own check of names, and the strict parser of OpenMetrics."""
 
-import os
-import pathlib
 import shutil
 import subprocess
-import sys
-import tempfile
 import unittest
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_metrics
-from server import Server, add_model
+from server import ServerTest, add_model, main
 
 MICROSECONDS = {f"nv_inference_{what}_duration_us" for what in
                 ("request", "queue", "compute_input", "compute_infer", "compute_output")}
@@ -21,25 +17,22 @@ def samples(families):
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families for s in f.samples}
 
 
-class MetricsTest(unittest.TestCase):
+class MetricsTest(ServerTest):
+    ARGUMENTS = ("--cache", "1")
+
     @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        models = pathlib.Path(cls.folder.name)
+    def add_models(cls, models):
         add_model(models, "double", "double")
         add_model(models, "cached", "double", "max_batch_size: 8\nresponse_cache { enable: true }\n")
-        cls.server = Server("--repository", cls.folder.name, "--cache", "1")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
         body = (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": '
                 b"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]}]}")
         for model in ("double", "double", "cached", "cached"):
             assert cls.server.get(f"/v2/models/{model}/infer", "POST", body)[0] == 200
         assert cls.server.get("/v2/models/double/infer", "POST", body.replace(b'"x"', b'"z"'))[0] == 400
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.server.stop()
-        cls.folder.cleanup()
-        assert code == 0, f"exit status {code}: {''.join(cls.server.log)}"
 
     def metrics(self, query="", accept=None):
         status, headers, text = self.server.get(f"/metrics{query}", address=self.server.metrics,
@@ -91,4 +84,4 @@ class MetricsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=int(os.environ.get("VERBOSITY", "1")), argv=[sys.argv[0], *sys.argv[1:]])
+    main()

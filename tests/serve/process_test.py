@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 import unittest
@@ -17,7 +16,7 @@ import urllib.request
 import numpy as np
 import tritonclient.grpc as tgrpc
 import tritonclient.http as thttp
-from server import BUILD, MODELS, Server
+from server import BUILD, MODELS, Server, main
 from tritonclient.utils import InferenceServerException
 
 
@@ -146,4 +145,4 @@ class ProcessTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=int(os.environ.get("VERBOSITY", "1")), argv=[sys.argv[0], *sys.argv[1:]])
+    main()

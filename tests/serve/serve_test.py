@@ -7,13 +7,9 @@ import asyncio
 import gzip
 import json
 import os
-import pathlib
 import shutil
-import sys
-import tempfile
 import threading
 import time
-import unittest
 import uuid
 import zlib
 
@@ -25,7 +21,7 @@ import tritonclient.grpc.aio as tgrpc_aio
 import tritonclient.http as thttp
 import tritonclient.http.aio as thttp_aio
 import tritonclient.utils.shared_memory as shm
-from server import MODELS, Server, add_model
+from server import MODELS, ServerTest, add_model, main
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 TYPES = {"fp32": np.float32, "fp64": np.float64, "fp16": np.float16, "int8": np.int8,
@@ -56,11 +52,12 @@ ensemble_scheduling {
 """
 
 
-class ServeTest(unittest.TestCase):
+class ServeTest(ServerTest):
+    ARGUMENTS = ("--cache", "16", "--access-log", "{folder}/access.log")
+    CLIENTS = True
+
     @classmethod
-    def setUpClass(cls):
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="ingot-serve-"))
-        repository = cls.folder / "models"
+    def add_models(cls, repository):
         add_model(repository, "add_sub", "add_sub")
         add_model(repository, "double", "double", versions=(1, 2))
         add_model(repository, "accumulate", "accumulate", SEQUENCE)
@@ -73,19 +70,6 @@ class ServeTest(unittest.TestCase):
         add_model(repository, "shadowed", "double", config)
         (repository / "shadowed" / "2").mkdir()
         shutil.copy(MODELS / "half.onnx", repository / "shadowed" / "2" / "model.onnx")
-        cls.repository = repository
-        cls.server = Server("--repository", str(repository), "--cache", "16",
-                            "--access-log", str(cls.folder / "access.log"))
-        cls.http = thttp.InferenceServerClient(cls.server.http, network_timeout=60)
-        cls.grpc = tgrpc.InferenceServerClient(cls.server.grpc)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.grpc.close()
-        cls.http.close()
-        code = cls.server.stop()
-        shutil.rmtree(cls.folder)
-        assert code == 0, f"exit status {code}: {''.join(cls.server.log)}"
 
     def both(self):
         return [(thttp, self.http), (tgrpc, self.grpc)]
@@ -527,4 +511,4 @@ class ServeTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=int(os.environ.get("VERBOSITY", "1")), argv=[sys.argv[0], *sys.argv[1:]])
+    main()

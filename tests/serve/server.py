@@ -1,4 +1,4 @@
-"""A server of a test's own: `ingot serve` on free ports."""
+"""A server of a test's own: `ingot serve` on free ports; and tests that share one."""
 
 import os
 import pathlib
@@ -7,8 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 import time
+import unittest
 import urllib.error
 import urllib.request
 
@@ -19,9 +22,9 @@ MODELS = pathlib.Path(__file__).resolve().parent.parent / "data" / "serve"
 class Server:
     """One server on free ports, for as long as the object lives."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, build=BUILD):
         self.process = subprocess.Popen(
-            [str(BUILD / "ingot"), "serve", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0",
+            [str(pathlib.Path(build) / "ingot"), "serve", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0",
              *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.log = []
         self.reader = threading.Thread(target=self._drain, daemon=True)
@@ -76,3 +79,43 @@ def add_model(folder, name, source, config=None, versions=(1,)):
             shutil.copy(MODELS / f"{source}.onnx", folder / name / str(version) / "model.onnx")
     if config:
         (folder / name / "config.pbtxt").write_text(config)
+
+
+class ServerTest(unittest.TestCase):
+    """Tests that share one server: of the models that `add_models` puts into its repository."""
+
+    ARGUMENTS = ()   # of the server; {folder} stands for the tests' own folder
+    CLIENTS = False  # whether cls.http and cls.grpc are to be clients of tritonclient
+
+    @classmethod
+    def add_models(cls, repository):
+        raise NotImplementedError
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="ingot-serve-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        cls.repository = cls.folder / "models"
+        cls.repository.mkdir()
+        cls.add_models(cls.repository)
+        cls.server = Server("--repository", str(cls.repository),
+                            *(argument.format(folder=cls.folder) for argument in cls.ARGUMENTS))
+        cls.addClassCleanup(cls.stop_server)
+        if cls.CLIENTS:
+            import tritonclient.grpc
+            import tritonclient.http
+            cls.http = tritonclient.http.InferenceServerClient(cls.server.http, network_timeout=60)
+            cls.addClassCleanup(cls.http.close)
+            cls.grpc = tritonclient.grpc.InferenceServerClient(cls.server.grpc)
+            cls.addClassCleanup(cls.grpc.close)
+
+    @classmethod
+    def stop_server(cls):
+        code = cls.server.stop()
+        assert code == 0, f"exit status {code}: {''.join(cls.server.log)}"
+
+
+def main():
+    """Runs the tests of the program."""
+    unittest.main(verbosity=int(os.environ.get("VERBOSITY", "1")), argv=[sys.argv[0], *sys.argv[1:]])
