@@ -1,7 +1,7 @@
 """Runs the server's tests in a virtual environment of its own, with real clients from PyPI.
 
-usage: run.py [test...], or run.py soak [SECONDS]; the environment is BUILD/venv-serve, made once. Where the packages cannot be
-had, says so and passes: the C++ tests cover the server without them.
+usage: run.py [test...], or run.py soak [SECONDS]; the environment is BUILD/venv-serve, made once. Where the packages
+cannot be had, says so and passes: the C++ tests cover the server without them.
 """
 
 import os
@@ -33,8 +33,8 @@ def main():
     if sys.argv[1:2] == ["soak"]:
         return subprocess.run([str(python), str(HERE / "soak.py"), *sys.argv[2:]], check=False).returncode
     status = 0
-    for test in ("serve_test.py", "config_test.py", "process_test.py", "hostile_test.py", "metrics_test.py", "openapi_test.py"):
-        status |= subprocess.run([str(python), str(HERE / test), *sys.argv[1:]], check=False).returncode
+    for test in sorted(HERE.glob("*_test.py")):
+        status |= subprocess.run([str(python), str(test), *sys.argv[1:]], check=False).returncode
     return status
 
 
