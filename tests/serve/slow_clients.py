@@ -32,19 +32,18 @@ def literal(name, value):
 class SlowClients:
     """`count` of them, run by one thread until `close`. `model` gives back its input `x`, [1, n] of FP32."""
 
-    def __init__(self, address, model, count, kinds=KINDS, n=65536):
+    def __init__(self, address, model, count, n=65536):
         host, port = address.rsplit(":", 1)
-        self.address, self.model, self.kinds = (host, int(port)), model, kinds
+        self.address, self.model = (host, int(port)), model
         json_head = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, n],
                                             "parameters": {"binary_data_size": 4 * n}}],
                                 "parameters": {"binary_data_output": True}}).encode()
         self.length = str(len(json_head)).encode()
         self.large = json_head + bytes(4 * n)
         self.sockets = {}
-        self.refused = 0  # connections that the server has cut off
         self.stopping = threading.Event()
         for number in range(count):
-            self.open(kinds[number % len(kinds)])
+            self.open(KINDS[number % len(KINDS)])
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
@@ -99,7 +98,6 @@ class SlowClients:
                     pass
                 except OSError:
                     # Cut off, as it should be after a while: another takes its place.
-                    self.refused += 1
                     connection.close()
                     del self.sockets[connection]
                     try:

@@ -206,7 +206,7 @@ class Soak:
         process.wait()
         slow = SlowClients(self.server.http, "identity_fp32", 12, n=rng.choice([100, 65536]))
         time.sleep(rng.random())
-        for connection in slow.sockets:
+        for connection in list(slow.sockets):  # its thread takes some out and puts others in
             if rng.random() < 0.5:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         slow.close()
