@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "serve"))
+from own_server import Server
 
 
 def main():
@@ -29,8 +29,6 @@ def main():
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    os.environ["INGOT_BINARY_DIR"] = str(arguments.build)
-    from server import Server
     ingot = str(arguments.build / "ingot")
 
     def run(*command):
@@ -62,7 +60,7 @@ def main():
         assert load["failed"] == 0, load
         return load["rows_per_second"], (cpu() - before) / (load["requests"] * int(batch))
     for model in arguments.models:
-        server = Server(str(model), "--threads", str(arguments.threads))
+        server = Server(str(model), "--threads", str(arguments.threads), build=arguments.build)
         try:
             for batch in arguments.batches.split(","):
                 pairs = [(alone(model, batch), served(server, model, batch)) for _ in range(arguments.rounds)]

@@ -6,7 +6,6 @@ printed are each round's p99 and throughput, their medians, and the memory of th
 """
 
 import argparse
-import os
 import pathlib
 import re
 import statistics
@@ -14,7 +13,8 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "serve"))
+from load import binary_body, wrk
+from own_server import Server, SlowClients, add_model
 
 
 def main():
@@ -24,15 +24,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    os.environ["INGOT_BINARY_DIR"] = arguments.build
-    from load import binary_body, wrk  # they look for the build
-    from server import Server, add_model
-    from slow_clients import SlowClients
-
     models = tempfile.TemporaryDirectory()
     for name in ("double", "identity_fp32"):
         add_model(pathlib.Path(models.name), name, name)
-    server = Server("--repository", models.name)
+    server = Server("--repository", models.name, build=arguments.build)
 
     def resident():
         text = server.get("/metrics", address=server.metrics)[2].decode()
