@@ -27,13 +27,12 @@ class Elastic(Distributed):
         self.wait_for(lambda: step_of(run) >= 5, process)
         return run, process
 
-
     def finish(self, run, process, expected=None):
         _, err = finish(process, ("--out", run))
         self.assertEqual(process.returncode, 0, err[-3000:])
         self.check_ledger(run, self.SAMPLES)
         if expected is None:
-            expected = weights(self.train("alone", *self.JOB))
+            expected = self.alone(*self.JOB)
         self.assertEqual(weights(run), expected, err[-3000:])
         return err
 
@@ -117,7 +116,7 @@ class Elastic(Distributed):
         while not (run / "summary.json").exists() and time.monotonic() < until + PATIENCE_S:
             time.sleep(0.05)
         self.check_ledger(run, self.SAMPLES)
-        self.assertEqual(weights(run), weights(self.train("alone", *self.JOB)))
+        self.assertEqual(weights(run), self.alone(*self.JOB))
 
     def test_kill_storm(self):
         """A random process is killed or stopped every second, for a while."""

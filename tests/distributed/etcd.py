@@ -9,8 +9,8 @@ import threading
 import time
 import urllib.request
 
-from harness import MLP, MNIST, PATIENCE_S, Distributed, Done, finish, start, step_of, summary, weights
-from workers import free_port
+from harness import (MLP, MNIST, PATIENCE_S, PATIENT, Distributed, Done, finish, free_port, start, step_of, summary,
+                     weights)
 
 
 class Etcd(Distributed):
@@ -63,11 +63,10 @@ class Etcd(Distributed):
         return err
 
     def test_the_bits_of_one_process(self):
-        patient = {**self.TOKEN, "INGOT_SILENCE_SECONDS": "30"}  # nobody is lost on a busy machine
+        patient = {**self.TOKEN, **PATIENT}
         for process in [self.worker("--workers", 3, "--epochs", 1, env=patient) for _ in range(3)]:
             self.end(process)
-        self.assertEqual(weights(self.folder / "run"),
-                         weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=8")))
+        self.assertEqual(weights(self.folder / "run"), self.alone(MLP, "--epochs", 1, "--set", "logical_shards=8"))
         self.assertEqual(sorted(summary(self.folder / "run")["samples_per_rank"]), [500, 750, 750])
         records = self.ask("/v3/kv/range", {"key": "L2luZ290L2pvYi8=", "range_end": "L2luZ290L2pvYjA="})["kvs"]
         self.assertGreater(len(records), 3)
@@ -77,29 +76,29 @@ class Etcd(Distributed):
         run = self.folder / "run"
         workers = [self.worker("--workers", 3, "--epochs", 40, "--ledger", env={**self.TOKEN, "INGOT_RANK": str(rank)})
                    for rank in range(3)]
-        self.wait_for(lambda: step_of(run) >= 5, workers[0], PATIENCE_S)
+        self.wait_for(lambda: step_of(run) >= 5, workers[0])
         workers[0].send_signal(signal.SIGKILL)
         workers[0].communicate(timeout=PATIENCE_S)
         for process in workers[1:]:
             self.end(process)
         self.check_ledger(run, 2000)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 40, "--set", "logical_shards=8")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 40, "--set", "logical_shards=8"))
 
     def test_etcd_itself_may_be_gone_for_a_while(self):
         run = self.folder / "run"
         workers = [self.worker("--workers", 2, "--epochs", 60, "--ledger") for _ in range(2)]
-        self.wait_for(lambda: step_of(run) >= 5, workers[0], PATIENCE_S)
+        self.wait_for(lambda: step_of(run) >= 5, workers[0])
         self.etcd.kill()
         self.etcd.wait()
         self.start_etcd()
         for process in workers:
             self.end(process)
         self.check_ledger(run, 2000)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 60, "--set", "logical_shards=8")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 60, "--set", "logical_shards=8"))
 
     def test_two_jobs_with_the_same_name(self):
         first = self.worker("--workers", 2)
-        self.wait_for(lambda: "kvs" in self.ask("/v3/kv/range", {"key": "L2luZ290L2pvYi9jYXJk"}), first, PATIENCE_S)
+        self.wait_for(lambda: "kvs" in self.ask("/v3/kv/range", {"key": "L2luZ290L2pvYi9jYXJk"}), first)
         second = self.worker("--workers", 2, "--set", "data.batch=64", out="other")
         _, err = finish(second, ("worker",))
         self.assertEqual(second.returncode, 2, err)

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,7 @@ MNIST = ROOT / "tests" / "data" / "mnist"
 MLP = ROOT / "examples" / "mnist" / "mnist.yaml"
 JOBS = ROOT / "tests" / "distributed" / "jobs"
 PATIENCE_S = 120
+PATIENT = {"INGOT_SILENCE_SECONDS": "30"}  # nobody is lost on a busy machine
 
 
 def weights(run):
@@ -115,6 +117,17 @@ def step_of(run):
         return -1
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def settings(**values):
+    """Options that set keys of a job."""
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+
+
 class Distributed(unittest.TestCase):
     def setUp(self):
         if not (BUILD / "libingot_transport_gloo.so").exists():
@@ -122,12 +135,18 @@ class Distributed(unittest.TestCase):
         self._folder = tempfile.TemporaryDirectory()
         self.addCleanup(self._folder.cleanup)
         self.folder = pathlib.Path(self._folder.name)
+        self.trained_alone = 0
 
     def train(self, name, job, *options):
         run = self.folder / name
         done = Done("train", job, "--data", MNIST, "--out", run, "--quiet", *options)
         self.assertEqual(done.status, 0, done.err)
         return run
+
+    def alone(self, job, *options):
+        """The weights of one process."""
+        self.trained_alone += 1
+        return weights(self.train(f"alone-{self.trained_alone}", job, *options))
 
     def launch(self, name, workers, job, *options):
         run = self.folder / name
@@ -148,11 +167,14 @@ class Distributed(unittest.TestCase):
             self.assertEqual(len(set(samples)), samples_per_epoch, f"epoch {epoch}")
         return lines
 
-    def wait_for(self, condition, process, seconds=60):
+    def wait_for(self, condition, *processes, seconds=PATIENCE_S, every=0.002, otherwise="did not come to pass"):
+        """None of the processes may end before."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if condition():
                 return
-            self.assertIsNone(process.poll(), "it has ended too early")
-            time.sleep(0.002)
-        self.fail("did not come to pass")
+            for process in processes:
+                if process.poll() is not None:
+                    self.fail(f"it has ended too early: {process.communicate()[1][-3000:]}")
+            time.sleep(every)
+        self.fail(otherwise)

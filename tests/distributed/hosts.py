@@ -10,11 +10,9 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import time
 
-from harness import (INGOT, MLP, MNIST, PATIENCE_S, Distributed, Done, finish, pids, running, start, step_of,
-                     summary, weights)
-from workers import free_port
+from harness import (INGOT, MLP, MNIST, PATIENCE_S, PATIENT, Distributed, Done, finish, free_port, pids, running,
+                     start, step_of, summary, weights)
 
 FAKE_SSH = """#!/bin/sh
 # As `ssh HOST WORDS`: a host is lost while a file HOST.down lies beside this script.
@@ -32,8 +30,6 @@ if [ -e "$here/$host.down" ]; then
 fi
 exec sh -c "$*"
 """
-
-PATIENT = {"INGOT_SILENCE_SECONDS": "30"}  # nobody is lost on a busy machine
 
 
 class Hosts(Distributed):
@@ -53,21 +49,18 @@ class Hosts(Distributed):
         process = start("launch", "--hosts", hosts, *self.JOB, "--out", run, "--ledger", "--threads", 1,
                         *options, env={"INGOT_SSH": str(self.ssh)})
         self.addCleanup(lambda: process.poll() is None and process.kill())
-        self.wait_for(lambda: step_of(run) >= 5, process, PATIENCE_S)
+        self.wait_for(lambda: step_of(run) >= 5, process)
         return run, process
 
     def wait_until_nothing_runs(self, run):
-        until = time.monotonic() + PATIENCE_S
-        while running(f"--out={run}") and time.monotonic() < until:
-            time.sleep(0.05)
-        self.assertEqual(running(f"--out={run}"), [], "a worker was left behind")
+        self.wait_for(lambda: not running(f"--out={run}"), every=0.05, otherwise="a worker was left behind")
 
     def test_two_hosts(self):
         run = self.folder / "run"
         done = Done("launch", "--hosts", "a:2,b:2", *self.JOB, "--epochs", 1, "--out", run, "--ssh", self.ssh,
                     env=PATIENT)
         self.assertEqual(done.status, 0, done.err)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=8")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 1, "--set", "logical_shards=8"))
         self.assertEqual(summary(run)["samples_per_rank"], [500] * 4)
         self.assertFalse((run / "samples.jsonl").exists(), "nobody asked for a ledger")
         self.assertEqual([line.split()[0] for line in self.log().splitlines()].count("b"), 2)
@@ -90,14 +83,14 @@ class Hosts(Distributed):
         self.assertRegex(err, "warning: rank [12] on host b is lost")
         self.assertIn("warning: host b is lost", err)
         self.check_ledger(run, 2000)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 60, "--set", "logical_shards=8")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 60, "--set", "logical_shards=8"))
         self.wait_until_nothing_runs(run)
 
     def test_a_host_that_comes_back_is_used_again(self):
         run, process = self.begin("a:1,b:1", "--epochs", 200)
         before = pids(run)[1]
         os.kill(before, signal.SIGKILL)
-        self.wait_for(lambda: pids(run).get(1) not in (None, before), process, PATIENCE_S)
+        self.wait_for(lambda: pids(run).get(1) not in (None, before), process)
         process.send_signal(signal.SIGINT)
         finish(process, ("--out", run))
         self.wait_until_nothing_runs(run)
@@ -177,5 +170,5 @@ class Hosts(Distributed):
         done = Done("launch", "--hosts", f"127.0.0.1:1,{getpass.getuser()}@127.0.0.1:1", *self.JOB,
                     "--epochs", 1, "--out", run, "--ssh", command, "--program", INGOT, env=PATIENT)
         self.assertEqual(done.status, 0, done.err)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=8")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 1, "--set", "logical_shards=8"))
         self.assertEqual(summary(run)["samples_per_rank"], [1000, 1000])

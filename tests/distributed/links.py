@@ -53,27 +53,16 @@ class Links(Distributed):
                                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                               stderr=subprocess.PIPE, text=True))
             self.addCleanup(processes[-1].kill)
-        self.wait_until(lambda: step_of(run) >= 5, processes)
+        self.wait_for(lambda: step_of(run) >= 5, *processes)
         coordinator = json.loads((self.folder / "meeting" / "coordinator-1").read_text())["host"]
         host = [h for h in range(3) if f"{self.net}.{h + 1}" != coordinator][0]
         self.ip("link", "set", f"{self.tag}o{host}", "down")
         began, at = time.monotonic(), step_of(run)
-        self.wait_until(lambda: step_of(run) >= at + 2 and time.monotonic() > began + 0.2, processes)
+        self.wait_for(lambda: step_of(run) >= at + 2 and time.monotonic() > began + 0.2, *processes)
         print(f"after a cut link the run went on in {1000 * (time.monotonic() - began):.0f} ms")
         time.sleep(0.3)
         self.ip("link", "set", f"{self.tag}o{host}", "up")
         errors = [process.communicate(timeout=PATIENCE_S)[1] for process in processes]
         self.assertEqual([process.returncode for process in processes], [0, 0, 0], errors)
         self.check_ledger(run, 2000)
-        self.assertEqual(weights(run), weights(self.train("alone", *self.JOB)))
-
-    def wait_until(self, condition, processes, seconds=60):
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if condition():
-                return
-            for process in processes:
-                if process.poll() is not None:
-                    self.fail(f"a worker has ended too early: {process.communicate()[1]}")
-            time.sleep(0.002)
-        self.fail("did not come to pass")
+        self.assertEqual(weights(run), self.alone(*self.JOB))

@@ -6,7 +6,7 @@ import os
 import pathlib
 import signal
 
-from harness import JOBS, MLP, MNIST, Distributed, Done, finish, pids, start, step_of, summary, weights
+from harness import JOBS, MLP, MNIST, Distributed, Done, finish, pids, settings, start, step_of, summary, weights
 
 GPT = JOBS / "mesh_gpt.yaml"
 TIED = JOBS / "gpt.yaml"
@@ -33,7 +33,7 @@ def tensors(run):
 
 
 def mesh(**axes):
-    return [word for axis, count in axes.items() for word in ("--set", f"mesh.{axis}={count}")]
+    return settings(**{f"mesh.{axis}": count for axis, count in axes.items()})
 
 
 class Mesh(Distributed):
@@ -78,7 +78,7 @@ class Mesh(Distributed):
         self.assert_close(self.spread("cut", job, *options, tensor=2), alone)
 
     def test_pipeline_has_the_bits_of_one_process(self):
-        expected = weights(self.train("alone", GPT))
+        expected = self.alone(GPT)
         for axes in ({"pipeline": 2}, {"pipeline": 3, "micro_batches": 2}, {"data": 2, "pipeline": 2}):
             run = self.spread("-".join(f"{axis}{count}" for axis, count in axes.items()), GPT, **axes)
             self.assertEqual(weights(run), expected, axes)
@@ -103,7 +103,7 @@ class Mesh(Distributed):
                 self.assertLess(memory, 0.75 * summary(whole)["memory_bytes_per_rank"][0], axes)
 
     def test_resume_and_eval(self):
-        expected = weights(self.train("alone", GPT, "--set", "steps=14"))
+        expected = self.alone(GPT, "--set", "steps=14")
         run = self.spread("run", GPT, "--set", "checkpoint.every_steps=4", pipeline=2)
         done = Done("launch", "--resume", run, "--data", MNIST, "--set", "steps=14")
         self.assertEqual(done.status, 0, done.err)
@@ -114,7 +114,7 @@ class Mesh(Distributed):
 
     def test_a_lost_worker_takes_all_back_to_the_checkpoint(self):
         options = ("--set", "steps=64", "--set", "checkpoint.every_steps=5")
-        expected = weights(self.train("alone", GPT, *options))
+        expected = self.alone(GPT, *options)
         run = self.folder / "killed"
         arguments = ("launch", "-n", 2, GPT, "--data", MNIST, "--out", run, "--ledger", *options, *mesh(pipeline=2))
         process = start(*arguments)

@@ -11,11 +11,11 @@ import signal
 import subprocess
 import tempfile
 
-from harness import BUILD, INGOT, JOBS, MLP, MNIST, PATIENCE_S, Distributed, Done, running, summary, weights
+from harness import BUILD, INGOT, JOBS, MLP, MNIST, PATIENCE_S, PATIENT, Distributed, Done, running, summary, weights
 
 # As root and with more processes than CPUs, both of which mpirun refuses otherwise.
 ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_rmaps_base_oversubscribe": "1", "INGOT_SILENCE_SECONDS": "30"}
+               "OMPI_MCA_rmaps_base_oversubscribe": "1", **PATIENT}
 
 # mpirun sleeps so long between its SIGTERM and its SIGKILL: time for a checkpoint on a busy machine.
 TIME_TO_SAVE = {"OMPI_MCA_odls_base_sigkill_timeout": "15"}
@@ -55,7 +55,7 @@ class OpenMpi(Distributed):
         return run, out, err
 
     def test_the_bits_of_one_process(self):
-        one = weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=8"))
+        one = self.alone(MLP, "--epochs", 1, "--set", "logical_shards=8")
         for processes, samples in ((2, [1000, 1000]), (4, [500] * 4)):
             run, out, _ = self.mpirun(processes, MLP, "--epochs", 1)
             self.assertEqual(weights(run), one)
@@ -99,7 +99,7 @@ class OpenMpi(Distributed):
         options = (MLP, *self.OPTIONS, "--epochs", 150)
         process = self.start(2, INGOT, "train", *options, "--out", run, env=TIME_TO_SAVE)
         metrics = run / "metrics.jsonl"
-        self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process, PATIENCE_S)
+        self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process)
         process.send_signal(signal.SIGINT)
         status, _, err = self.end(process)
         self.assertNotEqual(status, 0, err)
@@ -107,22 +107,21 @@ class OpenMpi(Distributed):
         self.assertFalse(running("--out " + str(run)), "a process was left behind")
         status, _, err = self.end(self.start(2, INGOT, "train", "--resume", run))
         self.assertEqual(status, 0, err)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 150,
-                                                         "--set", "logical_shards=8")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 150, "--set", "logical_shards=8"))
 
     def test_a_killed_rank_ends_all_with_a_checkpoint(self):
         run = self.folder / "run"
         options = (MLP, *self.OPTIONS, "--epochs", 150)
         process = self.start(3, INGOT, "train", *options, "--out", run, env=TIME_TO_SAVE)
         metrics = run / "metrics.jsonl"
-        self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process, PATIENCE_S)
+        self.wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process)
         os.kill(process_of_rank(2, f"--out {run}"), signal.SIGKILL)
         status, _, err = self.end(process)
         self.assertEqual(status, 128 + signal.SIGKILL, err)
         self.assertEqual(running(f"--out {run}"), [], "a process was left behind")
         status, _, err = self.end(self.start(2, INGOT, "train", "--resume", run))
         self.assertEqual(status, 0, err)
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 150, "--set", "logical_shards=8")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 150, "--set", "logical_shards=8"))
 
     def test_a_mesh(self):
         """Channels of a mesh have tags of their own."""
@@ -132,7 +131,7 @@ class OpenMpi(Distributed):
 
     def test_more_ranks_than_shards(self):
         run, _, _ = self.mpirun(3, MLP, "--epochs", 1, "--set", "logical_shards=2")
-        self.assertEqual(weights(run), weights(self.train("one", MLP, "--epochs", 1, "--set", "logical_shards=2")))
+        self.assertEqual(weights(run), self.alone(MLP, "--epochs", 1, "--set", "logical_shards=2"))
         self.assertEqual(summary(run)["samples_per_rank"], [1000, 1000])
 
 
@@ -151,9 +150,9 @@ class Hydra(Distributed):
         options = (MLP, "--data", MNIST, "--epochs", 1, "--set", "logical_shards=8")
         words = ["mpiexec.hydra", "-n", 3, INGOT, "train", *options, "--out", run, "--threads", 1]
         done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              env=dict(os.environ, INGOT_SILENCE_SECONDS="30"), timeout=PATIENCE_S, check=False)
+                              env=dict(os.environ, **PATIENT), timeout=PATIENCE_S, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(weights(run), weights(self.train("one", *options)))
+        self.assertEqual(weights(run), self.alone(*options))
         self.assertEqual(sorted(summary(run)["samples_per_rank"]), [500, 750, 750])
 
     def test_something_else_at_the_launchers_socket(self):

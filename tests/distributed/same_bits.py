@@ -7,7 +7,7 @@ from harness import JOBS, MLP, MNIST, Distributed, Done, summary, validations, w
 
 class SameBits(Distributed):
     def compare(self, job, *options, workers=(1, 2, 3, 4, 7)):
-        expected = weights(self.train("alone", job, *options))
+        expected = self.alone(job, *options)
         for count in workers:
             run = self.launch(f"with-{count}", count, job, *options)
             self.assertEqual(weights(run), expected, f"{count} workers")
@@ -47,13 +47,13 @@ class SameBits(Distributed):
         self.compare(JOBS / "gpt.yaml", workers=(2, 3, 7))
 
     def test_threads_do_not_matter(self):
-        expected = weights(self.train("alone", JOBS / "cnn.yaml", "--threads", 1))
+        expected = self.alone(JOBS / "cnn.yaml", "--threads", 1)
         run = self.launch("threads", 2, JOBS / "cnn.yaml", "--threads", 3)
         self.assertEqual(weights(run), expected)
 
     def test_more_workers_than_shards_stand_by(self):
         options = ("--epochs", 1, "--set", "logical_shards=2")
-        expected = weights(self.train("alone", MLP, *options))
+        expected = self.alone(MLP, *options)
         run = self.folder / "spares"
         done = Done("launch", "-n", 3, MLP, "--data", MNIST, "--out", run, *options)
         self.assertEqual(done.status, 0, done.err)
@@ -62,7 +62,7 @@ class SameBits(Distributed):
 
     def test_resume(self):
         options = ("--set", "logical_shards=8")
-        expected = weights(self.train("alone", MLP, "--epochs", 3, *options))
+        expected = self.alone(MLP, "--epochs", 3, *options)
         run = self.launch("resumed", 2, MLP, "--epochs", 1, *options)
         done = Done("launch", "-n", 3, "--resume", run, "--data", MNIST, "--epochs", 3)
         self.assertEqual(done.status, 0, done.err)

@@ -4,14 +4,8 @@ import json
 import os
 import signal
 
-from harness import JOBS, MLP, MNIST, Distributed, Done, end_all, finish, pids, start, step_of, summary, weights
-
-
-def settings(**values):
-    words = []
-    for key, value in values.items():
-        words += ["--set", f"{key}={value}"]
-    return words
+from harness import (JOBS, MLP, MNIST, Distributed, Done, end_all, finish, pids, settings, start, step_of, summary,
+                     weights)
 
 
 def train(**values):
@@ -74,7 +68,7 @@ class LocalRounds(SyncModes):
 
     def test_resume(self):
         options = train(sync="diloco", replicas=2, inner_steps=8)
-        expected = weights(self.train("alone", MLP, *options, "--epochs", 3))
+        expected = self.alone(MLP, *options, "--epochs", 3)
         run = self.launch("resumed", 2, MLP, *options, "--epochs", 1)
         done = Done("launch", "-n", 3, "--resume", run, "--data", MNIST, "--epochs", 3)
         self.assertEqual(done.status, 0, done.err)
@@ -82,7 +76,7 @@ class LocalRounds(SyncModes):
 
     def test_a_killed_worker_is_replaced(self):
         options = (*train(sync="diloco", inner_steps=20), "--epochs", 60)
-        expected = weights(self.train("alone", MLP, *options, *train(replicas=3)))
+        expected = self.alone(MLP, *options, *train(replicas=3))
         for victim in (0, 1):
             run = self.folder / f"killed-{victim}"
             process = start("launch", "-n", 3, MLP, *options, "--data", MNIST, "--out", run, "--ledger")
@@ -177,23 +171,23 @@ class Async(SyncModes):
 
     def test_clipping(self):
         options = train(sync="async", staleness=2, inner_steps=4)
-        expected = weights(self.train("alone", JOBS / "gpt.yaml", *options))
+        expected = self.alone(JOBS / "gpt.yaml", *options)
         self.assertEqual(weights(self.launch("two", 2, JOBS / "gpt.yaml", *options)), expected)
 
     def test_rounds_shorter_than_the_staleness(self):
         options = (*train(sync="async", staleness=30, inner_steps=7), "--epochs", 1)
-        expected = weights(self.train("alone", MLP, *options))
+        expected = self.alone(MLP, *options)
         self.assertEqual(weights(self.launch("two", 2, MLP, *options)), expected)
 
     def test_resume(self):
         run = self.launch("resumed", 2, MLP, *self.OPTIONS[:-4], *settings(logical_shards=8), "--epochs", 3)
         done = Done("launch", "-n", 3, "--resume", run, "--data", MNIST, "--epochs", 6)
         self.assertEqual(done.status, 0, done.err)
-        self.assertEqual(weights(run), weights(self.train("alone", MLP, *self.OPTIONS)))
+        self.assertEqual(weights(run), self.alone(MLP, *self.OPTIONS))
 
     def test_a_killed_worker_is_replaced(self):
         options = (*train(sync="async", inner_steps=24), "--epochs", 60, *settings(logical_shards=8))
-        expected = weights(self.train("alone", MLP, *options))
+        expected = self.alone(MLP, *options)
         run = self.folder / "run"
         process = start("launch", "-n", 3, MLP, *options, "--data", MNIST, "--out", run, "--ledger")
         self.addCleanup(lambda: process.poll() is None and (process.kill(), end_all(run)))

@@ -6,13 +6,7 @@ import shutil
 import signal
 import socket
 
-from harness import MLP, MNIST, Distributed, Done, finish, start, step_of, summary, weights
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from harness import MLP, MNIST, PATIENT, Distributed, Done, finish, free_port, start, step_of, summary, weights
 
 
 class Workers(Distributed):
@@ -29,7 +23,7 @@ class Workers(Distributed):
         ended = [finish(process, arguments) for process in processes]
         for process, (_, err) in zip(processes, ended):
             self.assertEqual(process.returncode, 0, err)
-        self.assertEqual(weights(run), weights(self.train("alone", *job)))
+        self.assertEqual(weights(run), self.alone(*job))
         return run
 
     def test_file_rendezvous(self):
@@ -148,7 +142,7 @@ class Workers(Distributed):
         options = (MLP, "--data", MNIST, "--epochs", 60, "--set", "logical_shards=2", "--threads", 1)
         arguments = ("worker", *options, "--out", run, "--ledger", "--workers", 3, "--rendezvous",
                      f"file://{self.folder}/meeting")
-        workers = [start(*arguments, env={"INGOT_RANK": str(rank), "INGOT_SILENCE_SECONDS": "30"})
+        workers = [start(*arguments, env={"INGOT_RANK": str(rank), **PATIENT})
                    for rank in range(3)]
         for process in workers:
             self.addCleanup(lambda p=process: p.poll() is None and p.kill())
@@ -161,7 +155,7 @@ class Workers(Distributed):
         lines = self.check_ledger(run, 2000)
         self.assertEqual([rank for rank, _ in lines[0]["ranks"]], [0, 1])
         self.assertEqual([rank for rank, _ in lines[-1]["ranks"]], [0, 2])
-        self.assertEqual(weights(run), weights(self.train("alone", *options)))
+        self.assertEqual(weights(run), self.alone(*options))
 
     def test_bad_arguments(self):
         for arguments, pattern in (
