@@ -20,12 +20,9 @@ namespace {
   throw Error(ErrorCode::kInvalidInput, "config.pbtxt: " + what);
 }
 
-size_t PortIndex(const std::vector<ServedPort>& ports, const std::string& name,
-                 const std::string& where) {
-  for (size_t i = 0; i < ports.size(); ++i) {
-    if (ports[i].name == name) return i;
-  }
-  WrongConfig(where + ": the model has no '" + name + "'");
+size_t PortOf(const std::vector<ServedPort>& ports, const std::string& name,
+              const std::string& where) {
+  return PortNumber(ports, name, where + ": the model has no '" + name + "'");
 }
 
 template <typename T>
@@ -49,7 +46,7 @@ ControlInput ReadControl(const inference::ModelSequenceBatching::ControlInput& f
     WrongConfig("control_input '" + from.name() + "': expected one control");
   const auto& control = from.control(0);
   ControlInput result;
-  result.port = PortIndex(model.core_inputs, from.name(), "control_input");
+  result.port = PortOf(model.core_inputs, from.name(), "control_input");
   result.dtype = model.core_inputs[result.port].dtype;
   switch (control.kind()) {
     case Kind::CONTROL_SEQUENCE_START:
@@ -97,8 +94,8 @@ SequenceSettings ReadSequence(const ModelConfig& config, const BatchSettings& ba
   }
   for (const auto& state : from.state()) {
     SequenceState& to = settings.states.emplace_back();
-    to.input = PortIndex(model.core_inputs, state.input_name(), "state input_name");
-    to.output = PortIndex(model.core_outputs, state.output_name(), "state output_name");
+    to.input = PortOf(model.core_inputs, state.input_name(), "state input_name");
+    to.output = PortOf(model.core_outputs, state.output_name(), "state output_name");
     to.dtype = ConfigType(state.data_type());
     if (to.dtype != model.core_inputs[to.input].dtype) {
       WrongConfig("state '" + state.input_name() + "': data_type " +
@@ -254,15 +251,13 @@ std::shared_ptr<const ServedModel> BuildModel(const ModelConfig& config, int64_t
       const double share = std::clamp<double>(direct.minimum_slot_utilization(), 0, 1);
       const double places = static_cast<double>(std::max<int64_t>(1, settings.max_batch));
       settings.preferred = {std::max<int64_t>(1, static_cast<int64_t>(std::ceil(share * places)))};
-      settings.max_delay_us = static_cast<int64_t>(
-          std::min<uint64_t>(direct.max_queue_delay_microseconds(), 60'000'000));
+      settings.max_delay_us = QueueDelay(direct.max_queue_delay_microseconds());
     }
     if (config.sequence_batching().has_oldest()) {
       const auto& oldest = config.sequence_batching().oldest();
       settings.preferred.assign(oldest.preferred_batch_size().begin(),
                                 oldest.preferred_batch_size().end());
-      settings.max_delay_us = static_cast<int64_t>(
-          std::min<uint64_t>(oldest.max_queue_delay_microseconds(), 60'000'000));
+      settings.max_delay_us = QueueDelay(oldest.max_queue_delay_microseconds());
     }
     model->scheduler = std::make_unique<SequenceScheduler>(
         sequence, std::make_unique<BatchScheduler>(settings, *context.gate));

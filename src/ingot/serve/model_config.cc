@@ -153,22 +153,17 @@ const inference::BatchOutput* ScatteredLike(const ModelConfig& config, const std
   return nullptr;
 }
 
-size_t InputNumber(const ServedModel& model, const std::string& name, const std::string& where) {
-  for (size_t i = 0; i < model.inputs.size(); ++i) {
-    if (model.inputs[i].name == name) return i;
-  }
-  throw Error(ErrorCode::kInvalidInput,
-              "config.pbtxt: " + where + " '" + name + "' is no input of the configuration");
+size_t SourceInput(const ServedModel& model, const std::string& name, const std::string& where) {
+  return PortNumber(model.inputs, name,
+                    where + " source_input '" + name + "' is no input of the configuration");
 }
 
 BatchInput BatchInputOf(const ModelConfig& config, const inference::BatchInput& made,
                         const std::string& name, const ServedModel& model) {
   const std::string where = "config.pbtxt: batch_input '" + name + "': ";
-  const auto found = std::find_if(model.core_inputs.begin(), model.core_inputs.end(),
-                                  [&](const ServedPort& port) { return port.name == name; });
-  if (found == model.core_inputs.end()) {
-    throw Error(ErrorCode::kInvalidInput, where + "the model has no such input");
-  }
+  const size_t number = PortNumber(model.core_inputs, name,
+                                   "batch_input '" + name + "': the model has no such input");
+  const DType dtype = model.core_inputs[number].dtype;
   if (made.source_input_size() != 1) {
     throw Error(ErrorCode::kInvalidInput, where + "expected one source_input");
   }
@@ -177,15 +172,14 @@ BatchInput BatchInputOf(const ModelConfig& config, const inference::BatchInput& 
                 where + "needs a max_batch_size above 0, and no sequence_batching");
   }
   BatchInput to;
-  to.port = static_cast<size_t>(found - model.core_inputs.begin());
-  to.source = InputNumber(model, made.source_input(0), "batch_input source_input");
+  to.port = number;
+  to.source = SourceInput(model, made.source_input(0), "batch_input");
   to.kind = static_cast<BatchInput::Kind>(made.kind());
   to.dtype = ConfigType(made.data_type());
-  if ((to.dtype != DType::kF32 && to.dtype != DType::kI32) || to.dtype != found->dtype) {
+  if ((to.dtype != DType::kF32 && to.dtype != DType::kI32) || to.dtype != dtype) {
     throw Error(ErrorCode::kInvalidInput,
                 where + "data_type " + inference::DataType_Name(made.data_type()) +
-                    ", expected TYPE_FP32 or TYPE_INT32 as the model has it, " +
-                    ConfigName(found->dtype));
+                    ", expected TYPE_FP32 or TYPE_INT32 as the model has it, " + ConfigName(dtype));
   }
   return to;
 }
@@ -346,13 +340,25 @@ void FillPorts(const ModelConfig& config, std::span<const Port> inputs,
       FillLabels(folder, configured.label_filename(), core);
       if (const auto* like = ScatteredLike(config, port.name)) {
         core.ragged = true;
-        core.shape_of = InputNumber(model, like->source_input(0), "batch_output source_input");
+        core.shape_of = SourceInput(model, like->source_input(0), "batch_output");
       }
       model.outputs.push_back(core);
     }
     model.core_outputs.push_back(std::move(core));
   }
   FillBatchInputs(config, model);
+}
+
+size_t PortNumber(const std::vector<ServedPort>& ports, const std::string& name,
+                  const std::string& fault) {
+  for (size_t i = 0; i < ports.size(); ++i) {
+    if (ports[i].name == name) return i;
+  }
+  throw Error(ErrorCode::kInvalidInput, "config.pbtxt: " + fault);
+}
+
+int64_t QueueDelay(uint64_t microseconds) {
+  return static_cast<int64_t>(std::min<uint64_t>(microseconds, 60'000'000));
 }
 
 BatchSettings BatchSettingsOf(const ModelConfig& config, int default_instances) {
@@ -366,8 +372,7 @@ BatchSettings BatchSettingsOf(const ModelConfig& config, int default_instances) 
   settings.join = config.max_batch_size() > 0;
   settings.preferred.assign(dynamic.preferred_batch_size().begin(),
                             dynamic.preferred_batch_size().end());
-  settings.max_delay_us =
-      static_cast<int64_t>(std::min<uint64_t>(dynamic.max_queue_delay_microseconds(), 60'000'000));
+  settings.max_delay_us = QueueDelay(dynamic.max_queue_delay_microseconds());
   settings.preserve_ordering = dynamic.preserve_ordering();
   settings.levels = dynamic.priority_levels();
   settings.default_level = dynamic.default_priority_level();

@@ -42,6 +42,14 @@ void CheckConfig(const ModelConfig& config, std::span<const Port> inputs,
 void FillPorts(const ModelConfig& config, std::span<const Port> inputs,
                std::span<const Port> outputs, const std::string& folder, ServedModel& model);
 
+// The number of the port of that name. Throws Error(kInvalidInput) with `fault`, which says what of
+// config.pbtxt names it, where there is none.
+size_t PortNumber(const std::vector<ServedPort>& ports, const std::string& name,
+                  const std::string& fault);
+
+// max_queue_delay_microseconds; a minute at most.
+int64_t QueueDelay(uint64_t microseconds);
+
 BatchSettings BatchSettingsOf(const ModelConfig& config, int default_instances);
 
 // The element type of a number of TYPE_...; kUndefined for others.
