@@ -4,14 +4,10 @@
 #include <optional>
 #include <string>
 
+#include "ingot/dist/http_answer.h"
 #include "ingot/dist/wire.h"
 
 namespace ingot::dist {
-
-struct HttpAnswer {
-  int status = 0;
-  std::string body;
-};
 
 // Not safe for several threads.
 class HttpClient {
@@ -25,15 +21,12 @@ class HttpClient {
 
  private:
   bool Write(const std::string& text, double until);
-  bool ReadMore(double until);
-  bool ReadLine(std::string& line, double until);
-  bool ReadBytes(size_t count, std::string& into, double until);
+  bool ReadMore(std::string& received, double until);
   bool ReadAnswer(HttpAnswer& answer, double until);
-  bool ReadChunks(std::string& body, double until);
 
   const Endpoint server_;
   FileDescriptor fd_;
-  std::string received_;
+  HttpAnswerReader reader_{size_t{64} << 20};
 };
 
 }  // namespace ingot::dist

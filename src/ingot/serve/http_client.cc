@@ -1,7 +1,6 @@
 // The client's side of HTTP/1.1.
 #include "ingot/serve/http_client.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -14,13 +13,6 @@
 #include "ingot/base/error.h"
 
 namespace ingot::serve {
-
-std::string HttpAnswer::Header(const std::string& name) const {
-  for (const auto& [key, value] : headers) {
-    if (key == name) return value;
-  }
-  return "";
-}
 
 HttpClient::HttpClient(const std::string& url, TlsClientOptions tls)
     : secure_(url.starts_with("https://")), tls_options_(std::move(tls)) {
@@ -68,7 +60,7 @@ void HttpClient::Connect() {
   }
   const int on = 1;
   ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  in_.clear();
+  reader_.Reset();
   if (!secure_) return;
   try {
     tls_ = std::make_unique<TlsClient>(socket_, host_, tls_options_);
@@ -91,60 +83,25 @@ void HttpClient::WriteAll(const std::string& bytes) {
   }
 }
 
-bool HttpClient::ReadMore() {
+bool HttpClient::ReadMore(std::string& received) {
   char buffer[64 << 10];
   for (;;) {
     const ssize_t n =
         tls_ ? tls_->Read(buffer, sizeof buffer) : ::recv(socket_, buffer, sizeof buffer, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return false;
-    in_.append(buffer, static_cast<size_t>(n));
+    received.append(buffer, static_cast<size_t>(n));
     return true;
   }
 }
 
 HttpAnswer HttpClient::ReadAnswer() {
   HttpAnswer answer;
-  size_t end = 0;
-  while ((end = in_.find("\r\n\r\n")) == std::string::npos) {
-    if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up without an answer");
+  if (!reader_.Read([this](std::string& received) { return ReadMore(received); }, answer)) {
+    throw Error(ErrorCode::kIo, answer.status == 0 ? "the server hung up without an answer"
+                                                   : "the server hung up within an answer");
   }
-  const std::string head = in_.substr(0, end);
-  in_.erase(0, end + 4);
-  answer.status = head.size() > 12 ? std::atoi(head.c_str() + 9) : 0;
-  for (size_t at = head.find("\r\n"); at != std::string::npos; at = head.find("\r\n", at)) {
-    at += 2;
-    const size_t colon = head.find(':', at);
-    const size_t stop = std::min(head.find("\r\n", at), head.size());
-    if (colon == std::string::npos || colon > stop) continue;
-    std::string name = head.substr(at, colon - at);
-    std::transform(name.begin(), name.end(), name.begin(), ::tolower);
-    size_t begin = colon + 1;
-    while (begin < stop && head[begin] == ' ') ++begin;
-    answer.headers.emplace_back(name, head.substr(begin, stop - begin));
-  }
-  if (answer.Header("transfer-encoding") == "chunked") {
-    for (;;) {
-      size_t line = 0;
-      while ((line = in_.find("\r\n")) == std::string::npos) {
-        if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up within an answer");
-      }
-      const size_t size = std::strtoull(in_.c_str(), nullptr, 16);
-      while (in_.size() < line + 4 + size) {
-        if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up within an answer");
-      }
-      answer.body.append(in_, line + 2, size);
-      in_.erase(0, line + 4 + size);
-      if (size == 0) return answer;
-    }
-  }
-  const size_t length = std::strtoull(answer.Header("content-length").c_str(), nullptr, 10);
-  while (in_.size() < length) {
-    if (!ReadMore()) throw Error(ErrorCode::kIo, "the server hung up within an answer");
-  }
-  answer.body = in_.substr(0, length);
-  in_.erase(0, length);
-  if (answer.Header("connection") == "close") Close();
+  if (answer.Says("connection", "close")) Close();
   return answer;
 }
 

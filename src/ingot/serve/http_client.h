@@ -6,16 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "ingot/dist/http_answer.h"
 #include "ingot/serve/tls_client.h"
 
 namespace ingot::serve {
 
-struct HttpAnswer {
-  int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
-  std::string body;
-  std::string Header(const std::string& name) const;
-};
+using HttpAnswer = dist::HttpAnswer;
 
 // Not safe for use by several threads. Throws Error(kIo) where the server cannot be reached or
 // hangs up.
@@ -33,7 +29,7 @@ class HttpClient {
   void Connect();
   void Close();
   void WriteAll(const std::string& bytes);
-  bool ReadMore();
+  bool ReadMore(std::string& received);
   HttpAnswer ReadAnswer();
 
   std::string host_, port_;
@@ -41,7 +37,7 @@ class HttpClient {
   TlsClientOptions tls_options_;
   int socket_ = -1;
   std::unique_ptr<TlsClient> tls_;  // where it is secure
-  std::string in_;
+  dist::HttpAnswerReader reader_{std::string::npos};
 };
 
 }  // namespace ingot::serve
