@@ -76,7 +76,9 @@ std::vector<std::string> SshWords(const std::string& given) {
 class Launch : public Verb {
  public:
   void Declare(Options& options) override {
-    options.Number("-n,--workers", &workers_, "N", "worker processes (default: one for each CPU)",
+    options.Number("-n,--workers", &workers_, "N",
+                   "worker processes (default: as many as the job's mesh has, else one for each "
+                   "CPU)",
                    1);
     options.Text("--hosts", &hosts_, "LIST",
                  "starts the workers on these hosts over ssh: node1:2,user@node2:4 (workers on "
@@ -211,11 +213,15 @@ void AddLaunch(Program& program) {
       {.name = "launch",
        .summary = "train a model with several processes of this machine, or of several",
        .details =
-           "Takes all that `ingot train` takes and leaves the same files; the weights are the "
-           "same, bit for\nbit, for any number of workers. Workers that die are started again and "
-           "go on from the others'\nstate. With --hosts, ssh must need no password, and the hosts "
-           "must have the job, its data, the\nprogram and this folder where they are here.",
+           "Takes all that `ingot train` takes and leaves the same files. The weights are those "
+           "of `ingot train`,\nbit for bit, for any number of workers, unless the job asks for "
+           "other arithmetic (mesh.tensor,\ntrain.sync, train.compression: docs/distributed.md). "
+           "Workers that die are started again and go on\nfrom the others' state; those of a mesh "
+           "all go back to the newest checkpoint. With --hosts, ssh must\nneed no password, and "
+           "the hosts must have the job, its data, the program and this folder where they\nare "
+           "here.",
        .example = "ingot launch -n 4 examples/mnist/mnist.yaml --out runs/mnist\n"
+                  "ingot launch examples/mnist/mnist.yaml --set mesh.tensor=2 --out runs/mesh\n"
                   "ingot launch --hosts node1:2,node2:2 job.yaml --out /shared/runs/big"});
 }
 
