@@ -139,7 +139,7 @@ std::vector<TimeRow> TimeTable(const std::array<double, kPhases>& phases,
 std::string TimeTableText(const std::vector<TimeRow>& rows) {
   const double sum = std::accumulate(rows.begin(), rows.end(), 0.0,
                                      [](double s, const TimeRow& row) { return s + row.seconds; });
-  std::string text = fmt::format("{:<24} {:>9} {:>7}\n", "where the time went", "", "");
+  std::string text = "where the time went\n";
   for (const TimeRow& row : rows) {
     text += fmt::format("  {:<22} {:>9} {:>6.1f}%\n", row.name, HumanSeconds(row.seconds),
                         sum > 0 ? 100 * row.seconds / sum : 0);
