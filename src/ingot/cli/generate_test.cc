@@ -71,6 +71,23 @@ TEST_F(GenerateTest, JsonHoldsTheText) {
   EXPECT_EQ(json["tokens"], 5);
 }
 
+TEST_F(GenerateTest, TheTokenizerIsThatOfTheTrainingData) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "the sea and the sand, ";
+  std::ofstream(*folder_ / "words.txt") << text;
+  const std::string run = *folder_ / "words";
+  const Outcome trained = RunProgram(
+      {"train", *folder_ / "gpt.yaml", "--out", run, "--data", folder_->path(), "--set",
+       "data.source={text: {train: words.txt, length: 12, tokenizer: bpe, vocabulary: 262, cache: "
+       "cache}}",
+       "--set", "model.layers[0].embedding.vocabulary=262", "--set",
+       "model.layers[3].dense.units=262"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  const Outcome outcome = RunProgram({"generate", run, "--prompt", "the ", "--tokens", "20"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(outcome.out.starts_with("the "));
+}
+
 TEST_F(GenerateTest, FaultsAreNamed) {
   EXPECT_THAT(RunProgram({"generate", Run(), "--temperature", "-1"}).err,
               HasSubstr("--temperature: expected a number from 0"));

@@ -8,6 +8,7 @@
 #include "ingot/base/machine.h"
 #include "ingot/cli/job_arguments.h"
 #include "ingot/cli/program.h"
+#include "ingot/data/token_source.h"
 #include "ingot/formats/tokenizer.h"
 #include "ingot/infer/generator.h"
 
@@ -34,7 +35,8 @@ class Generate : public Verb {
         "--checkpoint", &checkpoint_, "NAME",
         "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
     options.Text("--tokenizer", &tokenizer_, "FILE",
-                 "a Hugging Face tokenizer.json (default: RUN/tokenizer.json, else bytes)");
+                 "a Hugging Face tokenizer.json (default: RUN/tokenizer.json, else that of the "
+                 "training data, else bytes)");
     options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
     options.Flag("--json", &json_, "prints JSON at the end, in place of the text as it comes");
   }
@@ -50,7 +52,7 @@ class Generate : public Verb {
     sampling.top_p = top_p_.value_or(1);
     sampling.seed = static_cast<uint64_t>(seed_.value_or(0));
     infer::Generator generator(predictor, sampling);
-    const formats::Tokenizer tokenizer = ReadTokenizer(generator.vocabulary());
+    const formats::Tokenizer tokenizer = ReadTokenizer(predictor, generator.vocabulary());
     std::vector<int64_t> tokens;
     for (const uint32_t token : tokenizer.Encode(prompt_)) tokens.push_back(token);
     const size_t given = tokens.size();
@@ -78,17 +80,23 @@ class Generate : public Verb {
 
  private:
   // It must know every token of the model: what is drawn is to be written.
-  formats::Tokenizer ReadTokenizer(int64_t vocabulary) const {
-    std::string path = tokenizer_;
+  formats::Tokenizer ReadTokenizer(const infer::Predictor& predictor, int64_t vocabulary) const {
+    std::string name = tokenizer_;
     const std::string own = RunFolder(run_) + "/tokenizer.json";
-    if (path.empty() && RealFileSystem().Exists(own)) path = own;
-    formats::Tokenizer tokenizer =
-        path.empty() ? formats::Tokenizer::Bytes() : formats::Tokenizer::ReadJson(path);
+    if (name.empty() && RealFileSystem().Exists(own)) name = own;
+    formats::Tokenizer tokenizer = formats::Tokenizer::Bytes();
+    const auto stored = predictor.metadata().find(std::string("data.") + data::kTokenizerEntry);
+    if (!name.empty()) {
+      tokenizer = formats::Tokenizer::ReadJson(name);
+    } else if (stored != predictor.metadata().end()) {
+      name = "the model's tokenizer";
+      tokenizer = formats::Tokenizer::ParseJson(stored->second, name);
+    }
     if (vocabulary <= tokenizer.vocabulary()) return tokenizer;
     throw Error(
         ErrorCode::kInvalidInput,
         fmt::format("the model has a vocabulary of {} tokens, {} of {}", vocabulary,
-                    path.empty() ? "bytes one" : "'" + path + "' one", tokenizer.vocabulary()),
+                    name.empty() ? "bytes one" : "'" + name + "' one", tokenizer.vocabulary()),
         "give the tokenizer that its training data were made with: --tokenizer FILE");
   }
 
