@@ -204,6 +204,11 @@ Options::Parsed Options::Parse(const std::vector<std::string>& arguments) {
 
 std::string Options::Help() const {
   std::string text = state_->app.help();
+  // CLI11 does not know what is needed, and puts it all into brackets.
+  for (const State::Required& required : state_->required) {
+    const size_t at = text.find("[" + required.name + "]");
+    if (at != std::string::npos) text.replace(at, required.name.size() + 2, required.name);
+  }
   while (text.ends_with("\n\n")) text.pop_back();
   text += "\nExample:\n";
   for (const std::string& line : Split(state_->verb.example, '\n')) text += "  " + line + "\n";

@@ -128,10 +128,12 @@ TEST(OptionsTest, HelpShowsEverything) {
   Options options(
       {.name = "try", .summary = "tries", .details = "More.", .example = "ingot try x"});
   options.Positional("JOB", &values.job, "the job");
+  options.Positional("OTHER", &values.job, "another one", false);
   options.Number("--threads", &values.threads, "N", "how many threads", 1);
   const std::string help = options.Help();
-  for (const char* text : {"ingot try: tries.", "More.", "JOB", "--threads N", "how many threads",
-                           "--help", "Example:\n  ingot try x\n"}) {
+  for (const char* text :
+       {"ingot try: tries.", "More.", "Usage: ingot try [OPTIONS] JOB [OTHER]", "--threads N",
+        "how many threads", "--help", "Example:\n  ingot try x\n"}) {
     EXPECT_THAT(help, HasSubstr(text));
   }
 }

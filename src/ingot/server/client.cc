@@ -138,8 +138,8 @@ class Client : public cli::Verb {
   void Declare(Options& options) override {
     options.PositionalChoice(
         "ACTION", &action_,
-        "infer: one request; perf: as many as answers come back (closed loop); "
-        "load: so many a second, whatever comes back (open loop)",
+        "one request, as many as answers come back (a closed loop), or so many a second, whatever "
+        "comes back (an open loop)",
         {"infer", "perf", "load"});
     options.Positional("MODEL", &model_, "the model's name");
     options.Text("--url", &url_, "URL", "the server (default: http://127.0.0.1:8000)");

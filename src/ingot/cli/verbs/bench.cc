@@ -31,9 +31,11 @@ class Bench : public Verb {
                    "threads (default: the CPUs that this process may use)", 1);
     options.Real("--seconds", &seconds_, "S", "time of each measurement (default: 3)", 0.01, 3600);
     options.Texts("--dim", &dims_, "NAME=N", "the number of a dynamic dimension (default: 128)");
-    options.Choice("--precision", &precision_, "what products are computed in", {"f32", "bf16"});
-    options.Text("--compare", &compare_, "PEERS",
-                 "also onnxruntime, openvino or both (a,b), in turns, from Python");
+    options.Choice("--precision", &precision_, "of products: f32 (default) or bf16",
+                   {"f32", "bf16"});
+    options.Text(
+        "--compare", &compare_, "PEERS",
+        "also onnxruntime, openvino or both (onnxruntime,openvino), in turns, from Python");
     options.Text("--venv", &venv_, "DIR",
                  "Python environment of --compare (default: in the cache folder)");
     options.Number("--cycles", &cycles_, "N",
@@ -307,9 +309,10 @@ void AddBench(Program& program) {
   program.Add<Bench>(
       {.name = "bench",
        .summary = "measure how fast an ONNX model runs",
-       .details = "Prints latency, throughput, the time of each kernel with its rate, and memory. "
-                  "Inputs are made up: a dynamic first dimension is --batch, others are 128 unless "
-                  "--dim names them.",
+       .details =
+           "Prints latency, throughput, the time of each kernel with its rate, and memory. "
+           "Inputs are made up:\na dynamic first dimension is --batch, others are 128 unless "
+           "--dim names them.",
        .example = "ingot bench model.onnx --batch 64 --threads 2\n"
                   "ingot bench model.onnx --compare onnxruntime,openvino\n"
                   "ingot bench decoder.onnx --dim past=32 --json\n"

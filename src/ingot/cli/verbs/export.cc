@@ -31,7 +31,7 @@ class Export : public Verb {
  public:
   void Declare(Options& options) override {
     options.Positional("RUN", &run_, "the run directory of a trained model");
-    options.Text("-o,--out", &out_, "FILE", "the ONNX file to be written");
+    options.Text("-o,--out", &out_, "FILE", "the ONNX file to be written (needed)");
     options.Text(
         "--checkpoint", &checkpoint_, "NAME",
         "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");

@@ -22,7 +22,8 @@ class Plot : public Verb {
     options.Positionals("RUN...", &request_.runs, "run directories; several are compared");
     options.Texts("--metric", &request_.metrics, "NAME",
                   "a metric, such as loss or validation/loss (default: all but learning_rate)");
-    options.Choice("--x", &request_.x, "what the curves go over", {"step", "epoch", "seconds"});
+    options.Choice("--x", &request_.x, "what the curves go over (default: step)",
+                   {"step", "epoch", "seconds"});
     options.Real("--smooth", &smoothing_, "W",
                  "smooths exponentially by W from 0 to 0.999; what was recorded stays visible", 0,
                  0.999);

@@ -35,9 +35,10 @@ class RunModel : public Verb {
  public:
   void Declare(Options& options) override {
     options.Positional("MODEL", &model_, "an ONNX file");
-    options.Text("--inputs", &inputs_, "FILE", "an npz file: arrays by the names of the inputs");
+    options.Text("--inputs", &inputs_, "FILE",
+                 "an npz file: arrays by the names of the inputs (needed)");
     options.Text("--outputs", &outputs_, "FILE",
-                 "the npz file to be written: arrays by the names of the outputs");
+                 "the npz file to be written: arrays by the names of the outputs (needed)");
     options.Choice("--precision", &precision_, "of products: f32 (default) or bf16",
                    {"f32", "bf16"});
     options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
