@@ -210,13 +210,18 @@ uint64_t EngineBytes(const std::vector<std::shared_ptr<const runtime::StepProgra
   return runtime::EngineMemory(programs, threads).bytes();
 }
 
-int64_t ChooseShards(int64_t batch, int64_t largest_layer_parameters) {
+int64_t ChooseShards(int64_t batch, const SampleWork& work) {
   // Every shard reads every weight: where those do not stay in cache, only few shards read them
   // seldom enough.
   constexpr int64_t kStaysInCache = int64_t{1} << 20;
+  // A shard that takes some twenty microseconds is hardly worth handing to another thread.
+  constexpr int64_t kWorthAThread = int64_t{1} << 21;
+  constexpr int64_t kSamples = 32;
   const int64_t fewest = std::clamp<int64_t>(batch, 1, 2);
-  if (largest_layer_parameters > kStaysInCache) return std::clamp<int64_t>(batch / 64, fewest, 8);
-  return std::clamp<int64_t>(batch / 32, fewest, 64);
+  if (work.largest_layer_parameters > kStaysInCache)
+    return std::clamp<int64_t>(batch / (2 * kSamples), fewest, 8);
+  const bool small = work.multiplications < kWorthAThread / kSamples;
+  return std::clamp<int64_t>(batch / (small ? 2 * kSamples : kSamples), fewest, 64);
 }
 
 }  // namespace ingot::compiler

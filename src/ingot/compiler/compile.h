@@ -69,8 +69,14 @@ const StepPlan& PlanOf(const runtime::StepProgram& program);
 uint64_t EngineBytes(const std::vector<std::shared_ptr<const runtime::StepProgram>>& programs,
                      int threads);
 
+// What the network does for one sample, as far as that decides on the number of shards.
+struct SampleWork {
+  int64_t largest_layer_parameters = 0;  // read for each place of the layer's output
+  int64_t multiplications = 0;           // of all parameters with activations, forward
+};
+
 // The number of shards that `logical_shards: auto` means: a function of the job alone (batch and
-// the largest layer), never of the machine.
-int64_t ChooseShards(int64_t batch, int64_t largest_layer_parameters);
+// network), never of the machine.
+int64_t ChooseShards(int64_t batch, const SampleWork& work);
 
 }  // namespace ingot::compiler

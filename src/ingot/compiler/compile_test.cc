@@ -473,13 +473,19 @@ TEST(CompileErrors, PassesThatDoNotExistOrCannotBeLeftOut) {
 
 // ---- the number of shards ----
 
+SampleWork WorkOf(int64_t largest_layer_parameters) {
+  return {largest_layer_parameters, std::max(int64_t{1} << 20, largest_layer_parameters)};
+}
+
 TEST(ChooseShardsTest, StaysWithinTheBatch) {
   for (int64_t batch = 1; batch <= 5000; batch += batch < 100 ? 1 : 37) {
     for (const int64_t parameters :
          {int64_t{0}, int64_t{7850}, int64_t{1} << 20, int64_t{1} << 27}) {
-      const int64_t shards = ChooseShards(batch, parameters);
-      ASSERT_GE(shards, 1) << batch << " samples, " << parameters << " parameters";
-      ASSERT_LE(shards, std::min<int64_t>(batch, 64)) << batch << ", " << parameters;
+      for (const SampleWork& work : {WorkOf(parameters), SampleWork{parameters, parameters}}) {
+        const int64_t shards = ChooseShards(batch, work);
+        ASSERT_GE(shards, 1) << batch << " samples, " << parameters << " parameters";
+        ASSERT_LE(shards, std::min<int64_t>(batch, 64)) << batch << ", " << parameters;
+      }
     }
   }
 }
@@ -488,17 +494,26 @@ TEST(ChooseShardsTest, GrowsWithTheBatchAndShrinksWithTheLayer) {
   int64_t small = 0;
   int64_t large = 0;
   for (int64_t batch = 1; batch <= 5000; ++batch) {
-    ASSERT_GE(ChooseShards(batch, 1000), small) << batch;
-    ASSERT_GE(ChooseShards(batch, int64_t{1} << 25), large) << batch;
-    small = ChooseShards(batch, 1000);
-    large = ChooseShards(batch, int64_t{1} << 25);
+    ASSERT_GE(ChooseShards(batch, WorkOf(1000)), small) << batch;
+    ASSERT_GE(ChooseShards(batch, WorkOf(int64_t{1} << 25)), large) << batch;
+    small = ChooseShards(batch, WorkOf(1000));
+    large = ChooseShards(batch, WorkOf(int64_t{1} << 25));
     ASSERT_LE(large, small) << batch;
   }
   // Several, so that several threads have something to do.
-  EXPECT_GE(ChooseShards(4, 1000), 2);
-  EXPECT_EQ(ChooseShards(32, int64_t{1} << 24), 2);
-  EXPECT_GE(ChooseShards(128, 1000), 4);
+  EXPECT_GE(ChooseShards(4, WorkOf(1000)), 2);
+  EXPECT_EQ(ChooseShards(32, WorkOf(int64_t{1} << 24)), 2);
+  EXPECT_GE(ChooseShards(128, WorkOf(1000)), 4);
   EXPECT_GT(small, large);
+}
+
+TEST(ChooseShardsTest, SmallNetworksGetLargerShards) {
+  const SampleWork classifier = {784 * 64 + 64, 784 * 64 + 64 + 64 * 10 + 10};
+  EXPECT_EQ(ChooseShards(128, classifier), 2);
+  EXPECT_EQ(ChooseShards(32, classifier), 2);
+  EXPECT_EQ(ChooseShards(1024, classifier), 16);
+  // The same weights, shared by the places of a picture.
+  EXPECT_EQ(ChooseShards(128, {classifier.largest_layer_parameters, 1 << 20}), 4);
 }
 
 }  // namespace

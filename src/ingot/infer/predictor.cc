@@ -277,7 +277,7 @@ const data::DataSets& Predictor::State::Data() {
 runtime::StepEngine& Predictor::State::EngineOf(int64_t batch) {
   std::unique_ptr<runtime::StepEngine>& engine = engines[batch];
   if (engine == nullptr) {
-    const int64_t shards = compiler::ChooseShards(batch, network.largest_layer_parameters());
+    const int64_t shards = train::ChooseShards(network, batch);
     const train::StepGraph step =
         train::BuildEvaluationGraph(network, batch, std::min(shards, batch), *setup.registry,
                                     train::EvaluationOutputs::kRows, network.precision);

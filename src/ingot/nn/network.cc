@@ -266,6 +266,14 @@ int64_t Network::largest_layer_parameters() const {
   return largest;
 }
 
+int64_t Network::multiplications() const {
+  int64_t sum = 0;
+  for (const LayerSummary& layer : layers) {
+    if (!layer.has_layers) sum += layer.parameters * PlacesOf(layer.output);
+  }
+  return sum;
+}
+
 ir::Value* Network::output(const std::string& name) const {
   const std::vector<std::string>& names = graph->output_names();
   for (size_t i = 0; i < names.size(); ++i) {

@@ -83,6 +83,9 @@ struct Network {
   // Numbers of the largest layer that are read for each place of its output: a convolution's
   // weights serve many places of one sample.
   int64_t largest_layer_parameters() const;
+  // How often parameters are multiplied for one sample, forward: each once for every place of its
+  // layer's output.
+  int64_t multiplications() const;
   // The graph's output by name; throws Error(kNotFound).
   ir::Value* output(const std::string& name) const;
 };

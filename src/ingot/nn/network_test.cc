@@ -34,6 +34,7 @@ TEST(NetworkTest, HasTheAgreedInputsAndOutputs) {
   EXPECT_EQ(network.output("top_2")->type().ToString(), "f32[batch]");
   EXPECT_EQ(network.parameter_count(), 4 * 8 + 8 + 8 * 3 + 3);
   EXPECT_EQ(network.largest_layer_parameters(), 40);
+  EXPECT_EQ(network.multiplications(), 40 + 27);
   EXPECT_EQ(network.output_kind, OutputKind::kLogits);
   EXPECT_EQ(network.layers[1].name, "1 (dense 3)");
   EXPECT_EQ(network.parameters[2].layer, "1 (dense 3)");

@@ -70,6 +70,7 @@ TEST(StructureTest, TheTreeIsSummarised) {
                                  "1 0.1.0 (dense 4) 20", "1 0.1.1 (relu) 0", "0 1 (dense 3) 15"));
   EXPECT_EQ(network.parameter_count(), 55);
   EXPECT_EQ(network.largest_layer_parameters(), 20);
+  EXPECT_EQ(network.multiplications(), 55) << "what is in a block counts once";
 }
 
 TEST(StructureTest, TheyCompute) {

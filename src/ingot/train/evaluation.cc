@@ -52,8 +52,7 @@ void Evaluator::Build(bool rows) {
   std::vector<std::shared_ptr<const runtime::StepProgram>> compiled;
   std::vector<int64_t> sizes = {batches_->batch()};
   if (batches_->LastBatch() != batches_->batch()) sizes.push_back(batches_->LastBatch());
-  const int64_t shards =
-      compiler::ChooseShards(batches_->batch(), network().largest_layer_parameters());
+  const int64_t shards = ChooseShards(network(), batches_->batch());
   for (const int64_t size : sizes) {
     programs->steps.push_back(BuildEvaluationGraph(
         network(), size, std::min(shards, size), *registry_,

@@ -52,7 +52,7 @@ void MakeFolderAbsolute(data::DataOptions& options) {
 
 int64_t ShardsOf(const Job& job, const nn::Network& network, int64_t batch) {
   if (job.logical_shards == "auto") {
-    return compiler::ChooseShards(batch, network.largest_layer_parameters());
+    return ChooseShards(network, batch);
   }
   // A shard holds at least one sample.
   return std::min(ReadScalar<int64_t>(ConfigNode::Scalar(job.logical_shards)), batch);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "ingot/base/error.h"
+#include "ingot/compiler/compile.h"
 #include "ingot/ir/builder.h"
 #include "ingot/nn/parameter_pattern.h"
 #include "ingot/ops/shard_map.h"
@@ -427,6 +428,11 @@ class Step {
 };
 
 }  // namespace
+
+int64_t ChooseShards(const nn::Network& network, int64_t batch) {
+  return compiler::ChooseShards(batch,
+                                {network.largest_layer_parameters(), network.multiplications()});
+}
 
 StepGraph BuildStepGraph(const nn::Network& network, const nn::OptimizerOptions& optimizer,
                          int64_t batch, int64_t shards, const ir::OpRegistry& registry,

@@ -81,6 +81,9 @@ struct StepMesh {
   bool is_last() const { return stage + 1 == stages; }
 };
 
+// What `logical_shards: auto` means for batches of so many samples.
+int64_t ChooseShards(const nn::Network& network, int64_t batch);
+
 // One training step. With `accumulate` above 1 gradients are those of the mean over so many steps.
 // With `x_scale` its input "x" is u8, and what the network sees is that times the scale, in f32: a
 // quarter of the bytes then goes from the shards to the weight gradient of the first layer.
