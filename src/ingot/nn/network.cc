@@ -283,6 +283,14 @@ ir::Value* Network::output(const std::string& name) const {
               DidYouMean(name, names));
 }
 
+Network Network::Clone() const {
+  // All members by name, so that one more does not compile until it is copied, too.
+  const auto& [graph, parameters, statistics, layers, metrics, loss, output_kind, precision,
+               resolved_layers, resolved_loss, resolved_metrics] = *this;
+  return {graph->Clone(), parameters, statistics,      layers,        metrics,         loss,
+          output_kind,    precision,  resolved_layers, resolved_loss, resolved_metrics};
+}
+
 Network BuildNetwork(const NetworkOptions& options, const ir::OpRegistry& registry,
                      const LayerRegistry& layers) {
   return NetworkBuilder(options, registry, layers).Build();

@@ -88,6 +88,8 @@ struct Network {
   int64_t multiplications() const;
   // The graph's output by name; throws Error(kNotFound).
   ir::Value* output(const std::string& name) const;
+  // With a graph of its own.
+  Network Clone() const;
 };
 
 // Throws Error(kInvalidInput) at the place of the fault in the job file: an unknown layer, loss or

@@ -42,6 +42,18 @@ TEST(NetworkTest, HasTheAgreedInputsAndOutputs) {
   EXPECT_THAT(network.resolved_layers.ToYaml(), HasSubstr("kernel_initializer: glorot_uniform"));
 }
 
+TEST(NetworkTest, ACloneHasAGraphOfItsOwn) {
+  const Network network = Build({.layers = "[{dense: 3}]", .metrics = "[accuracy]"});
+  const Network clone = network.Clone();
+  network.graph->RemoveOutput(0);
+  EXPECT_THAT(clone.graph->output_names(), ElementsAre("output", "loss", "accuracy"));
+  EXPECT_THAT(clone.metrics, ElementsAre("accuracy"));
+  EXPECT_EQ(clone.parameters[0].name, "layers.0.weight");
+  EXPECT_EQ(clone.layers[0].name, network.layers[0].name);
+  EXPECT_EQ(clone.loss, network.loss);
+  EXPECT_EQ(clone.resolved_layers.ToYaml(), network.resolved_layers.ToYaml());
+}
+
 TEST(NetworkTest, LossAndMetricsAreThoseOfTheFormulas) {
   const Network network = Build({.layers = "[{dense: 3}]", .metrics = "[accuracy, {top_k: 2}]"});
   const Tensor x = Tensor::Of<float>({2, 4}, {1, 2, 3, 4, -1, 0, 1, 2});

@@ -87,7 +87,7 @@ class Maker {
 
  private:
   void MakePart(const dist::MeshPlace& place, const std::vector<size_t>& cuts, MeshPart& part) {
-    nn::Network network = CopyOf(*request_.network);
+    nn::Network network = request_.network->Clone();
     if (mesh_.shape.pipeline > 1) KeepStage(network, registry_, cuts, place.pipeline);
     passes::TensorSplit split;
     passes::PassRunner runner;

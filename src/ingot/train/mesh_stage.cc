@@ -136,22 +136,6 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
   return chosen;
 }
 
-nn::Network CopyOf(const nn::Network& network) {
-  nn::Network copy;
-  copy.graph = network.graph->Clone();
-  copy.parameters = network.parameters;
-  copy.statistics = network.statistics;
-  copy.layers = network.layers;
-  copy.metrics = network.metrics;
-  copy.loss = network.loss;
-  copy.output_kind = network.output_kind;
-  copy.precision = network.precision;
-  copy.resolved_layers = network.resolved_layers;
-  copy.resolved_loss = network.resolved_loss;
-  copy.resolved_metrics = network.resolved_metrics;
-  return copy;
-}
-
 namespace {
 
 // Rows of the type of `like`, to be written over by what comes: of the data's, so that they have

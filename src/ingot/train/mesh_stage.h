@@ -23,9 +23,6 @@ inline constexpr const char* kStageSent = "pipeline.sent";
 // there are too few such places.
 std::vector<size_t> ChooseCuts(const nn::Network& network, int stages);
 
-// A network's copy, all of it.
-nn::Network CopyOf(const nn::Network& network);
-
 // Leaves in the network what stage `stage` computes, with its parameters.
 void KeepStage(nn::Network& network, const ir::OpRegistry& registry,
                const std::vector<size_t>& cuts, int stage);
