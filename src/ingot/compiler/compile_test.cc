@@ -273,6 +273,8 @@ TEST(CompileStepTest, ThePlanSaysWhatTheStepConsistsOf) {
   EXPECT_THAT(plan.description, HasSubstr("matmul_f32"));
   EXPECT_THAT(plan.description, HasSubstr("shard_matmul_f32"));
   EXPECT_THAT(plan.description, HasSubstr("sgd_f32"));
+  EXPECT_THAT(plan.description, HasSubstr("    w ["));
+  EXPECT_THAT(plan.description, HasSubstr("    b ["));
 }
 
 TEST(CompileStepTest, FlopsDoNotDependOnTheCut) {

@@ -190,6 +190,7 @@ class TileTasks {
     for (const ir::Value* value : node.inputs()) AddInput(value, gradient, update);
     for (ir::Value* value : node.outputs()) AddOutput(node, value, update);
     update.derived = DerivedIndex(node, *update.kernel);
+    if (unit.name.empty()) unit.name = node.input(0)->name();  // gradients have none
     unit.updates.push_back(std::move(update));
     program_.updates = true;
   }
