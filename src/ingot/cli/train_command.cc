@@ -125,6 +125,11 @@ void TrainCommand::Declare(Options& options) {
   options.Text("--profile-file", &profile_file_, "FILE", "the same, to FILE");
   options.Flag("--explain", &explain_,
                "prints the resolved job, layers, work, memory and kernels, and does not train");
+  options.Flag("--json", &json_, "prints the summary (or the explanation) as JSON");
+  options.Flag("--quiet", &quiet_, "shows warnings and the result only");
+}
+
+void TrainCommand::DeclareChecks(Options& options) {
   options.Flag("--find-learning-rate", &find_rate_,
                "trains some steps with a rate that grows from 1e-7 to 10, says where the loss "
                "falls fastest, and writes nothing");
@@ -135,8 +140,6 @@ void TrainCommand::Declare(Options& options) {
                  "steps of --find-learning-rate (default: 100) and --overfit-one-batch (default: "
                  "200)",
                  2);
-  options.Flag("--json", &json_, "prints the summary (or the explanation) as JSON");
-  options.Flag("--quiet", &quiet_, "shows warnings and the result only");
 }
 
 std::vector<std::string> TrainCommand::Arguments() const {
@@ -206,8 +209,8 @@ int TrainCommand::Run(train::TrainRequest request, const Streams& streams) const
 
 void TrainCommand::CheckUsage() const {
   if (job_.job.empty() && resume_.empty()) {
-    throw Error(ErrorCode::kInvalidInput, "`ingot train` needs a JOB or --resume DIR",
-                "see `ingot train --help`");
+    throw Error(ErrorCode::kInvalidInput, "`ingot " + verb_ + "` needs a JOB or --resume DIR",
+                "see `ingot " + verb_ + " --help`");
   }
   if (find_rate_ && overfit_) {
     throw Error(ErrorCode::kInvalidInput,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ingot/cli/job_arguments.h"
@@ -16,7 +17,12 @@ namespace ingot::cli {
 
 class TrainCommand {
  public:
+  // The verb, for messages.
+  explicit TrainCommand(std::string verb) : verb_(std::move(verb)) {}
+
   void Declare(Options& options);
+  // The checks before a run, which one process makes.
+  void DeclareChecks(Options& options);
   // The command line again, for a process that is to do the same in the folder `out`.
   std::vector<std::string> Arguments() const;
 
@@ -35,6 +41,7 @@ class TrainCommand {
   bool checks() const { return find_rate_ || overfit_; }
   void ChooseFolder(const std::string& resumed, train::TrainRequest& request) const;
 
+  std::string verb_;
   JobArguments job_;
   std::string out_;
   std::string resume_;

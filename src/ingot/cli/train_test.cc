@@ -304,7 +304,11 @@ TEST_F(RunTest, ResumeGoesOnPastTheEnd) {
 }
 
 TEST(TrainUsageTest, WhatExcludesWhat) {
-  EXPECT_THAT(RunProgram({"train"}).err, HasSubstr("needs a JOB or --resume DIR"));
+  EXPECT_THAT(RunProgram({"train"}).err, HasSubstr("`ingot train` needs a JOB or --resume DIR"));
+  EXPECT_THAT(RunProgram({"launch"}).err, HasSubstr("`ingot launch` needs a JOB or --resume DIR"));
+  // The checks before a run are made by one process.
+  EXPECT_THAT(RunProgram({"launch", kJob, "--find-learning-rate"}).err,
+              HasSubstr("unknown option '--find-learning-rate' for `ingot launch`"));
   EXPECT_EQ(RunProgram({"train"}).status, 2);
   EXPECT_THAT(RunProgram({"train", "--resume", "x", "--overwrite"}).err,
               HasSubstr("--resume and --overwrite exclude each other"));

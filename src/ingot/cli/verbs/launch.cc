@@ -198,7 +198,7 @@ class Launch : public Verb {
                 fmt::format("give as many: -n {}, or the sum over --hosts", places));
   }
 
-  TrainCommand command_;
+  TrainCommand command_{"launch"};
   std::optional<int64_t> workers_;
   std::string hosts_;
   std::string ssh_;
@@ -213,13 +213,13 @@ void AddLaunch(Program& program) {
       {.name = "launch",
        .summary = "train a model with several processes of this machine, or of several",
        .details =
-           "Takes all that `ingot train` takes and leaves the same files. The weights are those "
-           "of `ingot train`,\nbit for bit, for any number of workers, unless the job asks for "
-           "other arithmetic (mesh.tensor,\ntrain.sync, train.compression: docs/distributed.md). "
-           "Workers that die are started again and go on\nfrom the others' state; those of a mesh "
-           "all go back to the newest checkpoint. With --hosts, ssh must\nneed no password, and "
-           "the hosts must have the job, its data, the program and this folder where they\nare "
-           "here.",
+           "Takes all that `ingot train` takes, but for the checks before a run, and leaves the "
+           "same files. The\nweights are those of `ingot train`, bit for bit, for any number of "
+           "workers, unless the job asks for\nother arithmetic (mesh.tensor, train.sync, "
+           "train.compression: docs/distributed.md). Workers that die\nare started again and go "
+           "on from the others' state; those of a mesh all go back to the newest\ncheckpoint. "
+           "With --hosts, ssh must need no password, and the hosts must have the job, its "
+           "data,\nthe program and this folder where they are here.",
        .example = "ingot launch -n 4 examples/mnist/mnist.yaml --out runs/mnist\n"
                   "ingot launch examples/mnist/mnist.yaml --set mesh.tensor=2 --out runs/mesh\n"
                   "ingot launch --hosts node1:2,node2:2 job.yaml --out /shared/runs/big"});

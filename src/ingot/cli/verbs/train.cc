@@ -9,7 +9,10 @@ namespace {
 
 class Train : public Verb {
  public:
-  void Declare(Options& options) override { command_.Declare(options); }
+  void Declare(Options& options) override {
+    command_.Declare(options);
+    command_.DeclareChecks(options);
+  }
 
   int Run(const Streams& streams) override {
     train::TrainRequest request = command_.MakeRequest(streams);
@@ -27,7 +30,7 @@ class Train : public Verb {
   }
 
  private:
-  TrainCommand command_;
+  TrainCommand command_{"train"};
 };
 
 }  // namespace

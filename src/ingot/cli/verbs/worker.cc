@@ -59,7 +59,7 @@ class Worker : public Verb {
   }
 
  private:
-  TrainCommand command_;
+  TrainCommand command_{"worker"};
   std::string rendezvous_;
   std::optional<int64_t> workers_;
   bool ledger_ = false;
@@ -72,9 +72,9 @@ void AddWorker(Program& program) {
       {.name = "worker",
        .summary = "train a job as one of several processes that a scheduler has started",
        .details =
-           "Takes all that `ingot train` takes. The rank and the number of workers come from the "
-           "environment\nas torchrun, Open MPI, Slurm and PMI set it (RANK, WORLD_SIZE, ...); "
-           "both may be left out.",
+           "Takes all that `ingot train` takes, but for the checks before a run. The rank and the "
+           "number of\nworkers come from the environment as torchrun, Open MPI, Slurm and PMI set "
+           "it (RANK, WORLD_SIZE, ...);\nboth may be left out.",
        .example =
            "ingot worker job.yaml --out runs/big --rendezvous file:///shared/big --workers 4\n"
            "ingot worker job.yaml --out runs/big --rendezvous etcd://10.0.0.5:2379/big --workers "
