@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "backends/cpu/kernel_table.h"
 #include "ingot/base/error.h"
@@ -76,8 +77,13 @@ class TileTasks {
 
   double Weight(const runtime::Task& tile) const {
     const runtime::ReduceUnit& unit = program_.units[tile.index];
-    const double elements = static_cast<double>((tile.end - tile.begin) * unit.row_elements);
-    return unit.slot_values.size() > 1 ? elements * static_cast<double>(program_.batch) : elements;
+    const int64_t rows = tile.end - tile.begin;
+    if (unit.slot_values.size() == 1) return static_cast<double>(rows * unit.row_elements);
+    // Products take whole vectors of a row, and of bytes those alone that are not zero.
+    constexpr int64_t kVector = 16;
+    const int64_t row = (unit.row_elements + kVector - 1) / kVector * kVector;
+    const double products = static_cast<double>(rows * row * program_.batch);
+    return byte_products_.count(tile.index) > 0 ? products / 4 : products;
   }
 
   void AddUnit(const ir::Node& reduce) {
@@ -117,6 +123,7 @@ class TileTasks {
       program_.units.push_back(std::move(again));
     }
     if (!sums.empty()) AddSum(sums[0], unit, request.dtype);
+    if (request.bytes) byte_products_.insert(program_.units.size());
     for (const ir::Value::Use& use : result->uses()) {
       if (schedule_.fused.count(use.node) > 0) {
         AddUpdate(*use.node, use.node->input(1), unit);
@@ -300,6 +307,7 @@ class TileTasks {
   const Schedule& schedule_;
   ShardParts& shards_;
   CompiledStep& program_;
+  std::set<size_t> byte_products_;  // units whose left side is bytes
   std::map<std::string, uint32_t> derived_;
 };
 
