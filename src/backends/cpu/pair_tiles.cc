@@ -13,16 +13,11 @@
 #include "hwy/highway.h"
 
 #include "backends/cpu/activation-inl.h"
+#include "backends/cpu/requantize-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using IntTag = hn::ScalableTag<int32_t>;
-using IntVector = hn::Vec<IntTag>;
-using PairTag = hn::Repartition<int16_t, IntTag>;
-using FTag = hn::ScalableTag<float>;
-using FVector = hn::Vec<FTag>;
 
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
 constexpr int kPairVectors = 4;
@@ -31,47 +26,6 @@ constexpr size_t kPairDepth = 192;
 constexpr int kPairVectors = 2;
 constexpr size_t kPairDepth = 320;
 #endif
-
-// sum + the two products of each pair.
-template <bool kVnni>
-HWY_INLINE IntVector AddPairs(IntVector a, IntVector b, IntVector sum) {
-#if HWY_TARGET == HWY_AVX3
-  if constexpr (kVnni) {
-    // Highway's AVX3 has no name for it, as not all CPUs of that set have the instruction.
-    asm("vpdpwssd %1, %2, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
-    return sum;
-  }
-#endif
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
-  const IntTag d;
-  const PairTag dp;
-  IntVector unused = hn::Zero(d);
-  return hn::ReorderWidenMulAccumulate(d, hn::BitCast(dp, a), hn::BitCast(dp, b), sum, unused);
-#else
-  const IntVector low =
-      hn::Mul(hn::ShiftRight<16>(hn::ShiftLeft<16>(a)), hn::ShiftRight<16>(hn::ShiftLeft<16>(b)));
-  return hn::Add(sum, hn::Add(low, hn::Mul(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b))));
-#endif
-}
-
-HWY_INLINE void StoreSums(IntVector value, float* to, size_t count) {
-  const IntTag d;
-  if (count >= hn::Lanes(d)) {
-    hn::StoreU(value, d, reinterpret_cast<int32_t*>(to));
-    return;
-  }
-  HWY_ALIGN int32_t edge[HWY_MAX_BYTES / 4];
-  hn::Store(value, d, edge);
-  std::memcpy(to, edge, count * 4);
-}
-
-HWY_INLINE IntVector LoadSums(const float* from, size_t count) {
-  const IntTag d;
-  if (count >= hn::Lanes(d)) return hn::LoadU(d, reinterpret_cast<const int32_t*>(from));
-  HWY_ALIGN int32_t edge[HWY_MAX_BYTES / 4] = {};
-  std::memcpy(edge, from, count * 4);
-  return hn::Load(d, edge);
-}
 
 // P panels of V vectors.
 template <bool kVnni, int MR, int P, int V>
@@ -188,53 +142,6 @@ void WidenBytesImpl(const void* from, bool is_signed, int32_t zero, int64_t rows
       Widen(static_cast<const uint8_t*>(from) + row * count, zero, count, to);
     }
   }
-}
-
-// Rounds to nearest even and cuts to the bytes of T.
-template <typename T>
-HWY_INLINE hn::Vec<hn::Rebind<T, IntTag>> RoundToBytes(FVector value, IntVector zero) {
-  const IntTag d;
-  const FTag df;
-  // Beyond this a byte is saturated whatever its zero point.
-  const FVector cut = hn::Min(hn::Max(value, hn::Set(df, -1.0e6f)), hn::Set(df, 1.0e6f));
-  // Added to 1.5 * 2^23, a number has no bits behind the point: the sum's rounding is the one
-  // wanted, and the lowest bits of the result are the whole number.
-  const IntVector bits = hn::BitCast(d, hn::Add(cut, hn::Set(df, 0x1.8p23f)));
-  const IntVector number = hn::Add(hn::Sub(bits, hn::Set(d, 0x4b400000)), zero);
-  return hn::DemoteTo(hn::Rebind<T, IntTag>(), number);
-}
-
-template <typename T>
-HWY_INLINE void StoreBytes(FVector value, IntVector zero, T* to, size_t count) {
-  const IntTag d;
-  const hn::Rebind<T, IntTag> narrow;
-  const auto bytes = RoundToBytes<T>(value, zero);
-  if (count >= hn::Lanes(d)) {
-    hn::StoreU(bytes, narrow, to);
-    return;
-  }
-  HWY_ALIGN T edge[HWY_MAX_BYTES / 4];
-  hn::StoreU(bytes, narrow, edge);
-  std::memcpy(to, edge, count);
-}
-
-HWY_INLINE FVector LoadFloats(const float* from, size_t count) {
-  const FTag d;
-  if (count >= hn::Lanes(d)) return hn::LoadU(d, from);
-  HWY_ALIGN float edge[HWY_MAX_BYTES / 4] = {};
-  std::memcpy(edge, from, count * 4);
-  return hn::Load(d, edge);
-}
-
-HWY_INLINE void StoreFloats(FVector value, float* to, size_t count) {
-  const FTag d;
-  if (count >= hn::Lanes(d)) {
-    hn::StoreU(value, d, to);
-    return;
-  }
-  HWY_ALIGN float edge[HWY_MAX_BYTES / 4];
-  hn::Store(value, d, edge);
-  std::memcpy(to, edge, count * 4);
 }
 
 template <typename T, bool kBias, bool kActivates>

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "backends/cpu/byte_product.h"
 #include "backends/cpu/counts.h"
 #include "backends/cpu/depthwise.h"
 #include "backends/cpu/epilogue_names.h"
@@ -65,6 +66,39 @@ bool ReadNode(const ir::Node& node, Quantization& q) {
   q.y = node.inputs().size();
   return true;
 }
+
+// On the tile of bytes.
+class QuantizedProductKernel : public runtime::SharedKernel {
+ public:
+  QuantizedProductKernel(const ByteProduct& product, Packed packed, const Quantization& q)
+      : product_(product), packed_(std::move(packed)), q_(q) {}
+
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    runtime::NoTeam alone;
+    RunShared(operands, scratch, 0, alone);
+  }
+  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
+                 runtime::Team& team) const override {
+    ByteOperands call;
+    call.x = static_cast<const std::byte*>(operands[0]);
+    call.x_signed = q_.x_signed;
+    call.x_zero = q_.XZero(operands);
+    if (q_.sums_alone) {
+      call.sums = static_cast<int32_t*>(operands[q_.y]);
+    } else {
+      call.finish = q_.Begin(operands);
+      call.finish.to = operands[q_.y];
+    }
+    product_.Run(packed_.get(), call, scratch, scratch_stride, team);
+  }
+  size_t scratch_bytes() const override { return product_.scratch_bytes(); }
+  std::string name() const override { return "quantized_product_i8"; }
+
+ private:
+  ByteProduct product_;
+  Packed packed_;
+  Quantization q_;
+};
 
 // One group of samples (or of rows) after another: widened, multiplied, brought to the result.
 // Where there are several groups, threads take whole ones; else they share each step.
@@ -271,30 +305,9 @@ int16_t WeightAt(const Tensor& w, int64_t i, int64_t zero) {
   return static_cast<int16_t>(value - zero);
 }
 
-// Pairs of channels of W, [taps * pairs of a group][O], which `product` packs. `at(o, c, tap)` is
-// the byte's number.
-template <typename At>
-void PackPairs(const PackedProduct& product, const Tensor& w, int64_t zero, int64_t in_group,
-               int64_t taps, const At& at, std::byte* to) {
-  const int64_t outputs = product.shape().outputs, pairs = (in_group + 1) / 2;
-  std::vector<float> rows(static_cast<size_t>(taps * pairs * outputs));
-  for (int64_t tap = 0; tap < taps; ++tap) {
-    for (int64_t pair = 0; pair < pairs; ++pair) {
-      for (int64_t o = 0; o < outputs; ++o) {
-        int16_t both[2] = {WeightAt(w, at(o, 2 * pair, tap), zero), 0};
-        if (2 * pair + 1 < in_group) both[1] = WeightAt(w, at(o, 2 * pair + 1, tap), zero);
-        std::memcpy(&rows[static_cast<size_t>((tap * pairs + pair) * outputs + o)], both, 4);
-      }
-    }
-  }
-  product.Pack(
-      [&](int64_t tap, int64_t channel) { return rows.data() + (tap * pairs + channel) * outputs; },
-      1, reinterpret_cast<float*>(to));
-}
-
 std::string Layout(const char* name, int64_t zero, const ConvolutionShape& s) {
   return std::string(name) + " " + std::to_string(zero) + " " + std::to_string(s.groups) + " " +
-         std::to_string(s.columns.dilation) + " " + std::to_string(PairTiles().width());
+         std::to_string(s.columns.dilation) + " " + std::to_string(ByteTiles().width());
 }
 
 Packed PackWinograd(const PairWinograd& winograd, const Tensor& w, int64_t zero, int64_t channels,
@@ -380,26 +393,31 @@ PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedW
   const int64_t w_zero = node.GetInt("w_zero");
   if (IsDepthwise(shape)) return MakeDepthwise(shape, *w, w_zero, q, weights);
   const int64_t in_group = shape.channels / shape.groups;
-  if (shape.groups > 1 && in_group % 2 != 0) return nullptr;  // pairs would straddle groups
   const int64_t taps = shape.rows.kernel * shape.columns.kernel;
   ConvolutionShape paired = shape;
   paired.channels = (in_group + 1) / 2 * shape.groups;
-  std::vector<QuantizedKernel::Work> works = CutConvolution(paired);
   if (PairWinograd::Pays(paired)) {
+    std::vector<QuantizedKernel::Work> works = CutConvolution(paired);
     Packed packed = PackWinograd(*works[0].winograd, *w, w_zero, in_group, shape, weights);
     return std::make_shared<QuantizedKernel>(std::move(works), shape.channels, shape.outputs,
                                              std::move(packed), q);
   }
-  const PackedProduct& product = works[0].product;
-  Packed packed = weights.Get(
-      *w, Layout("i8 OIHW", w_zero, shape), product.packed_floats() * sizeof(float),
-      [product, w = *w, w_zero, in_group, taps](std::byte* to) {
-        PackPairs(
-            product, w, w_zero, in_group, taps,
-            [=](int64_t o, int64_t c, int64_t tap) { return (o * in_group + c) * taps + tap; }, to);
-      });
-  return std::make_shared<QuantizedKernel>(std::move(works), shape.channels, shape.outputs,
-                                           std::move(packed), q);
+  const ByteProduct product(shape);
+  Packed packed = weights.Get(*w, Layout("i8 OIHW", w_zero, shape), product.packed_bytes(),
+                              [product, w = *w, w_zero, in_group, taps](std::byte* to) {
+                                product.Pack(
+                                    [&](int64_t o, int16_t* line) {
+                                      const int64_t first = o * in_group * taps;
+                                      for (int64_t c = 0; c < in_group; ++c) {
+                                        for (int64_t tap = 0; tap < taps; ++tap) {
+                                          line[tap * in_group + c] =
+                                              WeightAt(w, first + c * taps + tap, w_zero);
+                                        }
+                                      }
+                                    },
+                                    to);
+                              });
+  return std::make_shared<QuantizedProductKernel>(product, std::move(packed), q);
 }
 
 namespace {
@@ -409,23 +427,19 @@ PackedKernelPointer MakeMatMul(const Tensor& w, int64_t w_zero, bool transposed,
   const int64_t n = w.shape()[transposed ? 0 : 1], k = w.shape()[transposed ? 1 : 0];
   const int64_t rows = k == 0 ? 0 : elements / k;
   if (rows == 0 || n == 0) return nullptr;
-  std::vector<QuantizedKernel::Work> works;
-  const int64_t most = std::clamp<int64_t>(kWorkSums / n / 6 * 6, 48, 512);
-  for (int64_t row = 0; row < rows; row += most) {
-    const int64_t here = std::min(most, rows - row);
-    works.push_back(
-        {PackedProduct::OfMatrices(here, (k + 1) / 2, n, PairTiles()), row, here, row, here});
-  }
-  const PackedProduct& product = works[0].product;
-  Packed packed = weights.Get(
-      w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()),
-      product.packed_floats() * sizeof(float),
-      [product, w, w_zero, transposed, n, k](std::byte* to) {
-        PackPairs(
-            product, w, w_zero, k, 1,
-            [=](int64_t o, int64_t c, int64_t) { return transposed ? o * k + c : c * n + o; }, to);
-      });
-  return std::make_shared<QuantizedKernel>(std::move(works), k, n, std::move(packed), q);
+  const ByteProduct product = ByteProduct::OfMatrices(rows, k, n);
+  Packed packed =
+      weights.Get(w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()),
+                  product.packed_bytes(), [product, w, w_zero, transposed, n, k](std::byte* to) {
+                    product.Pack(
+                        [&](int64_t o, int16_t* line) {
+                          for (int64_t c = 0; c < k; ++c) {
+                            line[c] = WeightAt(w, transposed ? o * k + c : c * n + o, w_zero);
+                          }
+                        },
+                        to);
+                  });
+  return std::make_shared<QuantizedProductKernel>(product, std::move(packed), q);
 }
 
 bool IsBytes(DType dtype) {

@@ -1,0 +1,79 @@
+// Products and convolutions (channels last) of bytes with weights that were packed beforehand, on
+// the tile of byte_tiles.h. A thread takes some positions and panels of weights: it widens what the
+// filters meet at each position into a row, multiplies, and brings the sums to the result while
+// they are in registers. The bits do not depend on the threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+#include "backends/cpu/byte_tiles.h"
+#include "backends/cpu/convolution.h"
+#include "ingot/runtime/team.h"
+
+namespace ingot::cpu {
+
+struct ByteOperands {
+  const std::byte* x = nullptr;  // [N, H, W, C]
+  bool x_signed = false;
+  int32_t x_zero = 0;
+  RequantizeCall finish;    // `to` is y; sums, rows and columns are not looked at
+  int32_t* sums = nullptr;  // where they are the result: [N, OH, OW, O]
+};
+
+class ByteProduct {
+ public:
+  explicit ByteProduct(const ConvolutionShape& shape);
+  // x [M, K], y [M, N].
+  static ByteProduct OfMatrices(int64_t m, int64_t k, int64_t n);
+
+  size_t packed_bytes() const;
+  // `fill` writes the weights of an output: taps in row-major order, of each the channels of the
+  // group.
+  void Pack(const std::function<void(int64_t output, int16_t* line)>& fill, std::byte* to) const;
+
+  size_t scratch_bytes() const;  // of each thread
+  void Run(const std::byte* packed, const ByteOperands& operands, std::byte* scratch,
+           size_t scratch_stride, runtime::Team& team) const;
+
+ private:
+  // How the work is cut: positions, then panels.
+  struct Cut {
+    int64_t stripes = 1, panels = 1;
+  };
+  struct Stripe {
+    int64_t first = 0, rows = 0;  // positions
+    int16_t* wide = nullptr;      // [rows], row_ apart
+    int32_t* inner = nullptr;     // [rows]
+    std::byte* line = nullptr;    // of what one position's filters meet
+    int32_t* sums = nullptr;      // [rows][width], of one panel
+  };
+
+  Cut CutFor(size_t threads) const;
+  void RunTask(int64_t position, int64_t positions, int64_t panel, int64_t panels,
+               const std::byte* packed, const ByteOperands& operands, std::byte* scratch) const;
+  void Widen(const Stripe& stripe, int64_t group, const ByteOperands& operands) const;
+  void WidenLines(const Stripe& stripe, const ByteOperands& operands, WidenRowsCall call) const;
+  void Gather(int64_t position, int64_t group, const ByteOperands& operands, std::byte* line) const;
+  void RunPanel(const Stripe& stripe, int64_t panel, const std::byte* packed,
+                const ByteOperands& operands) const;
+  int64_t positions() const { return shape_.samples * shape_.rows.output * shape_.columns.output; }
+  int64_t ColumnsOf(int64_t panel) const;   // outputs of a panel
+  int64_t WidthOf(int64_t panel) const;     // of its rows
+  int64_t OutputOf(int64_t panel) const;    // its first
+  int64_t PanelBegin(int64_t panel) const;  // in numbers of the packed weights
+
+  ConvolutionShape shape_;
+  const ByteTileSet* tiles_;
+  int64_t in_group_, out_group_;
+  int64_t panels_in_group_, panels_;
+  int64_t depth_;   // of a sum
+  int64_t padded_;  // depth to a multiple of four
+  int64_t row_;     // numbers from row to row of what is widened
+  int64_t rows_;    // positions of a stripe at most
+  int64_t block_;   // of the depth that a call of the tile takes
+  bool gathers_;    // a position's line is not one piece of the input
+};
+
+}  // namespace ingot::cpu

@@ -1,0 +1,295 @@
+// Tiles of bytes for every instruction set; with AVX-512 VNNI two products and their sum are one
+// instruction.
+#include "backends/cpu/byte_tiles.h"
+
+#include <algorithm>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backends/cpu/byte_tiles.cc"
+#include "hwy/foreach_target.h"
+// foreach_target.h must come first.
+#include "hwy/highway.h"
+
+#include "backends/cpu/activation-inl.h"
+#include "backends/cpu/requantize-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ingot::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+constexpr int kByteVectors = 4;
+#else
+constexpr int kByteVectors = 2;
+#endif
+
+#if HWY_TARGET == HWY_SCALAR
+constexpr bool kHasHalves = false;
+HWY_INLINE IntVector AddHalves(IntVector a, IntVector) {
+  return a;
+}
+#else
+constexpr bool kHasHalves = true;
+HWY_INLINE IntVector AddHalves(IntVector a, IntVector b) {
+  const IntTag d;
+  const PairTag dp;
+  return hn::BitCast(d, hn::Add(hn::BitCast(dp, a), hn::BitCast(dp, b)));
+}
+#endif
+
+// A pair that all columns share.
+HWY_INLINE IntVector OnePair(const int16_t* from) {
+  int32_t bits;
+  std::memcpy(&bits, from, 4);
+  return hn::Set(IntTag(), bits);
+}
+
+template <typename T>
+HWY_INLINE void FinishBytes(const ByteFinish& finish, const int32_t* sums, size_t vectors,
+                            size_t columns, T* to) {
+  const IntTag d;
+  const FTag df;
+  const size_t lanes = hn::Lanes(d);
+  const hn::Rebind<T, IntTag> narrow;
+  const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
+  const IntVector shift = hn::Set(d, 0x4b400000 - finish.zero);
+  HWY_ALIGN T edge[kWidestByteTile];
+  T* out = columns == vectors * lanes ? to : edge;
+  for (size_t j = 0; j < vectors; ++j) {
+    FVector value =
+        hn::Mul(hn::ConvertTo(df, hn::LoadU(hn::RebindToSigned<FTag>(), sums + j * lanes)),
+                hn::LoadU(df, finish.scale + j * lanes));
+    if (finish.offset != nullptr) {
+      value = hn::Add(value, hn::LoadU(df, finish.offset + j * lanes));
+    }
+    if (finish.epilogue.kind != Epilogue::Kind::kNone) {
+      value = Activate(df, finish.epilogue, value, value);
+    }
+    // Rounded by what is added: see RoundToBytes.
+    const FVector cut = hn::Min(hn::Max(value, low), high);
+    const IntVector bits = hn::BitCast(d, hn::Add(cut, hn::Set(df, 0x1.8p23f)));
+    hn::StoreU(hn::DemoteTo(narrow, hn::Sub(bits, shift)), narrow, out + j * lanes);
+  }
+  if (out == edge) std::memcpy(to, edge, columns);
+}
+
+HWY_INLINE void FinishFloats(const ByteFinish& finish, const int32_t* sums, size_t vectors,
+                             size_t columns, float* to) {
+  const FTag df;
+  const size_t lanes = hn::Lanes(df);
+  for (size_t j = 0; j < vectors; ++j) {
+    FVector value =
+        hn::Mul(hn::ConvertTo(df, hn::LoadU(hn::RebindToSigned<FTag>(), sums + j * lanes)),
+                hn::LoadU(df, finish.scale + j * lanes));
+    if (finish.offset != nullptr) {
+      value = hn::Add(value, hn::LoadU(df, finish.offset + j * lanes));
+    }
+    if (finish.epilogue.kind != Epilogue::Kind::kNone) {
+      value = Activate(df, finish.epilogue, value, value);
+    }
+    StoreFloats(value, to + j * lanes, columns - j * lanes);
+  }
+}
+
+HWY_INLINE void FinishRow(const ByteTileCall& call, size_t row, const int32_t* sums,
+                          size_t vectors) {
+  std::byte* to = call.to + row * call.to_row;
+  switch (call.finish->type) {
+    case RequantizeCall::Type::kF32:
+      return FinishFloats(*call.finish, sums, vectors, call.columns, reinterpret_cast<float*>(to));
+    case RequantizeCall::Type::kU8:
+      return FinishBytes(*call.finish, sums, vectors, call.columns, reinterpret_cast<uint8_t*>(to));
+    case RequantizeCall::Type::kI8:
+      return FinishBytes(*call.finish, sums, vectors, call.columns, reinterpret_cast<int8_t*>(to));
+  }
+}
+
+template <bool kVnni, int MR, int NV>
+void RunByteTile(const ByteTileCall& call) {
+  const IntTag d;
+  const size_t lanes = hn::Lanes(d);
+  IntVector acc[MR][NV];
+#pragma GCC unroll 4
+  for (int i = 0; i < MR; ++i) {
+    const auto row = static_cast<size_t>(i);
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      const size_t first = static_cast<size_t>(j) * lanes;
+      if (call.continues) {
+        acc[i][j] = hn::LoadU(d, call.sums + row * call.sums_row + first);
+      } else {
+        acc[i][j] = hn::Sub(hn::LoadU(d, call.start + first), hn::Set(d, call.x_inner[row]));
+      }
+    }
+  }
+  const int16_t* HWY_RESTRICT w = call.w;
+  const int16_t* HWY_RESTRICT x[MR];
+#pragma GCC unroll 4
+  for (int i = 0; i < MR; ++i) x[i] = call.x + static_cast<size_t>(i) * call.x_row;
+  for (size_t k = 0; k < 4 * call.quads; k += 4) {
+    IntVector wa[NV], wb[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      const auto* from = reinterpret_cast<const int32_t*>(w);
+      wa[j] = hn::LoadU(d, from + static_cast<size_t>(j) * lanes);
+      wb[j] = hn::LoadU(d, from + static_cast<size_t>(NV + j) * lanes);
+    }
+    w += 4 * NV * lanes;
+#pragma GCC unroll 4
+    for (int i = 0; i < MR; ++i) {
+      const IntVector xa = OnePair(x[i] + k), xb = OnePair(x[i] + k + 2);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) {
+        if constexpr (kVnni || !kHasHalves) {
+          acc[i][j] = AddPairs<kVnni>(xa, wa[j], acc[i][j]);
+          acc[i][j] = AddPairs<kVnni>(xb, wb[j], acc[i][j]);
+        } else {
+          acc[i][j] = AddPairs<kVnni>(AddHalves(xa, wb[j]), AddHalves(xb, wa[j]), acc[i][j]);
+        }
+      }
+    }
+  }
+  // Through memory, so that the loop above has all registers for itself.
+  HWY_ALIGN int32_t own[MR * NV * HWY_MAX_BYTES / 4];
+  int32_t* sums = call.finish == nullptr ? call.sums : own;
+  const size_t sums_row = call.finish == nullptr ? call.sums_row : NV * lanes;
+#pragma GCC unroll 4
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      hn::StoreU(acc[i][j], d,
+                 sums + static_cast<size_t>(i) * sums_row + static_cast<size_t>(j) * lanes);
+    }
+  }
+  if (call.finish == nullptr) return;
+  for (size_t row = 0; row < MR; ++row) FinishRow(call, row, own + row * sums_row, NV);
+}
+
+template <bool kVnni, int MR>
+void FillByteRow(ByteTileSet& set) {
+  set.run[MR - 1][0] = RunByteTile<kVnni, MR, 1>;
+  set.run[MR - 1][1] = RunByteTile<kVnni, MR, 2>;
+  if constexpr (kByteVectors == 4) {
+    set.run[MR - 1][2] = RunByteTile<kVnni, MR, 3>;
+    set.run[MR - 1][3] = RunByteTile<kVnni, MR, 4>;
+  }
+}
+
+template <bool kVnni>
+ByteTileSet MakeByteTiles() {
+  ByteTileSet set;
+  set.lanes = hn::Lanes(IntTag());
+  set.vectors = kByteVectors;
+  set.inner = !kVnni && kHasHalves;
+  FillByteRow<kVnni, 1>(set);
+  FillByteRow<kVnni, 2>(set);
+  FillByteRow<kVnni, 3>(set);
+  FillByteRow<kVnni, 4>(set);
+  return set;
+}
+
+const ByteTileSet* ByteTilesImpl() {
+#if HWY_TARGET == HWY_AVX3
+  static const ByteTileSet tiles =
+      __builtin_cpu_supports("avx512vnni") ? MakeByteTiles<true>() : MakeByteTiles<false>();
+#else
+  static const ByteTileSet tiles = MakeByteTiles<false>();
+#endif
+  return &tiles;
+}
+
+// x0 x2 + x1 x3 of all fours of i16.
+int32_t InnerOfImpl(const int16_t* row, int64_t count) {
+  int64_t i = 0;
+  int32_t total = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const IntTag d;
+  const hn::Repartition<uint64_t, IntTag> dq;
+  const auto lanes = static_cast<int64_t>(2 * hn::Lanes(d));
+  IntVector sum = hn::Zero(d);
+  for (; i + lanes <= count; i += lanes) {
+    const IntVector pairs = hn::LoadU(d, reinterpret_cast<const int32_t*>(row + i));
+    const IntVector second = hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(dq, pairs)));
+    sum = AddPairs<false>(pairs, second, sum);
+  }
+  total = hn::GetLane(hn::SumOfLanes(d, sum));
+#endif
+  for (; i < count; i += 4) total += row[i] * row[i + 2] + row[i + 1] * row[i + 3];
+  return total;
+}
+
+template <typename T>
+void WidenRow(const T* from, int32_t zero, int64_t count, int16_t* to) {
+  const hn::ScalableTag<int16_t> d;
+  const hn::Rebind<T, hn::ScalableTag<int16_t>> narrow;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto zeros = hn::Set(d, static_cast<int16_t>(zero));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(hn::Sub(hn::PromoteTo(d, hn::LoadU(narrow, from + i)), zeros), d, to + i);
+  }
+  for (; i < count; ++i) to[i] = static_cast<int16_t>(from[i] - zero);
+  for (; i % 4 != 0; ++i) to[i] = 0;
+}
+
+void WidenRowsImpl(const WidenRowsCall& call) {
+  const int64_t fours = (call.count + 3) / 4 * 4;
+  const bool inner = ByteTilesImpl()->inner;
+  for (int64_t row = 0; row < call.rows; ++row) {
+    const std::byte* from = call.from + row * call.from_row;
+    int16_t* to = call.to + row * call.to_row;
+    if (call.is_signed) {
+      WidenRow(reinterpret_cast<const int8_t*>(from), call.zero, call.count, to);
+    } else {
+      WidenRow(reinterpret_cast<const uint8_t*>(from), call.zero, call.count, to);
+    }
+    call.inner[row] = inner ? InnerOfImpl(to, fours) : 0;
+  }
+}
+
+}  // namespace ingot::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ingot::cpu {
+
+HWY_EXPORT(ByteTilesImpl);
+HWY_EXPORT(InnerOfImpl);
+HWY_EXPORT(WidenRowsImpl);
+
+const ByteTileSet& ByteTiles() {
+  return *HWY_DYNAMIC_DISPATCH(ByteTilesImpl)();
+}
+int32_t InnerOf(const int16_t* row, int64_t count) {
+  return ByteTiles().inner ? HWY_DYNAMIC_DISPATCH(InnerOfImpl)(row, count) : 0;
+}
+void WidenRows(const WidenRowsCall& call) {
+  HWY_DYNAMIC_DISPATCH(WidenRowsImpl)(call);
+}
+
+ByteFinish ByteFinish::Of(const RequantizeCall& call) {
+  ByteFinish finish;
+  finish.scale = call.scale;
+  finish.offset = call.offset;
+  finish.epilogue = call.epilogue;
+  finish.zero = call.zero;
+  finish.type = call.type;
+  if (call.type == RequantizeCall::Type::kF32) return finish;
+  const int32_t least = call.type == RequantizeCall::Type::kU8 ? 0 : -128;
+  finish.low = static_cast<float>(least - call.zero);
+  finish.high = static_cast<float>(least + 255 - call.zero);
+  if (call.epilogue.kind == Epilogue::Kind::kRelu) {
+    finish.low = std::max(finish.low, 0.0F);
+    finish.epilogue = Epilogue();
+  }
+  if (call.epilogue.kind == Epilogue::Kind::kClip) {
+    finish.low = std::max(finish.low, call.epilogue.alpha);
+    finish.high = std::min(finish.high, call.epilogue.beta);
+    finish.epilogue = Epilogue();
+  }
+  return finish;
+}
+
+}  // namespace ingot::cpu
+#endif
