@@ -1,0 +1,152 @@
+// Products of bytes give exactly the sums, at the largest numbers and depths too, on every
+// instruction set and whatever the number of threads.
+#include "backends/cpu/byte_product.h"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "backends/cpu/kernel_table.h"
+#include "ingot/base/align.h"
+#include "ingot/runtime/thread_team.h"
+#include "ingot/tensor/tensor.h"
+
+namespace ingot::cpu {
+namespace {
+
+ConvolutionShape Shape(int64_t channels, int64_t outputs, int64_t groups, int64_t kernel,
+                       int64_t stride, int64_t dilation, int64_t pad) {
+  ConvolutionShape shape;
+  shape.samples = 2;
+  shape.channels = channels;
+  shape.outputs = outputs;
+  shape.groups = groups;
+  for (ConvolutionAxis* axis : {&shape.rows, &shape.columns}) {
+    axis->input = axis == &shape.rows ? 9 : 7;
+    axis->kernel = kernel;
+    axis->stride = stride;
+    axis->dilation = dilation;
+    axis->pad = pad;
+    axis->output = (axis->input + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1;
+  }
+  return shape;
+}
+
+uint32_t Next(uint32_t& seed) {
+  seed = seed * 1664525u + 1013904223u;
+  return seed >> 8;
+}
+
+struct Case {
+  ConvolutionShape shape;
+  bool is_signed;
+  int32_t zero;
+  std::vector<uint8_t> x;
+  std::vector<int16_t> w;  // [output][tap][channel of the group], without their zero point
+
+  Case(const ConvolutionShape& s, bool is_signed_x, int32_t x_zero)
+      : shape(s), is_signed(is_signed_x), zero(x_zero) {
+    uint32_t seed = 7;
+    x.resize(static_cast<size_t>(s.samples * s.rows.input * s.columns.input * s.channels));
+    for (uint8_t& each : x) {  // half of them at the ends
+      const uint32_t kind = Next(seed) % 4;
+      each = static_cast<uint8_t>(kind == 0 ? 0 : kind == 1 ? 255 : Next(seed) % 256);
+    }
+    w.resize(static_cast<size_t>(s.outputs * Depth()));
+    for (int16_t& each : w) {
+      const uint32_t kind = Next(seed) % 4;
+      each = static_cast<int16_t>(kind == 0   ? -255
+                                  : kind == 1 ? 255
+                                              : static_cast<int>(Next(seed) % 511) - 255);
+    }
+  }
+
+  int64_t Depth() const {
+    return shape.rows.kernel * shape.columns.kernel * shape.channels / shape.groups;
+  }
+  int64_t Positions() const { return shape.samples * shape.rows.output * shape.columns.output; }
+
+  int64_t At(int64_t position, int64_t o) const {
+    const int64_t column = position % shape.columns.output;
+    const int64_t row = position / shape.columns.output % shape.rows.output;
+    const int64_t sample = position / shape.columns.output / shape.rows.output;
+    const int64_t in_group = shape.channels / shape.groups;
+    const int64_t first = o / (shape.outputs / shape.groups) * in_group;
+    int64_t sum = 0;
+    size_t at = static_cast<size_t>(o * Depth());
+    for (int64_t i = 0; i < shape.rows.kernel; ++i) {
+      for (int64_t j = 0; j < shape.columns.kernel; ++j) {
+        const int64_t y = row * shape.rows.stride - shape.rows.pad + i * shape.rows.dilation;
+        const int64_t c =
+            column * shape.columns.stride - shape.columns.pad + j * shape.columns.dilation;
+        for (int64_t k = 0; k < in_group; ++k, ++at) {
+          if (y < 0 || y >= shape.rows.input || c < 0 || c >= shape.columns.input) continue;
+          const uint8_t byte = x[static_cast<size_t>(
+              ((sample * shape.rows.input + y) * shape.columns.input + c) * shape.channels + first +
+              k)];
+          const int64_t value = is_signed ? static_cast<int8_t>(byte) : int64_t{byte};
+          sum += (value - zero) * w[at];
+        }
+      }
+    }
+    return sum;
+  }
+
+  std::vector<int32_t> Run(runtime::Team& team) const {
+    const ByteProduct product(shape);
+    std::vector<std::byte> packed(product.packed_bytes());
+    product.Pack(
+        [&](int64_t o, int16_t* line) {
+          const auto begin = w.begin() + o * Depth();
+          std::copy(begin, begin + Depth(), line);
+        },
+        packed.data());
+    const size_t stride = AlignUp(product.scratch_bytes());
+    const auto scratch = AllocateBytes(stride * team.threads());
+    std::vector<int32_t> y(static_cast<size_t>(Positions() * shape.outputs));
+    ByteOperands call;
+    call.x = reinterpret_cast<const std::byte*>(x.data());
+    call.x_signed = is_signed;
+    call.x_zero = zero;
+    call.sums = y.data();
+    product.Run(packed.data(), call, scratch.get(), stride, team);
+    return y;
+  }
+};
+
+class ByteProductTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { UseInstructionSet(GetParam()); }
+  void TearDown() override { UseInstructionSet(""); }
+};
+
+TEST_P(ByteProductTest, GivesTheSums) {
+  runtime::NoTeam alone;
+  runtime::ThreadTeam team(3);
+  const Case cases[] = {
+      {Shape(1, 1, 1, 1, 1, 1, 0), false, 0},        // the least
+      {Shape(37, 70, 1, 1, 1, 1, 0), false, 120},    // neither fours nor whole panels
+      {Shape(1203, 33, 1, 1, 1, 1, 0), false, 255},  // several blocks of the depth
+      {Shape(64, 24, 1, 1, 2, 1, 0), true, -3},      // one tap, with a stride
+      {Shape(5, 19, 1, 3, 2, 1, 1), true, 127},      // padding
+      {Shape(6, 20, 2, 3, 1, 2, 2), false, 3},       // groups and dilation
+      {Shape(130, 66, 1, 3, 1, 1, 1), true, -128},
+  };
+  for (const Case& test : cases) {
+    const std::vector<int32_t> y = test.Run(alone);
+    EXPECT_EQ(test.Run(team), y);
+    size_t i = 0;
+    for (int64_t position = 0; position < test.Positions(); ++position) {
+      for (int64_t o = 0; o < test.shape.outputs; ++o, ++i) {
+        ASSERT_EQ(y[i], test.At(position, o)) << test.Depth() << ": " << position << ", " << o;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EverySet, ByteProductTest, testing::ValuesIn(InstructionSets()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace ingot::cpu
