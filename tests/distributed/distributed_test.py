@@ -11,6 +11,7 @@ from elastic import Elastic  # noqa: F401
 from links import Links  # noqa: F401
 from mesh import Mesh  # noqa: F401
 from same_bits import SameBits  # noqa: F401
+from sharded import Sharded  # noqa: F401
 from sync_modes import Async, Compression, LocalRounds  # noqa: F401
 from workers import Workers  # noqa: F401
 

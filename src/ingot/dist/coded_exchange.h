@@ -26,6 +26,9 @@ class Link {
   virtual std::unique_ptr<Message> StartSend(int peer, int phase, const void* data,
                                              size_t bytes) = 0;
   virtual std::unique_ptr<Message> StartReceive(int peer, int phase, void* data, size_t bytes) = 0;
+  // The same for a message with this tag.
+  virtual std::unique_ptr<Message> Send(int peer, uint64_t tag, const void* data, size_t bytes) = 0;
+  virtual std::unique_ptr<Message> Receive(int peer, uint64_t tag, void* data, size_t bytes) = 0;
   // Throws runtime::ExchangeBroken.
   virtual void WaitFor(Message& message, int peer) = 0;
 };

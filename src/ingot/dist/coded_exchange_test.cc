@@ -44,7 +44,7 @@ std::vector<Outcome> Exchange(Codec codec, int workers, int times) {
       plan.top_k = 0.05;
       std::vector<std::byte> shared(plan.Place(0, rank));
       GroupExchange exchange(std::make_unique<LocalTransport>(wire, rank), rank, workers);
-      exchange.SetPlans({plan});
+      exchange.SetPlans({{plan}, {}, {}});
       const Values values = Random(static_cast<uint32_t>(rank));
       Outcome& outcome = outcomes[static_cast<size_t>(rank)];
       for (int i = 0; i < times; ++i) {

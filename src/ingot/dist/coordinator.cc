@@ -255,7 +255,12 @@ void Coordinator::HandleReady(Peer& peer, const Json& message) {
   }
   const auto members = std::count_if(peers_.begin(), peers_.end(),
                                      [](const Peer& p) { return p.in_group && !p.lost; });
-  if (members < options_.most_workers) {
+  if (members < options_.most_workers && options_.joins_between_steps) {
+    Log(false, Describe(peer.card) + " joins after the step at hand");
+    for (Peer& member : peers_) {
+      if (member.in_group && !member.lost) member.socket.Send({{"type", "wish"}});
+    }
+  } else if (members < options_.most_workers) {
     Pause(Describe(peer.card) + " joins");
   } else {
     Log(false, fmt::format("{} stands by: {} logical shards feed {} workers", Describe(peer.card),

@@ -26,10 +26,11 @@ namespace ingot::dist {
 struct CoordinatorOptions {
   Store* store = nullptr;
   std::string token;
-  std::string host;          // to listen at
-  int expected_workers = 1;  // at the beginning
-  int most_workers = 1;      // shards: more stand by
-  int least_workers = 1;     // fewer cannot go on: a mesh has a worker at each place
+  std::string host;                  // to listen at
+  int expected_workers = 1;          // at the beginning
+  int most_workers = 1;              // shards: more stand by
+  int least_workers = 1;             // fewer cannot go on: a mesh has a worker at each place
+  bool joins_between_steps = false;  // members are asked to make room, and not paused in a step
   GroupTiming timing;
   std::function<void(bool warning, const std::string&)> log;
 };

@@ -2,6 +2,8 @@
 #include "ingot/dist/distributed_program.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 #include <utility>
 
 #include "ingot/base/error.h"
@@ -17,13 +19,15 @@ using runtime::Task;
 class Distributor {
  public:
   Distributor(std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
-              std::vector<ExchangePlan>& plans, std::vector<TransferPlan>* transfers)
+              ExchangePlans& plans)
       : base_(*base),
         options_(options),
         mesh_(options.mesh),
+        ownership_(options.ownership),
         rank_(options.rank),
-        plans_(plans),
-        transfers_(transfers) {
+        plans_(plans.exchanges),
+        transfers_(plans.transfers),
+        gathers_(plans.gathers) {
     static_cast<runtime::StepProgram&>(*program_) = *base;
     program_->base = std::move(base);
     program_->stages.clear();
@@ -38,9 +42,11 @@ class Distributor {
       if (meets) last_exchange_ = static_cast<int>(i);
     }
     CheckMayBeParted();
+    if (ownership_ != nullptr) HoldParts();
     if (mesh_ != nullptr) PlaceAgreement();
     if (mesh_ != nullptr && mesh_->shape.pipeline > 1) AddPipeline();
     for (size_t i = 0; i < base_.stages.size(); ++i) AddStage(i);
+    if (ownership_ != nullptr) AddGathering();
     if (part() == StepPart::kGradients) program_->updates = false;
     INGOT_ASSERT(late_.empty(), "updates were left over");
     return program_;
@@ -98,7 +104,7 @@ class Distributor {
     return "sum " + std::to_string(index);
   }
   bool Updates(const Task& task) const {
-    if (task.kind == Task::Kind::kTile) return !base_.units[task.index].updates.empty();
+    if (task.kind == Task::Kind::kTile) return !program_->units[task.index].updates.empty();
     if (task.kind != Task::Kind::kJoint) return false;
     for (const auto& publication : base_.joints[task.index].publications) {
       if (publication.to.space == Operand::Space::kState) return true;
@@ -128,12 +134,15 @@ class Distributor {
         }
       } else if (Updates(task) && index <= last_exchange_) {
         CheckMayWait(task);
-        late_.push_back(task);
+        AddTask(task, late_);
       } else {
-        here.tasks.push_back(task);
-        here.updates = here.updates || Updates(task);
+        AddTask(task, here.tasks);
       }
     }
+    here.updates = std::any_of(here.tasks.begin(), here.tasks.end(),
+                               [this](const Task& task) { return Updates(task); });
+    // What a worker finds in its part it tells the others when they gather.
+    here.judged_later = ownership_ != nullptr && here.updates;
     if (!reduces && (mesh_ == nullptr || index > last_exchange_)) {
       Push(std::move(here));
       return;
@@ -165,6 +174,86 @@ class Distributor {
     stage.tasks.push_back(task);
   }
 
+  // Of what one worker does for all, the part that is this one's.
+  void AddTask(const Task& task, std::vector<Task>& to) {
+    const UpdateGroup* group = GroupOf(task);
+    if (group == nullptr) {
+      to.push_back(task);
+    } else if (task.kind == Task::Kind::kTile) {
+      const ReduceUnit& unit = base_.units[task.index];
+      AddOwnPart(task, *group, unit, unit.source.at, to);
+    } else if (OwnOf(*group).size() > 0) {
+      to.push_back(task);
+    }
+  }
+
+  // The group that alone needs a task; null: it is done by all.
+  const UpdateGroup* GroupOf(const Task& task) const {
+    if (ownership_ == nullptr) return nullptr;
+    int group = -1;
+    if (task.kind == Task::Kind::kTile) group = ownership_->group_of_unit[task.index];
+    if (task.kind == Task::Kind::kJoint) group = ownership_->group_of_joint[task.index];
+    return group < 0 ? nullptr : &ownership_->groups[static_cast<size_t>(group)];
+  }
+  ElementRange OwnOf(const UpdateGroup& group) const {
+    return group.own[static_cast<size_t>(rank_)];
+  }
+
+  // Of a tile of an update that takes the whole gradient at `source`, what this worker owns.
+  void AddOwnPart(const Task& task, const UpdateGroup& group, const ReduceUnit& whole,
+                  uint64_t source, std::vector<Task>& to) {
+    const ElementRange own = OwnOf(group);
+    const int64_t begin = std::max(task.begin * whole.row_elements, own.begin);
+    const int64_t end = std::min(task.end * whole.row_elements, own.end);
+    if (begin >= end) return;
+    const auto [known, added] = own_unit_.emplace(task.index, 0);
+    if (added) {
+      ReduceUnit unit =
+          FromShared(whole, source + static_cast<uint64_t>(own.begin) * whole.item_size);
+      unit.sum = -1;
+      unit.first = own.begin;
+      unit.rows = own.size();
+      unit.row_elements = 1;
+      known->second = AddUnit(std::move(unit));
+    }
+    to.push_back({Task::Kind::kTile, known->second, begin - own.begin, end - own.begin});
+  }
+
+  // Of state that only updates read, each worker has its part.
+  void HoldParts() {
+    for (size_t i = 0; i < base_.states.size(); ++i) {
+      program_->states[i] = PartOfState(base_, *ownership_, i, rank_);
+    }
+  }
+
+  // What this worker has updated goes to all others, and theirs comes.
+  void AddGathering() {
+    GatherPlan plan;
+    plan.flags = MakeExchangePlan(DealShards(options_.workers, options_.workers), options_.workers);
+    program_->shared_bytes = plan.flags.Place(program_->shared_bytes, rank_);
+    plan.name = "the updated parameters";
+    for (const UpdateGroup& group : ownership_->groups) {
+      for (const uint32_t state : group.states) {
+        if (Ownership::IsPart(base_, *ownership_, state)) continue;
+        for (int rank = 0; rank < options_.workers; ++rank) {
+          const ElementRange own = group.own[static_cast<size_t>(rank)];
+          if (own.size() == 0) continue;
+          const uint64_t size = ItemSize(base_.states[state].dtype);
+          plan.pieces.push_back({state, rank, static_cast<uint64_t>(own.begin) * size,
+                                 static_cast<uint64_t>(own.end) * size});
+        }
+      }
+    }
+    std::stable_sort(plan.pieces.begin(), plan.pieces.end(),
+                     [](const GatherPlan::Piece& a, const GatherPlan::Piece& b) {
+                       return std::tie(a.owner, a.state) < std::tie(b.owner, b.state);
+                     });
+    Stage stage;
+    stage.tasks.push_back({Task::Kind::kGather, static_cast<uint32_t>(gathers_.size()), 0, 0});
+    gathers_.push_back(std::move(plan));
+    Push(std::move(stage));
+  }
+
   // What is shared by a joint task that updates must not be waited for by another.
   void CheckMayWait(const Task& task) const {
     if (task.kind != Task::Kind::kJoint) return;
@@ -191,10 +280,12 @@ class Distributor {
         const ReduceUnit& unit = base_.units[task.index];
         const Codec codec = CodecOfUnit(unit, is_last);
         if (segment_of[task.index] >= 0 || (codec == Codec::kPlain) != plain) continue;
+        if (GroupOf(task) != nullptr) continue;
         segment_of[task.index] = static_cast<int64_t>(
             plan.AddSegment(NameOf(unit, task.index), unit.dtype, BytesOf(unit), codec));
       }
     }
+    if (ownership_ != nullptr) AddOwnedSegments(reductions, plan, segment_of);
     program_->shared_bytes = plan.Place(program_->shared_bytes, rank_);
 
     if (part() != StepPart::kUpdates) AddPartials(reductions, plan, segment_of, here);
@@ -204,6 +295,36 @@ class Distributor {
     program_->stages.push_back(std::move(exchange));
     AddResults(reductions, plan, segment_of, is_last);
     plans_.push_back(std::move(plan));
+  }
+
+  // Behind all others, in the order of their groups, so that what a worker owns stands together.
+  void AddOwnedSegments(const std::vector<Task>& reductions, ExchangePlan& plan,
+                        std::vector<int64_t>& segment_of) const {
+    std::map<const UpdateGroup*, uint32_t> units;  // they stand in one array
+    for (const Task& task : reductions) {
+      if (const UpdateGroup* group = GroupOf(task)) units.emplace(group, task.index);
+    }
+    if (units.empty()) return;
+    plan.common_bytes = plan.bytes;
+    for (const auto& [group, index] : units) {
+      const ReduceUnit& unit = base_.units[index];
+      segment_of[index] =
+          static_cast<int64_t>(plan.AddSegment(NameOf(unit, index), unit.dtype, BytesOf(unit)));
+    }
+    const auto workers = static_cast<size_t>(options_.workers);
+    plan.owned_begin.assign(workers + 1, plan.bytes);
+    for (size_t rank = workers; rank-- > 0;) {
+      plan.owned_begin[rank] = plan.owned_begin[rank + 1];
+      for (const auto& [group, index] : units) {
+        if (group->own[rank].size() == 0) continue;
+        const auto segment = static_cast<size_t>(segment_of[index]);
+        plan.owned_begin[rank] =
+            std::min(plan.owned_begin[rank],
+                     plan.segments[segment].offset + static_cast<uint64_t>(group->own[rank].begin) *
+                                                         base_.units[index].item_size);
+      }
+    }
+    plan.owned_begin[0] = plan.common_bytes;
   }
 
   // The sums of this worker's subtrees: a unit for each, with the tiles of the whole.
@@ -243,7 +364,9 @@ class Distributor {
       const ReduceUnit& whole = base_.units[task.index];
       const auto& segment = plan.segments[static_cast<size_t>(segment_of[task.index])];
       const uint64_t source = plan.reduced + segment.offset;
-      if (task.begin == 0 && whole.shared >= 0) {
+      const UpdateGroup* group = GroupOf(task);
+      const bool is_here = group == nullptr || OwnOf(*group).size() > 0;
+      if (task.begin == 0 && whole.shared >= 0 && is_here) {
         plan.copies.push_back({source, static_cast<uint64_t>(whole.shared), segment.bytes});
       }
       if (mesh_ != nullptr && whole.sum >= 0) {
@@ -256,6 +379,10 @@ class Distributor {
         stage.tasks.push_back(own);
       }
       if (whole.updates.empty() || part() == StepPart::kGradients) continue;
+      if (group != nullptr) {
+        AddOwnPart(task, *group, whole, source, late_);
+        continue;
+      }
       if (update_unit[task.index] < 0) {
         ReduceUnit unit = FromShared(whole, source);
         unit.sum = -1;
@@ -269,6 +396,7 @@ class Distributor {
       stage.judged_later = true;
     } else if (is_last) {
       stage.updates = !late_.empty();
+      stage.judged_later = ownership_ != nullptr && stage.updates;
       stage.tasks.insert(stage.tasks.end(), late_.begin(), late_.end());
       late_.clear();
     }
@@ -287,8 +415,8 @@ class Distributor {
                    TransferHalf half, Stage& stage) {
     TransferPlan plan = MakeTransferPlan(base_, values, shards, mesh_->shape, mesh_->place, half);
     if (plan.actions.empty()) return;
-    stage.tasks.push_back({Task::Kind::kTransfer, static_cast<uint32_t>(transfers_->size()), 0, 0});
-    transfers_->push_back(std::move(plan));
+    stage.tasks.push_back({Task::Kind::kTransfer, static_cast<uint32_t>(transfers_.size()), 0, 0});
+    transfers_.push_back(std::move(plan));
   }
 
   // What all workers of a mesh tell each other before any of them changes something: whether
@@ -490,9 +618,11 @@ class Distributor {
   const runtime::StepProgram& base_;
   const DistributedOptions& options_;
   const MeshPosition* mesh_;
+  const Ownership* ownership_;
   const int rank_;
   std::vector<ExchangePlan>& plans_;
-  std::vector<TransferPlan>* transfers_;
+  std::vector<TransferPlan>& transfers_;
+  std::vector<GatherPlan>& gathers_;
   ExchangePlan agreement_;
   size_t piped_ = 0;  // stages of the base whose shards are done, micro-batch by micro-batch
   std::shared_ptr<DistributedProgram> program_ = std::make_shared<DistributedProgram>();
@@ -500,6 +630,7 @@ class Distributor {
   ShardRange own_;
   int last_exchange_ = -1;
   std::vector<Task> late_;
+  std::map<uint32_t, uint32_t> own_unit_;  // of this worker's part of an update
 };
 
 }  // namespace
@@ -514,9 +645,10 @@ std::vector<SumOutput> SumsOf(const runtime::StepProgram& program) {
 
 std::shared_ptr<const runtime::StepProgram> MakeDistributedProgram(
     std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
-    std::vector<ExchangePlan>& plans, std::vector<TransferPlan>* transfers) {
-  INGOT_ASSERT(options.mesh == nullptr || transfers != nullptr, "a mesh has transfers");
-  return Distributor(std::move(base), options, plans, transfers).Run();
+    ExchangePlans& plans) {
+  INGOT_ASSERT(options.mesh == nullptr || options.ownership == nullptr,
+               "on a mesh all of a part is updated by all that hold it");
+  return Distributor(std::move(base), options, plans).Run();
 }
 
 }  // namespace ingot::dist

@@ -3,7 +3,9 @@
 //
 // Each stage with reductions becomes up to three: the worker's shards and the sums of its subtrees,
 // the exchange, and what is done with the whole sums. Changes of parameters and state all come
-// after the last exchange, so that a step that is broken off has changed nothing.
+// after the last exchange, so that a step that is broken off has changed nothing. Where each worker
+// updates its part of the parameters alone, sums go to the one that needs them, and the new
+// parameters are gathered behind the updates.
 #pragma once
 
 #include <memory>
@@ -12,6 +14,7 @@
 
 #include "ingot/dist/exchange_plan.h"
 #include "ingot/dist/mesh.h"
+#include "ingot/dist/ownership.h"
 #include "ingot/dist/transfer_plan.h"
 #include "ingot/runtime/step_program.h"
 
@@ -46,14 +49,21 @@ struct DistributedOptions {
   StepPart part = StepPart::kWhole;
   Codec codec = Codec::kPlain;  // of gradients that are large enough
   double top_k = 0.01;
-  const MeshPosition* mesh = nullptr;  // not owned; null: every worker holds the whole model
+  const MeshPosition* mesh = nullptr;    // not owned; null: every worker holds the whole model
+  const Ownership* ownership = nullptr;  // not owned; null: every worker updates all parameters
 };
 
-// `plans` takes the exchanges, `transfers` (of a mesh) those of its parts; their index there is
-// that of their tasks. `rank` and `workers` are those along the axis `data`. Throws
+// What the programs of a worker exchange; the index of each is that of its task.
+struct ExchangePlans {
+  std::vector<ExchangePlan> exchanges;
+  std::vector<TransferPlan> transfers;  // of a mesh
+  std::vector<GatherPlan> gathers;      // where each worker updates its part
+};
+
+// Adds to `plans`. `rank` and `workers` are those along the axis `data`. Throws
 // Error(kUnsupported) where a step cannot be shared.
 std::shared_ptr<const runtime::StepProgram> MakeDistributedProgram(
     std::shared_ptr<const runtime::StepProgram> base, const DistributedOptions& options,
-    std::vector<ExchangePlan>& plans, std::vector<TransferPlan>* transfers = nullptr);
+    ExchangePlans& plans);
 
 }  // namespace ingot::dist

@@ -38,7 +38,11 @@ struct ExchangePlan {
   std::vector<Segment> segments;
   uint64_t bytes = 0;        // of one set of packed values
   uint64_t plain_bytes = 0;  // of those at its beginning that no codec writes
-  double top_k = 0.01;       // of Codec::kTopK
+  // Sums behind this place go to one worker alone, each to the one that updates with them: rank r
+  // to those from owned_begin[r] on, up to owned_begin[r + 1]. What comes before is for all.
+  uint64_t common_bytes = 0;
+  std::vector<uint64_t> owned_begin;  // empty: all is for all
+  double top_k = 0.01;                // of Codec::kTopK
   uint64_t partials = 0;     // where the sets of this worker's subtrees lie, one behind the other
   uint64_t reduced = 0;      // where the whole sums are wanted
   std::vector<Copy> copies;  // of whole sums, to where later tasks look for them
@@ -52,6 +56,11 @@ struct ExchangePlan {
   int own = 0;
   Channel channel = Channel::kAll;
 
+  // The rank of one of those that take part.
+  int rank_of(int member) const {
+    return peers.empty() ? member : peers[static_cast<size_t>(member)];
+  }
+  bool has_owned() const { return !owned_begin.empty(); }
   int subtrees_of(int rank) const {
     return first_subtree[static_cast<size_t>(rank) + 1] - first_subtree[static_cast<size_t>(rank)];
   }
@@ -64,6 +73,19 @@ struct ExchangePlan {
 
 // A plan without values but the flags, for workers that hold these ranges of the leaves.
 ExchangePlan MakeExchangePlan(const std::vector<ShardRange>& ranges, int leaves);
+
+// What each worker has updated of the state tensors, on its way to all others.
+struct GatherPlan {
+  struct Piece {
+    uint32_t state = 0;  // of the program
+    int owner = 0;
+    uint64_t begin = 0;  // bytes of the tensor
+    uint64_t end = 0;
+  };
+  ExchangePlan flags;         // what workers tell each other with it
+  std::vector<Piece> pieces;  // of each owner in the order of their states
+  std::string name;
+};
 
 // sum = left + right, element by element; `sum` may be one of them. f32 and f64.
 void AddValues(DType dtype, std::byte* sum, const std::byte* left, const std::byte* right,

@@ -1,32 +1,25 @@
-// Reduce-scatter and all-gather along the tree.
+// The exchanges of a step over a transport.
 #include "ingot/dist/group_exchange.h"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "ingot/base/align.h"
 #include "ingot/base/clock.h"
 #include "ingot/base/error.h"
 
 namespace ingot::dist {
 namespace {
 
-// Sets of values up to this size go to everyone at once: a second message costs more.
-constexpr uint64_t kSmallBytes = 4096;
-constexpr uint64_t kRangeUnit = 64;
 constexpr size_t kRanksOfFlag = 24;  // bits that a float holds exactly
 
-enum Phase : uint64_t { kPartials = 0, kSums = 1, kDirect = 2, kCoded = 3 };
-
-// Of the flags: how many workers wish to stop, how many to gather the state, and a bit for each
-// rank that met a number that is not finite, kRanksOfFlag in each.
+// Of the flags: how many workers wish to stop, to gather the state, to form a new group, and a bit
+// for each rank that met a number that is not finite, kRanksOfFlag in each.
 constexpr size_t kStops = 0;
 constexpr size_t kGathers = 1;
-constexpr size_t kNotFinite = 2;
-
-uint64_t Tag(uint64_t sequence, Phase phase, int subtree) {
-  return MessageTag(sequence, static_cast<uint64_t>(subtree) << 2 | phase);
-}
+constexpr size_t kRegroups = 2;
+constexpr size_t kNotFinite = 3;
 
 std::string NameOf(const ExchangePlan& plan) {
   if (plan.segments.size() < 2) return "flags";
@@ -46,23 +39,23 @@ GroupExchange::~GroupExchange() = default;
 
 uint64_t GroupExchange::StagingOf(const ExchangePlan& plan) const {
   const int size = SizeOf(plan);
-  const uint64_t each =
-      InOnePhase(plan, size) ? plan.plain_bytes : RangeOf(plan, OwnOf(plan)).size();
-  return each * plan.subtrees.size();
+  const int own = OwnOf(plan);
+  uint64_t bytes = TreeSum::OfCommon(plan, size, own).staging_bytes();
+  if (plan.has_owned()) bytes += TreeSum::OfOwned(plan, size, own).staging_bytes();
+  return bytes;
 }
 
-void GroupExchange::SetPlans(std::vector<ExchangePlan> plans, std::vector<TransferPlan> transfers) {
-  plans_ = std::move(plans);
-  transfers_ = std::move(transfers);
+void GroupExchange::SetPlans(ExchangePlans plans) {
+  plans_ = std::move(plans.exchanges);
+  transfers_ = std::move(plans.transfers);
+  gathers_ = std::move(plans.gathers);
   uint64_t staging = 0;
   uint64_t packed = 0;
-  size_t subtrees = 0;
   for (const TransferPlan& transfer : transfers_) {
     for (const TransferAction& action : transfer.actions) {
       if (action.kind != TransferAction::Kind::kSum) continue;
       staging = std::max(staging, StagingOf(action.plan));
       packed = std::max(packed, 2 * action.plan.bytes);
-      subtrees = std::max(subtrees, action.plan.subtrees.size());
     }
   }
   for (const ExchangePlan& plan : plans_) {
@@ -74,11 +67,10 @@ void GroupExchange::SetPlans(std::vector<ExchangePlan> plans, std::vector<Transf
                   "train in one process, or in f32");
     }
     staging = std::max(staging, StagingOf(plan));
-    subtrees = std::max(subtrees, plan.subtrees.size());
   }
+  for (const GatherPlan& plan : gathers_) staging = std::max(staging, StagingOf(plan.flags));
   staging_.resize(staging);
   packed_.assign(packed, std::byte{});
-  sums_.resize(subtrees);
 }
 
 // The number of an exchange, by which its messages are told from those of others: the channel, and
@@ -89,23 +81,6 @@ uint64_t GroupExchange::NextSequence(Channel channel, int peer) {
   return static_cast<uint64_t>(channel) << kCountBits | count % (uint64_t{1} << kCountBits);
 }
 
-GroupExchange::Range GroupExchange::RangeOf(const ExchangePlan& plan, int member) const {
-  const int size = SizeOf(plan);
-  const uint64_t units = (plan.plain_bytes + kRangeUnit - 1) / kRangeUnit;
-  const auto at = [&](int r) {
-    return std::min(plan.plain_bytes,
-                    units * static_cast<uint64_t>(r) / static_cast<uint64_t>(size) * kRangeUnit);
-  };
-  return {at(member), member + 1 == size ? plan.plain_bytes : at(member + 1)};
-}
-
-bool GroupExchange::InOnePhase(const ExchangePlan& plan, int size) {
-  if (plan.plain_bytes <= kSmallBytes) return true;
-  // Two workers: the same bytes, sent once instead of twice; more subtrees than workers: more
-  // bytes.
-  return size == 2 && plan.subtrees.size() == 2;
-}
-
 bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) {
   const ExchangePlan& plan = plans_[index];
   const bool is_group = !plan.peers.empty();
@@ -114,7 +89,11 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
     FinishSends(nullptr);
     WriteFlags(plan, shared, not_finite);
   }
-  RunPlain(plan, NextSequence(plan.channel, -1), shared);
+  if (plan.has_owned()) {
+    RunWithOwned(plan, shared);
+  } else {
+    RunPlain(plan, NextSequence(plan.channel, -1), shared);
+  }
   const bool somewhere_not_finite = is_group ? not_finite : ReadFlags(plan, shared);
   // Every worker knows it by now, and what is not finite is added to nothing.
   if (plan.plain_bytes < plan.bytes && !somewhere_not_finite) {
@@ -151,7 +130,7 @@ void GroupExchange::Transfer(uint32_t index, int64_t step, const runtime::StepVa
     }
     for (int s = action.shards.begin; s < action.shards.end; ++s) {
       const std::span<std::byte> rows = values.Rows(action.value.slot_value, s);
-      const uint64_t tag = Tag(NextSequence(action.channel, action.peer), kPartials, 0);
+      const uint64_t tag = TagOf(NextSequence(action.channel, action.peer), kPartials, 0);
       if (action.kind == TransferAction::Kind::kSend) {
         // Nobody waits for it here: the next stage may be busy with what came before.
         sending_.push_back(
@@ -205,80 +184,78 @@ void GroupExchange::SumTransfer(const TransferAction& action, const runtime::Ste
 
 std::unique_ptr<Message> GroupExchange::StartSend(int peer, int phase, const void* data,
                                                   size_t bytes) {
-  return SendMessage(peer, Tag(sequence_, kCoded, phase), data, bytes);
+  return SendMessage(peer, TagOf(sequence_, kCoded, phase), data, bytes);
 }
 
 std::unique_ptr<Message> GroupExchange::StartReceive(int peer, int phase, void* data,
                                                      size_t bytes) {
-  return transport_->Receive(peer, Tag(sequence_, kCoded, phase), data, bytes);
+  return transport_->Receive(peer, TagOf(sequence_, kCoded, phase), data, bytes);
 }
 
 void GroupExchange::RunPlain(const ExchangePlan& plan, uint64_t sequence, std::byte* shared) {
-  const int size = SizeOf(plan);
-  const int me = OwnOf(plan);
-  const bool one_phase = InOnePhase(plan, size);
-  const Range own = one_phase ? Range{0, plan.plain_bytes} : RangeOf(plan, me);
+  TreeSum common = TreeSum::OfCommon(plan, SizeOf(plan), OwnOf(plan));
+  common.Begin(sequence, shared, staging_.data(), *this);
+  common.FinishTree(*this);
+  common.End(*this);
+}
 
-  // What comes is asked for first, so that nobody waits for this worker's asking.
-  struct Pending {
-    std::unique_ptr<Message> message;
-    int peer;
+// What all need and what one alone needs, at the same time.
+void GroupExchange::RunWithOwned(const ExchangePlan& plan, std::byte* shared) {
+  TreeSum owned = TreeSum::OfOwned(plan, size_, rank_);
+  TreeSum common = TreeSum::OfCommon(plan, size_, rank_);
+  owned.Begin(NextSequence(plan.channel, -1), shared, staging_.data(), *this);
+  common.Begin(NextSequence(plan.channel, -1), shared, staging_.data() + owned.staging_bytes(),
+               *this);
+  common.FinishTree(*this);
+  owned.FinishTree(*this);
+  common.End(*this);
+  owned.End(*this);
+}
+
+// What stands side by side in memory goes in one message.
+bool GroupExchange::Gather(uint32_t index, int64_t step, const runtime::StepValues& values,
+                           bool not_finite) {
+  const GatherPlan& plan = gathers_[index];
+  Begin(index, step, plan.name);
+  WriteFlags(plan.flags, values.shared(), not_finite);
+  const uint64_t sequence = NextSequence(Channel::kAll, -1);
+  struct Run {
+    int owner;
+    std::byte* begin;
+    std::byte* end;
   };
-  std::vector<Pending> partials, sums, sent;
-  std::byte* staging = staging_.data();
-  for (int peer = 0; peer < size; ++peer) {
-    const int first = plan.first_subtree[static_cast<size_t>(peer)];
-    for (int s = 0; s < plan.subtrees_of(peer); ++s) {
-      if (peer == me) {
-        std::byte* partial =
-            shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes + own.begin;
-        sums_[static_cast<size_t>(first + s)] = partial;
-        // Sums are added to in place, and these are on their way to the others meanwhile.
-        if (one_phase && plan.additions.size() > 1) {
-          std::memcpy(staging, partial, own.size());
-          sums_[static_cast<size_t>(first + s)] = staging;
-          staging += own.size();
-        }
-        continue;
+  std::vector<Run> runs;
+  for (const GatherPlan::Piece& piece : plan.pieces) {
+    std::byte* state = values.State(piece.state);
+    Run run = {piece.owner, state + piece.begin, state + piece.end};
+    const bool joins = !runs.empty() && runs.back().owner == run.owner &&
+                       runs.back().end <= run.begin &&
+                       static_cast<uint64_t>(run.begin - runs.back().end) < AlignUp(1);
+    if (joins) {
+      runs.back().end = run.end;
+    } else {
+      runs.push_back(run);
+    }
+  }
+  std::vector<Pending> messages;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const Run& run = runs[i];
+    const uint64_t tag = TagOf(sequence, kSums, static_cast<int>(i));
+    const auto bytes = static_cast<size_t>(run.end - run.begin);
+    for (int k = 1; k < size_; ++k) {
+      const int peer = (rank_ + k) % size_;
+      if (run.owner == rank_) {
+        messages.push_back({SendMessage(peer, tag, run.begin, bytes), peer});
+      } else if (run.owner == peer) {
+        messages.push_back({transport_->Receive(peer, tag, run.begin, bytes), peer});
       }
-      sums_[static_cast<size_t>(first + s)] = staging;
-      if (own.size() == 0) continue;
-      partials.push_back({transport_->Receive(RankOf(plan, peer), Tag(sequence, kPartials, s),
-                                              staging, own.size()),
-                          peer});
-      staging += own.size();
     }
   }
-  for (int i = 1; i < size && !one_phase; ++i) {
-    const int peer = (me + size - i) % size;
-    const Range range = RangeOf(plan, peer);
-    if (range.size() == 0) continue;
-    sums.push_back({transport_->Receive(RankOf(plan, peer), Tag(sequence, kSums, 0),
-                                        shared + plan.reduced + range.begin, range.size()),
-                    peer});
-  }
-  for (int i = 1; i < size; ++i) {
-    const int peer = (me + i) % size;
-    const Range range = one_phase ? own : RangeOf(plan, peer);
-    if (range.size() == 0) continue;
-    for (int s = 0; s < plan.subtrees_of(me); ++s) {
-      sent.push_back(
-          {SendMessage(RankOf(plan, peer), Tag(sequence, kPartials, s),
-                       shared + plan.partials + static_cast<uint64_t>(s) * plan.bytes + range.begin,
-                       range.size()),
-           peer});
-    }
-  }
-  for (const Pending& pending : partials) WaitFor(*pending.message, RankOf(plan, pending.peer));
-  if (own.size() > 0) FinishTree(plan, own, shared);
-  for (int i = 1; i < size && !one_phase && own.size() > 0; ++i) {
-    const int peer = (me + i) % size;
-    sent.push_back({SendMessage(RankOf(plan, peer), Tag(sequence, kSums, 0),
-                                shared + plan.reduced + own.begin, own.size()),
-                    peer});
-  }
-  for (const Pending& pending : sums) WaitFor(*pending.message, RankOf(plan, pending.peer));
-  for (const Pending& pending : sent) WaitFor(*pending.message, RankOf(plan, pending.peer));
+  RunPlain(plan.flags, NextSequence(Channel::kAll, -1), values.shared());
+  for (const Pending& pending : messages) WaitFor(*pending.message, pending.peer);
+  const bool somewhere_not_finite = ReadFlags(plan.flags, values.shared());
+  End();
+  return somewhere_not_finite;
 }
 
 void GroupExchange::WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const {
@@ -288,6 +265,7 @@ void GroupExchange::WriteFlags(const ExchangePlan& plan, std::byte* shared, bool
     if (s == 0) {
       flags[kStops] = asks_to_stop_.load() ? 1 : 0;
       flags[kGathers] = asks_to_gather_.load() ? 1 : 0;
+      flags[kRegroups] = asks_to_regroup_.load() ? 1 : 0;
       if (not_finite && word < kFlagFloats) {
         flags[word] = static_cast<float>(1u << static_cast<size_t>(rank_) % kRanksOfFlag);
       } else if (not_finite) {
@@ -304,6 +282,7 @@ bool GroupExchange::ReadFlags(const ExchangePlan& plan, const std::byte* shared)
   std::memcpy(flags, shared + plan.reduced, sizeof(flags));
   if (flags[kStops] > 0) agreed_to_stop_.store(true);
   if (flags[kGathers] > 0) agreed_to_gather_.store(true);
+  if (flags[kRegroups] > 0) agreed_to_regroup_.store(true);
   bool not_finite = false;
   std::vector<int> ranks;
   for (size_t word = kNotFinite; word < kFlagFloats; ++word) {
@@ -320,25 +299,6 @@ bool GroupExchange::ReadFlags(const ExchangePlan& plan, const std::byte* shared)
     not_finite_ranks_ = std::move(ranks);
   }
   return not_finite;
-}
-
-// Adds the sums of the subtrees up, segment by segment as far as they lie in the range, and puts
-// the whole where it is wanted.
-void GroupExchange::FinishTree(const ExchangePlan& plan, Range range, std::byte* shared) {
-  for (const ExchangePlan::Segment& segment : plan.segments) {
-    const uint64_t begin = std::max(segment.offset, range.begin);
-    const uint64_t end = std::min(segment.offset + segment.bytes, range.end);
-    if (begin >= end) continue;
-    const uint64_t at = begin - range.begin;
-    std::byte* whole = shared + plan.reduced + begin;
-    if (plan.additions.empty()) std::memcpy(whole, sums_[0] + at, end - begin);
-    for (size_t i = 0; i < plan.additions.size(); ++i) {
-      std::byte* left = sums_[static_cast<size_t>(plan.additions[i].into)] + at;
-      const std::byte* right = sums_[static_cast<size_t>(plan.additions[i].from)] + at;
-      const bool is_last = i + 1 == plan.additions.size();
-      AddValues(segment.dtype, is_last ? whole : left, left, right, end - begin);
-    }
-  }
 }
 
 std::unique_ptr<Message> GroupExchange::SendMessage(int peer, uint64_t tag, const void* data,
@@ -402,13 +362,13 @@ void GroupExchange::Send(int peer, const void* data, size_t bytes) {
   if (broken_.load()) ThrowBroken(-1, "");
   direct_bytes_sent_.store(direct_bytes_sent_.load(std::memory_order_relaxed) + bytes,
                            std::memory_order_relaxed);
-  WaitFor(*SendMessage(peer, Tag(0, kDirect, 0), data, bytes), peer);
+  WaitFor(*SendMessage(peer, TagOf(0, kDirect, 0), data, bytes), peer);
 }
 
 void GroupExchange::Receive(int peer, void* data, size_t bytes) {
   if (bytes == 0) return;
   if (broken_.load()) ThrowBroken(-1, "");
-  WaitFor(*transport_->Receive(peer, Tag(0, kDirect, 0), data, bytes), peer);
+  WaitFor(*transport_->Receive(peer, TagOf(0, kDirect, 0), data, bytes), peer);
 }
 
 }  // namespace ingot::dist

@@ -1,8 +1,6 @@
 // GroupExchange: runtime::Exchange over a transport, for the plans of one group of workers.
 //
-// Every element of the sums is finished by one worker (reduce-scatter) and then given to all
-// (all-gather); where that saves no bytes, or so few that the way there and back costs more, every
-// worker finishes all of it. In both, additions follow the one tree.
+// Sums follow the one tree over all leaves (tree_sum.h), whoever adds what.
 #pragma once
 
 #include <atomic>
@@ -15,9 +13,11 @@
 #include <vector>
 
 #include "ingot/dist/coded_exchange.h"
+#include "ingot/dist/distributed_program.h"
 #include "ingot/dist/exchange_plan.h"
 #include "ingot/dist/transfer_plan.h"
 #include "ingot/dist/transport.h"
+#include "ingot/dist/tree_sum.h"
 #include "ingot/runtime/exchange.h"
 
 namespace ingot::dist {
@@ -37,10 +37,12 @@ class GroupExchange : public runtime::Exchange, private Link {
   ~GroupExchange() override;
 
   // The plans of the programs at hand; between steps.
-  void SetPlans(std::vector<ExchangePlan> plans, std::vector<TransferPlan> transfers = {});
+  void SetPlans(ExchangePlans plans);
 
   bool Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) override;
   void Transfer(uint32_t index, int64_t step, const runtime::StepValues& values) override;
+  bool Gather(uint32_t index, int64_t step, const runtime::StepValues& values,
+              bool not_finite) override;
 
   // From any thread: the exchange at hand, and every later one, throws ExchangeBroken. What a
   // thread that computes looks at is `broken`.
@@ -52,10 +54,17 @@ class GroupExchange : public runtime::Exchange, private Link {
   bool agreed_to_stop() const { return agreed_to_stop_.load(); }
   // The same for bringing the state together after a step, until it has been done.
   void AskToGather() { asks_to_gather_.store(true); }
-  bool agreed_to_gather() const { return agreed_to_gather_.load(); }
+  bool agreed_to_gather() const {
+    return agreed_to_gather_.load() || (size_ == 1 && asks_to_gather_.load());
+  }
   void Gathered() {
     asks_to_gather_.store(false);
     agreed_to_gather_.store(false);
+  }
+  // The same for leaving this group for a new one.
+  void AskToRegroup() { asks_to_regroup_.store(true); }
+  bool agreed_to_regroup() const {
+    return agreed_to_regroup_.load() || (size_ == 1 && asks_to_regroup_.load());
   }
 
   // Ranks that met a number that is not finite, in the exchange that said so.
@@ -73,22 +82,12 @@ class GroupExchange : public runtime::Exchange, private Link {
   void Receive(int peer, void* data, size_t bytes);
 
  private:
-  struct Range {
-    uint64_t begin = 0;
-    uint64_t end = 0;
-    uint64_t size() const { return end - begin; }
-  };
   // Of a plan: the workers that take part, which of them this is, and the rank of another.
   int SizeOf(const ExchangePlan& plan) const {
     return plan.peers.empty() ? size_ : static_cast<int>(plan.peers.size());
   }
   int OwnOf(const ExchangePlan& plan) const { return plan.peers.empty() ? rank_ : plan.own; }
-  static int RankOf(const ExchangePlan& plan, int member) {
-    return plan.peers.empty() ? member : plan.peers[static_cast<size_t>(member)];
-  }
   uint64_t NextSequence(Channel channel, int peer);
-  Range RangeOf(const ExchangePlan& plan, int member) const;
-  static bool InOnePhase(const ExchangePlan& plan, int size);
   void Begin(uint32_t index, int64_t step, std::string what);
   void End();
   uint64_t StagingOf(const ExchangePlan& plan) const;
@@ -96,11 +95,21 @@ class GroupExchange : public runtime::Exchange, private Link {
   void FinishSends(const void* data);  // of that memory; null: all
   void WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const;
   bool ReadFlags(const ExchangePlan& plan, const std::byte* shared);
-  void FinishTree(const ExchangePlan& plan, Range range, std::byte* shared);
   void RunPlain(const ExchangePlan& plan, uint64_t sequence, std::byte* shared);
+  void RunWithOwned(const ExchangePlan& plan, std::byte* shared);
+  struct Pending {
+    std::unique_ptr<Message> message;
+    int peer;
+  };
   // Of coded values.
   std::unique_ptr<Message> StartSend(int peer, int phase, const void* data, size_t bytes) override;
   std::unique_ptr<Message> StartReceive(int peer, int phase, void* data, size_t bytes) override;
+  std::unique_ptr<Message> Send(int peer, uint64_t tag, const void* data, size_t bytes) override {
+    return SendMessage(peer, tag, data, bytes);
+  }
+  std::unique_ptr<Message> Receive(int peer, uint64_t tag, void* data, size_t bytes) override {
+    return transport_->Receive(peer, tag, data, bytes);
+  }
   void WaitFor(Message& message, int peer) override;
   [[noreturn]] void ThrowBroken(int peer, const std::string& error);
   std::unique_ptr<Message> SendMessage(int peer, uint64_t tag, const void* data, size_t bytes);
@@ -109,6 +118,7 @@ class GroupExchange : public runtime::Exchange, private Link {
   const int rank_, size_;
   std::vector<ExchangePlan> plans_;
   std::vector<TransferPlan> transfers_;
+  std::vector<GatherPlan> gathers_;
   std::vector<std::byte> packed_;  // values of a transfer that are summed
   struct Sending {
     const void* data;
@@ -119,13 +129,14 @@ class GroupExchange : public runtime::Exchange, private Link {
   std::map<std::pair<Channel, int>, uint64_t> sequences_;  // of the groups of a mesh
   std::unique_ptr<CodedExchange> coded_;  // with what it remembers of the exchanges before
   std::vector<std::byte> staging_;
-  std::vector<std::byte*> sums_;  // of each subtree, in the range at hand
   uint64_t sequence_ = 0;
   std::atomic<bool> broken_ = false;
   std::atomic<bool> asks_to_stop_ = false;
   std::atomic<bool> agreed_to_stop_ = false;
   std::atomic<bool> asks_to_gather_ = false;
   std::atomic<bool> agreed_to_gather_ = false;
+  std::atomic<bool> asks_to_regroup_ = false;
+  std::atomic<bool> agreed_to_regroup_ = false;
   std::atomic<uint64_t> bytes_sent_ = 0;
   std::atomic<uint64_t> direct_bytes_sent_ = 0;
   std::atomic<double> waiting_seconds_ = 0;

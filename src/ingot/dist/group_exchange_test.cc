@@ -72,7 +72,7 @@ std::vector<Outcome> ExchangeOnce(const std::vector<Values>& shards, int workers
             partial.data(), elements * sizeof(float));
       }
       GroupExchange exchange(std::make_unique<LocalTransport>(wire, rank), rank, workers);
-      exchange.SetPlans({plan});
+      exchange.SetPlans({{plan}, {}, {}});
       Outcome& outcome = outcomes[static_cast<size_t>(rank)];
       outcome.not_finite = exchange.Run(0, 0, shared.data(), rank == faulty);
       outcome.ranks = exchange.not_finite_ranks();
@@ -124,7 +124,7 @@ TEST(GroupExchange, ABreakEndsAWait) {
   const ExchangePlan plan = MakePlan(2, 2, 0, 10);
   std::vector<std::byte> shared(plan.bytes * 3);
   GroupExchange exchange(std::make_unique<LocalTransport>(wire, 0), 0, 2);
-  exchange.SetPlans({plan});
+  exchange.SetPlans({{plan}, {}, {}});
   std::thread breaker([&] {
     while (exchange.status().waiting_for != 1) std::this_thread::yield();
     exchange.Break("rank 1 is lost");

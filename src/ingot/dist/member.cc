@@ -201,6 +201,7 @@ bool Member::TakeOver(int64_t generation, const std::string& why) {
   options.expected_workers = options_.expected_workers;
   options.most_workers = options_.most_workers;
   options.least_workers = options_.least_workers;
+  options.joins_between_steps = options_.joins_between_steps;
   options.timing = options_.timing;
   options.log = options_.log;
   auto coordinator = std::make_unique<Coordinator>(std::move(options));
@@ -319,7 +320,11 @@ void Member::Handle(const Json& message) {
     } else if (type == "pause") {
       paused_ = true;
       exchange = exchange_;
+    } else if (type == "wish") {
+      wish_ = true;
+      if (exchange_) exchange_->AskToRegroup();
     } else if (type == "group") {
+      wish_ = false;
       view_ = message;
       last_group_ = message;
       addresses_.reset();
@@ -401,6 +406,7 @@ std::optional<Group> Member::Connect(const Json& json, std::string* why) {
   {
     std::unique_lock lock(mutex_);
     exchange_ = group.exchange;
+    if (wish_) exchange_->AskToRegroup();
     outbox_.push_back({{"type", "addresses"}, {"epoch", group.view.epoch}, {"addresses", list}});
     lock.unlock();
     Push(nullptr);

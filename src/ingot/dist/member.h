@@ -32,6 +32,7 @@ struct MemberOptions {
   int expected_workers = 1;
   int most_workers = 1;
   int least_workers = 1;
+  bool joins_between_steps = false;  // a group is asked to make room, not broken in a step
   std::shared_ptr<TransportFactory> transports;
   GroupTiming timing;
   std::function<void(bool warning, const std::string&)> log;
@@ -144,6 +145,7 @@ class Member {
   std::exception_ptr failed_;  // the rendezvous cannot be used
   std::optional<Json> refused_;
   bool paused_ = false;  // since the newest group
+  bool wish_ = false;    // of somebody to join it
   int64_t epoch_ = 0;    // of the newest group
   std::shared_ptr<GroupExchange> exchange_;
 };

@@ -36,6 +36,7 @@ class TestValues : public runtime::StepValues {
     return {bytes + static_cast<size_t>(shard) * 4 * sizeof(float), 4 * sizeof(float)};
   }
   std::byte* shared() const override { return nullptr; }
+  std::byte* State(uint32_t) const override { return nullptr; }
   mutable std::array<float, 8> numbers{};
 };
 
@@ -58,7 +59,7 @@ std::vector<std::array<float, 8>> SumOnce(const MeshShape& shape, int ranks) {
       const TransferPlan plan = MakeTransferPlan(program, {runtime::MeshValue()}, {0, 2}, shape,
                                                  shape.place_of(rank), TransferHalf::kFirst);
       GroupExchange exchange(std::make_unique<LocalTransport>(wire, rank), rank, ranks);
-      exchange.SetPlans({}, {plan});
+      exchange.SetPlans({{}, {plan}, {}});
       const TestValues values(static_cast<float>(100 * rank));
       exchange.Transfer(0, 0, values);
       results[static_cast<size_t>(rank)] = values.numbers;
@@ -93,15 +94,19 @@ TEST(MeshTest, RowsGoToTheNextStage) {
   const TestValues second(1000);
   std::thread next([&] {
     GroupExchange exchange(std::make_unique<LocalTransport>(wire, 1), 1, 2);
-    exchange.SetPlans({}, {plan_of(1, What::kComes, TransferHalf::kFirst),
-                           plan_of(1, What::kGoes, TransferHalf::kFirst)});
+    exchange.SetPlans({{},
+                       {plan_of(1, What::kComes, TransferHalf::kFirst),
+                        plan_of(1, What::kGoes, TransferHalf::kFirst)},
+                       {}});
     exchange.Transfer(0, 0, second);
     for (float& number : second.numbers) number *= 10;
     exchange.Transfer(1, 0, second);
   });
   GroupExchange exchange(std::make_unique<LocalTransport>(wire, 0), 0, 2);
-  exchange.SetPlans({}, {plan_of(0, What::kTurns, TransferHalf::kFirst),
-                         plan_of(0, What::kTurns, TransferHalf::kSecond)});
+  exchange.SetPlans({{},
+                     {plan_of(0, What::kTurns, TransferHalf::kFirst),
+                      plan_of(0, What::kTurns, TransferHalf::kSecond)},
+                     {}});
   exchange.Transfer(0, 0, first);
   exchange.Transfer(1, 0, first);
   next.join();

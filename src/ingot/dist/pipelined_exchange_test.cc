@@ -21,7 +21,7 @@ struct Worker {
     if (workers == 1) return;
     exchange = std::make_unique<GroupExchange>(std::make_unique<LocalTransport>(wire, rank), rank,
                                                workers);
-    exchange->SetPlans(PipelinedExchange::InnerPlans({plan}, rank));
+    exchange->SetPlans({PipelinedExchange::InnerPlans({plan}, rank), {}, {}});
   }
   void Put(float value) {
     std::memcpy(shared.data() + plan.partials + plan.segments[1].offset, &value, sizeof(value));

@@ -22,6 +22,8 @@ class StepValues {
   // The rows of a shard, where later tasks look for them.
   virtual std::span<std::byte> Rows(const SlotValue& value, int shard) const = 0;
   virtual std::byte* shared() const = 0;
+  // A state tensor of the program as it is behind the step's updates.
+  virtual std::byte* State(uint32_t index) const = 0;
 };
 
 class Exchange {
@@ -37,6 +39,13 @@ class Exchange {
   virtual void Transfer(uint32_t index, int64_t step, const StepValues& values) {
     static_cast<void>(step), static_cast<void>(values);
     INGOT_ASSERT(false, "no transfer " + std::to_string(index));
+  }
+  // The gathering `index` of a step of which each process has updated a part of the parameters:
+  // afterwards all have the whole. As Run otherwise.
+  virtual bool Gather(uint32_t index, int64_t step, const StepValues& values, bool not_finite) {
+    static_cast<void>(step), static_cast<void>(values), static_cast<void>(not_finite);
+    INGOT_ASSERT(false, "no gathering " + std::to_string(index));
+    return false;
   }
 };
 

@@ -64,13 +64,15 @@ constexpr int64_t kSleepNanoseconds = 2'000'000;
 constexpr size_t kMostScalars = 16;
 
 bool IsExchange(const Task& task) {
-  return task.kind == Task::Kind::kExchange || task.kind == Task::Kind::kTransfer;
+  return task.kind == Task::Kind::kExchange || task.kind == Task::Kind::kTransfer ||
+         task.kind == Task::Kind::kGather;
 }
 
 // What transfers see of a frame.
 class FrameValues : public StepValues {
  public:
-  FrameValues(const StepProgram& program, Frame& frame) : program_(program), frame_(frame) {}
+  FrameValues(const StepProgram& program, Frame& frame, const EngineMemory& memory)
+      : program_(program), frame_(frame), memory_(memory) {}
 
   std::span<std::byte> Rows(const SlotValue& value, int shard) const override {
     const ShardRoutine& routine = program_.routine(value.part, shard);
@@ -79,10 +81,14 @@ class FrameValues : public StepValues {
             row * static_cast<uint64_t>(routine.rows)};
   }
   std::byte* shared() const override { return frame_.shared.data(); }
+  std::byte* State(uint32_t index) const override {
+    return memory_.State(memory_.StateIndex(frame_.program, index), frame_.next_version);
+  }
 
  private:
   const StepProgram& program_;
   Frame& frame_;
+  const EngineMemory& memory_;
 };
 
 }  // namespace
@@ -356,14 +362,16 @@ void StepEngine::Implementation::RunExchange(int thread, Control control, int ta
   TaskBoard& board = BoardOf(control).board;
   if (!board.BeginCommit(control.sequence(), task)) return;
   const Task& what = TasksOf(control)[static_cast<size_t>(task)];
+  const FrameValues values(ProgramOf(frame), frame, memory_);
+  bool not_finite = frame.not_finite.load(std::memory_order_relaxed);
   if (what.kind == Task::Kind::kTransfer) {
-    request_->exchange->Transfer(what.index, frame.step, FrameValues(ProgramOf(frame), frame));
+    request_->exchange->Transfer(what.index, frame.step, values);
+  } else if (what.kind == Task::Kind::kGather) {
+    not_finite = request_->exchange->Gather(what.index, frame.step, values, not_finite);
   } else {
-    const bool not_finite =
-        request_->exchange->Run(what.index, frame.step, frame.shared.data(),
-                                frame.not_finite.load(std::memory_order_relaxed));
-    if (not_finite) frame.not_finite.store(true, std::memory_order_relaxed);
+    not_finite = request_->exchange->Run(what.index, frame.step, frame.shared.data(), not_finite);
   }
+  if (not_finite) frame.not_finite.store(true, std::memory_order_relaxed);
   board.EndCommit(control.sequence(), task);
   CountTask(workers_[static_cast<size_t>(thread)], false);
 }

@@ -9,7 +9,8 @@
 //   joint  kernels on values that all shards share, such as the norm of a whole gradient.
 // A program that several processes share has one more kind, exchange, and shards of this process
 // alone. Where they hold different parts of the model, values that meet or pass between them are
-// tasks of kind mesh, which room dist makes transfers. Immutable; shared by threads and engines.
+// tasks of kind mesh, which room dist makes transfers; where they update different parts of the
+// parameters, a task of kind gather brings them together. Immutable; shared by threads and engines.
 #pragma once
 
 #include <cstdint>
@@ -67,6 +68,7 @@ struct StateTensor {
   Shape shape;
   bool versioned = false;  // read by shards while the next step's is written: lies in the versions
   uint64_t offset = 0;     // in a version's block, or in the block that is updated in place
+  int64_t first = 0;       // of a tensor of which this process holds a part: its first element
 };
 
 struct ScalarInput {
@@ -94,7 +96,8 @@ struct ReduceUnit {
   Operand source;                              // kShared
   Operand scale;                               // kShared, one number that `source` is multiplied by
   DType dtype = DType::kF32;
-  int64_t rows = 1;  // of the result
+  int64_t first = 0;  // of a part of a parameter: its first element
+  int64_t rows = 1;   // of the result
   int64_t row_elements = 1;
   size_t item_size = 4;
   int first_shard = 0;   // what the kernel reduces: a subtree of the shards, or all of them
@@ -157,7 +160,7 @@ struct JointRoutine {
 };
 
 struct Task {
-  enum class Kind : uint8_t { kShard, kTile, kJoint, kExchange, kMesh, kTransfer };
+  enum class Kind : uint8_t { kShard, kTile, kJoint, kExchange, kMesh, kTransfer, kGather };
   Kind kind = Kind::kShard;
   uint32_t index = 0;  // of the part, the unit, the joint routine, the exchange, ...
   int64_t begin = 0;   // the shard; the first row of the tile

@@ -178,7 +178,7 @@ void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int versio
   }
   for (const UpdateInstruction& update : unit.updates) {
     if (IsSkipped(update, frame)) {
-      KeepVersion(program, frame, version, update, first, count);
+      KeepVersion(program, frame, version, update, unit.first + first, count);
       continue;
     }
     std::span<void*> operands(own.operands.data(), update.operands.size());
@@ -188,7 +188,7 @@ void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int versio
       const int at = update.is_output[i] != 0 ? frame.next_version : version;
       const Place place{&frame, at, nullptr, 0, -1, own.arena, own.tile, &program};
       auto* base = static_cast<std::byte*>(Resolve(operand, place));
-      if (update.advances[i] != 0) base += static_cast<size_t>(first) * update.item_size;
+      if (update.advances[i] != 0) base += Offset(program, unit, operand, first) * update.item_size;
       if (shared_ && update.is_output[i] != 0 && publish == nullptr &&
           memory_.IsVersioned(frame.program, operand.at)) {
         publish = base;
@@ -204,6 +204,16 @@ void TaskRunner::CommitTile(const StepProgram& program, Frame& frame, int versio
       StreamCopy(publish, own.staged, static_cast<size_t>(count) * update.item_size);
     }
   }
+}
+
+// The place of a unit's element in an operand, either of which may begin within the parameter.
+size_t TaskRunner::Offset(const StepProgram& program, const ReduceUnit& unit,
+                          const Operand& operand, int64_t element) {
+  if (operand.space == Operand::Space::kState) {
+    return static_cast<size_t>(unit.first + element - program.states[operand.at].first);
+  }
+  if (operand.space == Operand::Space::kShared) return static_cast<size_t>(unit.first + element);
+  return static_cast<size_t>(element);
 }
 
 bool TaskRunner::IsSkipped(const UpdateInstruction& update, Frame& frame) const {

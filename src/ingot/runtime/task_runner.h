@@ -48,6 +48,8 @@ class TaskRunner {
   void RunInstruction(const Instruction& instruction, const Place& place, int thread) const;
   void ReduceTile(const StepProgram& program, Frame& frame, const Task& task, int thread) const;
   void LoadTile(const StepProgram& program, Frame& frame, const Task& task, int thread) const;
+  static size_t Offset(const StepProgram& program, const ReduceUnit& unit, const Operand& operand,
+                       int64_t element);
   bool IsSkipped(const UpdateInstruction& update, Frame& frame) const;
   void KeepVersion(const StepProgram& program, Frame& frame, int version,
                    const UpdateInstruction& update, int64_t first, int64_t count) const;

@@ -144,7 +144,8 @@ bool DecidesWeights(const std::string& path) {
                                         "data.folder",
                                         "data.prefetch",
                                         "data.prefetch_batches",
-                                        "data.prefetch_threads"};
+                                        "data.prefetch_threads",
+                                        "train.shard_optimizer"};
   return std::none_of(std::begin(kOthers), std::end(kOthers),
                       [&](const char* section) { return IsWithin(path, section); });
 }
@@ -200,6 +201,18 @@ void CheckSync(Job& job, const ConfigNode& node) {
         .Fail(job.train.compression + " does not go with precision f64: codecs are of f32",
               "leave it out");
   }
+  if (job.train.shard_optimizer) {
+    const ConfigNode& place = At(node, {"train", "shard_optimizer"});
+    if (job.train.sync != "every_step") {
+      place.Fail("shard_optimizer does not go with train.sync " + job.train.sync +
+                     ", whose workers each hold the whole state",
+                 "leave one of them out");
+    }
+    if (job.train.compression != "none") {
+      place.Fail("shard_optimizer does not go with train.compression " + job.train.compression,
+                 "leave one of them out");
+    }
+  }
   if (!job.train.has_rounds()) return;
   if (job.train.is_async() && job.accumulate > 1) {
     At(node, {"train", "sync"}).Fail("async does not go with accumulate", "make data.batch larger");
@@ -227,6 +240,9 @@ void CheckMesh(const Job& job, const ConfigNode& node) {
   if (job.train.sync != "every_step") {
     place.Fail("mesh does not go with train.sync " + job.train.sync,
                "the workers of a mesh exchange in every step: leave train.sync out");
+  }
+  if (job.train.shard_optimizer) {
+    place.Fail("mesh does not go with train.shard_optimizer yet", "leave one of them out");
   }
   if (job.train.compression != "none") {
     place.Fail("mesh does not go with train.compression " + job.train.compression,

@@ -183,11 +183,9 @@ class Maker {
       options.rank = position.place.data;
       options.workers = mesh_.shape.data;
       options.mesh = &position;
-      std::vector<dist::ExchangePlan> plans;
-      std::vector<dist::TransferPlan> transfers;
+      dist::ExchangePlans plans;
       const auto& part = mesh_.parts[static_cast<size_t>(mesh_.shape.part_of(position.place))];
-      const auto program =
-          dist::MakeDistributedProgram(part.programs[0], options, plans, &transfers);
+      const auto program = dist::MakeDistributedProgram(part.programs[0], options, plans);
       most = std::max(most, program->stages.size());
     }
     return most;

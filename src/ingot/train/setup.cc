@@ -14,6 +14,7 @@
 #include "ingot/base/sha256.h"
 #include "ingot/base/text.h"
 #include "ingot/compiler/compile.h"
+#include "ingot/dist/ownership.h"
 #include "ingot/nn/parameter_pattern.h"
 #include "ingot/ops/standard_ops.h"
 #include "ingot/train/memory_plan.h"
@@ -268,6 +269,33 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   return setup;
 }
 
+namespace {
+
+// What a worker holds of the state that updates alone read, where each updates its part.
+std::string ExplainShards(const TrainingSetup& setup) {
+  const runtime::StepProgram& program = *setup.programs[0];
+  std::string text = "train.shard_optimizer: of what updates alone read, the largest part is\n";
+  for (const int workers : {1, 2, 4, 8}) {
+    if (workers > program.shards()) break;
+    const dist::Ownership ownership = dist::DealUpdates(program, workers);
+    uint64_t most = 0;
+    for (int rank = 0; rank < workers; ++rank) {
+      uint64_t bytes = 0;
+      for (size_t i = 0; i < program.states.size(); ++i) {
+        if (!dist::Ownership::IsPart(program, ownership, i)) continue;
+        const runtime::StateTensor part = dist::PartOfState(program, ownership, i, rank);
+        bytes += static_cast<uint64_t>(part.shape.size()) * ItemSize(part.dtype);
+      }
+      most = std::max(most, bytes);
+    }
+    text +=
+        fmt::format("  {} of {} worker{}\n", HumanBytes(most), workers, workers == 1 ? "" : "s");
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string ExplainTraining(const TrainingSetup& setup) {
   const compiler::StepPlan& plan = compiler::PlanOf(*setup.programs[0]);
   const data::Batches& batches = *setup.batches;
@@ -302,6 +330,7 @@ std::string ExplainTraining(const TrainingSetup& setup) {
                         setup.recompute_segments, HumanBytes(setup.planned_bytes));
   }
   if (setup.mesh) text += ExplainMesh(*setup.mesh);
+  if (setup.job.train.shard_optimizer) text += ExplainShards(setup);
   text += fmt::format("run: {} steps\n", WithThousands(setup.total_steps));
   return text;
 }

@@ -70,6 +70,9 @@ const OptionTable<SyncOptions>& SyncTable() {
           .Add("top_k", &SyncOptions::top_k,
                "of compression top_k: share of the elements that is sent; by default 0.01",
                {.low = 0, .high = 0.5, .low_exclusive = true})
+          .Add("shard_optimizer", &SyncOptions::shard_optimizer,
+               "of every_step: whether each worker updates its part of the parameters alone, and "
+               "holds the optimizer's state of that part (ZeRO 1); the same weights in less memory")
           .Shorthand("sync");
   return table;
 }

@@ -24,6 +24,9 @@ struct SyncOptions {
   // Gradients, or the changes of replicas, as they go over the wire.
   std::string compression = "none";
   std::optional<double> top_k;  // share of the elements that top_k sends
+  // Of every_step: each worker updates its part of the parameters, and holds the optimizer's state
+  // of that part alone.
+  bool shard_optimizer = false;
   // Of diloco.
   std::optional<double> outer_learning_rate;
   std::optional<double> outer_momentum;

@@ -66,17 +66,18 @@ std::map<std::string, Tensor> TrainingRun::StepInputs(bool with_state, int repli
 
 void TrainingRun::ReportNotFinite(bool state_touched, int replica) {
   const bool has_rounds = setup_.job.train.has_rounds();
-  if (setup_.mesh) {
+  if (IsSpread()) {
     // Nobody has the whole step, to replay it.
-    throw Error(ErrorCode::kNumeric,
-                fmt::format("training became numerically unstable at step {} (epoch {}){}: the "
-                            "loss or a gradient is not finite",
-                            WithThousands(step_ + 1), step_ / setup_.steps_per_epoch() + 1,
-                            NotFiniteRanks()),
-                fmt::format("lower optimizer.{}.learning_rate (it is {}), or train without `mesh` "
-                            "to be told the op and the samples",
-                            setup_.job.optimizer.name(),
-                            FormatNumber(setup_.job.optimizer.learning_rate())));
+    throw Error(
+        ErrorCode::kNumeric,
+        fmt::format("training became numerically unstable at step {} (epoch {}){}: the "
+                    "loss or a gradient is not finite",
+                    WithThousands(step_ + 1), step_ / setup_.steps_per_epoch() + 1,
+                    NotFiniteRanks()),
+        fmt::format("lower optimizer.{}.learning_rate (it is {}), or train without `{}` "
+                    "to be told the op and the samples",
+                    setup_.job.optimizer.name(), FormatNumber(setup_.job.optimizer.learning_rate()),
+                    setup_.mesh ? "mesh" : "train.shard_optimizer"));
   }
   if (!IsLead() && !has_rounds) {
     // The lead finds out and says what it was; where it is lost, the next group does the step

@@ -56,7 +56,7 @@ TrainResult TrainingRun::RunAsMember() {
     if (!JoinGroup(why)) return EndAsFollower(RunEnd::kFinished);
     try {
       const RunEnd end = Loop();
-      if (setup_.mesh) GatherState();
+      if (IsSpread()) GatherState();
       GatherWireBytes();
       if (IsLead()) {
         TrainResult result = Finish(end);
@@ -82,6 +82,7 @@ void TrainingRun::OpenGroup() {
   if (setup_.mesh) {
     options.least_workers = options.most_workers = setup_.mesh->shape.workers();
   }
+  options.joins_between_steps = IsSpread();
   options.transports = request.transports;
   options.timing = request.timing;
   // Replicas need not keep step: what each of their steps may be late adds up.
@@ -126,21 +127,25 @@ void TrainingRun::EnterGroup() {
   NoteInterrupts();
   const dist::GroupView& view = group_->view;
   if (rounds_) {
-    group_->exchange->SetPlans({rounds_->Join(view.rank, view.size())});
+    group_->exchange->SetPlans({{rounds_->Join(view.rank, view.size())}, {}, {}});
   } else if (setup_.job.train.is_async()) {
     PartSteps();
-    group_->exchange->SetPlans(dist::PipelinedExchange::InnerPlans(plans_, view.rank));
+    group_->exchange->SetPlans(
+        {dist::PipelinedExchange::InnerPlans(plans_.exchanges, view.rank), {}, {}});
   } else if (setup_.mesh) {
     EnterMesh();
+  } else if (IsSpread()) {
+    EnterSharded();
   } else {
     ShareSteps();
   }
-  if (setup_.mesh && writer_) writer_->Wait();
-  // The lead of a mesh, too, goes back to a checkpoint.
-  if (!IsLead() || setup_.mesh) LeaveLead();
+  // Where state is spread, the lead, too, goes back to a checkpoint.
+  const bool goes_back = IsSpread() && !holds_whole_;
+  if (goes_back && writer_) writer_->Wait();
+  if (!IsLead() || goes_back) LeaveLead();
   if (IsLead()) TakeLead();
-  if (setup_.mesh) {
-    ShareMeshState();
+  if (IsSpread()) {
+    ShareSpreadState();
   } else {
     ShareState();
   }
@@ -170,7 +175,7 @@ dist::DistributedOptions TrainingRun::ShareOptions() const {
 void TrainingRun::PartSteps() {
   dist::DistributedOptions options = ShareOptions();
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
-  plans_.clear();
+  plans_ = {};
   for (const dist::StepPart part :
        {dist::StepPart::kWhole, dist::StepPart::kGradients, dist::StepPart::kUpdates}) {
     options.part = part;
@@ -186,7 +191,7 @@ void TrainingRun::ShareSteps() {
   const dist::GroupView& view = group_->view;
   const dist::DistributedOptions options = ShareOptions();
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
-  std::vector<dist::ExchangePlan> plans;
+  dist::ExchangePlans plans;
   for (const auto& program : setup_.programs) {
     programs.push_back(view.size() == 1 ? program
                                         : dist::MakeDistributedProgram(program, options, plans));

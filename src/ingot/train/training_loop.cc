@@ -41,6 +41,7 @@ RunEnd TrainingRun::Loop() {
     } else if (setup_.job.train.is_async()) {
       RunPipeline();
     } else {
+      if (IsSpread()) ForgetWhole();
       const runtime::StepResult result = RunSteps(NextBoundary() - step_);
       step_ = result.next_step;
       if (result.not_finite) ReportNotFinite(result.state_touched);
@@ -50,12 +51,14 @@ RunEnd TrainingRun::Loop() {
     }
     if (RecordIsDue()) RecordInterval();
     if (CheckpointIsDue()) {
-      if (setup_.mesh) {
+      if (IsSpread()) {
         GatherState();
         group_->exchange->Gathered();
       }
       if (step_ != saved_step_) Save(true, false, false);
     }
+    const bool goes_on = step_ < setup_.total_steps;
+    if (goes_on && group_ && group_->exchange->agreed_to_regroup()) LeaveForNewGroup();
   }
   if (interval_sums_->weight() > 0 && !Passed(setup_.steps_per_epoch())) {
     RecordInterval();
@@ -207,7 +210,7 @@ void TrainingRun::RunPipeline() {
   runtime::StepResult result;
   try {
     dist::GroupExchange* group = group_ && Workers() > 1 ? group_->exchange.get() : nullptr;
-    dist::PipelinedExchange exchange(group, plans_, steps, Rank());
+    dist::PipelinedExchange exchange(group, plans_.exchanges, steps, Rank());
     request.exchange = &exchange;
     result = engine_->Run(request);
   } catch (const runtime::ExchangeBroken&) {
@@ -238,10 +241,10 @@ bool TrainingRun::ShouldStop() {
   if (IsLead() && progress_->Due()) ShowProgress(step_);
   const bool save = SaveIsDueByTime();
   const bool record = RecordIsDueByTime();
-  if (!setup_.mesh) return save || record;
-  // Checkpoints are a matter of all workers.
+  if (!IsSpread()) return save || record;
+  // Checkpoints, and who joins, are a matter of all workers.
   if (save) group_->exchange->AskToGather();
-  return record || group_->exchange->agreed_to_gather();
+  return record || group_->exchange->agreed_to_gather() || group_->exchange->agreed_to_regroup();
 }
 
 bool TrainingRun::RecordIsDue() const {
@@ -255,13 +258,13 @@ bool TrainingRun::RecordIsDueByTime() const {
   return every > 0 && MonotonicSeconds() - recorded_at_ >= every;
 }
 
-// Of a mesh the same on every worker: by steps, or where the lead has asked for it.
+// Where state is spread the same on every worker: by steps, or where the lead has asked for it.
 bool TrainingRun::CheckpointIsDue() const {
   const CheckpointOptions& options = setup_.job.checkpoint;
   if (step_ >= setup_.total_steps) return false;  // the end of the run has one of its own
   if (Passed(options.every_steps)) return true;
   if (Passed(options.every_epochs * setup_.steps_per_epoch())) return true;
-  return setup_.mesh ? group_->exchange->agreed_to_gather() : SaveIsDueByTime();
+  return IsSpread() ? group_->exchange->agreed_to_gather() : SaveIsDueByTime();
 }
 
 bool TrainingRun::SaveIsDueByTime() const {
@@ -332,7 +335,9 @@ bool TrainingRun::EndEpoch() {
   }
   Log(LogLevel::kInfo, line);
   epoch_sums_->Clear();
-  if (is_best) Save(false, true, false);
+  if (!is_best) return true;
+  if (IsSpread()) GatherState();
+  Save(false, true, false);
   return true;
 }
 
@@ -348,7 +353,7 @@ bool TrainingRun::Validate(int64_t epoch, Values& values, bool& is_best) {
                                               setup_.registry, *setup_.layers, batches, threads_);
   }
   const std::vector<formats::NamedTensor> parameters =
-      setup_.mesh ? SharedModelParameters() : ModelParameters();
+      IsSpread() ? SharedModelParameters() : ModelParameters();
   try {
     const std::map<std::string, double> means =
         Workers() > 1

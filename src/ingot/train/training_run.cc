@@ -90,8 +90,8 @@ void TrainingRun::Prepare() {
   if (request_.group) options.workers = request_.group->expected_workers;
   setup_ = PrepareTraining(request_.job, options);
   CheckMesh();
-  // The part of a mesh is known when the group is.
-  if (!setup_.mesh) engine_ = std::make_unique<runtime::StepEngine>(setup_.programs, threads_);
+  // What a worker holds a part of is known when the group is.
+  if (!IsSpread()) engine_ = std::make_unique<runtime::StepEngine>(setup_.programs, threads_);
   if (setup_.job.train.is_local()) rounds_.emplace(setup_, *engine_);
   if (setup_.job.train.is_async()) PartSteps();
   source_ = data::WithPrefetch(setup_.batches, setup_.data.options);
@@ -197,6 +197,12 @@ void TrainingRun::Announce() {
         fmt::format("the model is spread over a mesh of {} workers ({}): {} of memory on rank {}",
                     shape.workers(), shape.ToString(), HumanBytes(engine_->memory_bytes()),
                     Rank()));
+  }
+  if (IsSpread() && !setup_.mesh) {
+    Log(LogLevel::kInfo,
+        fmt::format("each of {} workers holds its part of the optimizer's state: {} of memory on "
+                    "rank {}",
+                    Workers(), HumanBytes(engine_->memory_bytes()), Rank()));
   }
   if (setup_.recompute_segments > 0) {
     Log(LogLevel::kInfo,

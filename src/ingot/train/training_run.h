@@ -71,6 +71,8 @@ class TrainingRun {
   Checkpoint Snapshot() const;
   // What is evaluated and kept as the model: the parameters, or their moving averages.
   std::vector<formats::NamedTensor> ModelParameters() const;
+  // The state tensor that a parameter is evaluated with.
+  const std::string& ModelSource(const std::string& parameter) const;
 
   // training_loop.cc
   RunEnd Loop();
@@ -142,12 +144,34 @@ class TrainingRun {
   // training_mesh.cc: of a model that is spread over the workers.
   void CheckMesh() const;
   void EnterMesh();
-  void ShareMeshState();
+  const MeshPart& OwnPart() const;
+
+  // training_spread.cc: where workers hold parts of the state, on a mesh or not.
+  bool IsSpread() const {
+    return setup_.mesh || (request_.group && setup_.job.train.shard_optimizer);
+  }
+  struct HeldState {
+    runtime::StateTensor state;
+    Shape whole;
+    const passes::TensorSlice* slice;  // of a tensor that a mesh cuts; else null
+  };
+  void EnterSharded();
+  void CheckDealtAlike(const runtime::StepProgram& program, const dist::Ownership& ownership) const;
+  bool IsPart(const std::string& name) const;
+  std::vector<HeldState> HeldBy(int rank) const;
+  static Tensor TakePart(const HeldState& held, const Tensor& whole);
+  static void PutPart(const HeldState& held, const Tensor& part, Tensor& whole);
+  void ShareSpreadState();
   void GatherState();
+  std::vector<int> Holders() const;
+  void ForgetWhole();
+  [[noreturn]] void LeaveForNewGroup();
+  bool ModelIsSpread() const;
   std::vector<formats::NamedTensor> SharedModelParameters();
   // Whether a group of this run was there before, whose state is lost with one of its workers.
-  bool BeginsAgain() const { return setup_.mesh && group_ && group_->view.epoch > 1; }
-  const MeshPart& OwnPart() const;
+  bool BeginsAgain() const {
+    return IsSpread() && group_ && group_->view.epoch > 1 && !holds_whole_;
+  }
   // A tensor of the whole model: the engine's, or of what the lead has brought together.
   Tensor ReadWhole(const std::string& name) const;
   void WriteWhole(const std::string& name, const Tensor& value);
@@ -182,9 +206,12 @@ class TrainingRun {
   uint64_t wire_bytes_ = 0;                    // sent by this process in the groups before
   std::vector<uint64_t> wire_bytes_per_rank_;  // of all, at the end
   std::vector<uint64_t> memory_bytes_per_rank_;
-  std::map<std::string, Tensor> whole_;       // of a mesh: the state of all parts, on the lead
-  int64_t gathered_step_ = -1;                // of which they were brought together
-  std::vector<dist::ExchangePlan> plans_;     // of async
+  // Where state is spread: that of all parts, on the lead, and the step of which it is.
+  std::map<std::string, Tensor> whole_;
+  int64_t gathered_step_ = -1;
+  bool holds_whole_ = false;                  // all of it, for the next group
+  std::vector<dist::Ownership> ownerships_;   // of each program, where updates are dealt
+  dist::ExchangePlans plans_;                 // of async
   EngineSnapshot beginning_;                  // of its round
   std::optional<LocalRounds> rounds_;         // where replicas train apart
   std::deque<MetricsRecord> recent_records_;  // for a lead that takes over

@@ -156,9 +156,9 @@ void TrainingRun::ReceiveState(int peer) {
 }
 
 // How far this worker is: the end of an epoch, with its validation, comes after the step before it.
-// Of a mesh nobody holds the whole.
+// Where it is spread, nobody holds the whole, but the lead on its way to a new group.
 int64_t TrainingRun::StateNumber() const {
-  if (setup_.mesh) return -1;
+  if (IsSpread() && !holds_whole_) return -1;
   if (step_ < 0) return -1;
   return 2 * step_ + (epoch_sums_->weight() == 0 ? 1 : 0);
 }

@@ -162,15 +162,18 @@ Checkpoint TrainingRun::Snapshot() const {
 
 std::vector<formats::NamedTensor> TrainingRun::ModelParameters() const {
   std::vector<formats::NamedTensor> parameters;
-  const std::vector<nn::StateSpec>& states = setup_.steps[0].state;
   for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
-    const auto average = std::find_if(
-        states.begin(), states.end(),
-        [&](const nn::StateSpec& state) { return state.average_of == parameter.name; });
-    const std::string& source = average == states.end() ? parameter.name : average->name;
-    parameters.push_back({parameter.name, ReadWhole(source)});
+    parameters.push_back({parameter.name, ReadWhole(ModelSource(parameter.name))});
   }
   return parameters;
+}
+
+const std::string& TrainingRun::ModelSource(const std::string& parameter) const {
+  const std::vector<nn::StateSpec>& states = setup_.steps[0].state;
+  const auto average = std::find_if(states.begin(), states.end(), [&](const nn::StateSpec& state) {
+    return state.average_of == parameter;
+  });
+  return average == states.end() ? parameter : average->name;
 }
 
 void TrainingRun::StartFromFile() {
