@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 #include <utility>
 
 #include "ingot/base/error.h"
+#include "ingot/dist/sum_segments.h"
 
 namespace ingot::dist {
 namespace {
@@ -75,33 +75,10 @@ class Distributor {
     }
     return false;
   }
-  static uint64_t BytesOf(const ReduceUnit& unit) {
-    return static_cast<uint64_t>(unit.rows * unit.row_elements) * unit.item_size;
-  }
   // Gradients are what the last exchange sums, but for the sums that are shown.
   Codec CodecOfUnit(const ReduceUnit& unit, bool is_last) const {
     if (!is_last || unit.sum >= 0 || unit.dtype != DType::kF32) return Codec::kPlain;
-    return CodecFor(options_.codec, BytesOf(unit) / sizeof(float));
-  }
-  // For messages, and the same in the program of a short batch: of a gradient, its parameter's.
-  std::string NameOf(const ReduceUnit& unit, size_t index) const {
-    if (!unit.name.empty()) return unit.name;
-    const auto is_user = [&](const ReduceUnit& user) {
-      return &user == &unit || (unit.shared >= 0 && user.source.space == Operand::Space::kShared &&
-                                user.source.at == static_cast<uint64_t>(unit.shared));
-    };
-    for (const ReduceUnit& user : base_.units) {
-      if (!is_user(user)) continue;
-      for (const runtime::UpdateInstruction& update : user.updates) {
-        for (size_t i = 0; i < update.operands.size(); ++i) {
-          const Operand& operand = update.operands[i];
-          if (update.is_output[i] != 0 && operand.space == Operand::Space::kState) {
-            return base_.states[operand.at].name;
-          }
-        }
-      }
-    }
-    return "sum " + std::to_string(index);
+    return CodecFor(options_.codec, BytesOfSum(unit) / sizeof(float));
   }
   bool Updates(const Task& task) const {
     if (task.kind == Task::Kind::kTile) return !program_->units[task.index].updates.empty();
@@ -228,26 +205,8 @@ class Distributor {
 
   // What this worker has updated goes to all others, and theirs comes.
   void AddGathering() {
-    GatherPlan plan;
-    plan.flags = MakeExchangePlan(DealShards(options_.workers, options_.workers), options_.workers);
+    GatherPlan plan = MakeGatherPlan(base_, *ownership_, options_.workers);
     program_->shared_bytes = plan.flags.Place(program_->shared_bytes, rank_);
-    plan.name = "the updated parameters";
-    for (const UpdateGroup& group : ownership_->groups) {
-      for (const uint32_t state : group.states) {
-        if (Ownership::IsPart(base_, *ownership_, state)) continue;
-        for (int rank = 0; rank < options_.workers; ++rank) {
-          const ElementRange own = group.own[static_cast<size_t>(rank)];
-          if (own.size() == 0) continue;
-          const uint64_t size = ItemSize(base_.states[state].dtype);
-          plan.pieces.push_back({state, rank, static_cast<uint64_t>(own.begin) * size,
-                                 static_cast<uint64_t>(own.end) * size});
-        }
-      }
-    }
-    std::stable_sort(plan.pieces.begin(), plan.pieces.end(),
-                     [](const GatherPlan::Piece& a, const GatherPlan::Piece& b) {
-                       return std::tie(a.owner, a.state) < std::tie(b.owner, b.state);
-                     });
     Stage stage;
     stage.tasks.push_back({Task::Kind::kGather, static_cast<uint32_t>(gathers_.size()), 0, 0});
     gathers_.push_back(std::move(plan));
@@ -282,10 +241,12 @@ class Distributor {
         if (segment_of[task.index] >= 0 || (codec == Codec::kPlain) != plain) continue;
         if (GroupOf(task) != nullptr) continue;
         segment_of[task.index] = static_cast<int64_t>(
-            plan.AddSegment(NameOf(unit, task.index), unit.dtype, BytesOf(unit), codec));
+            plan.AddSegment(NameOfSum(base_, task.index), unit.dtype, BytesOfSum(unit), codec));
       }
     }
-    if (ownership_ != nullptr) AddOwnedSegments(reductions, plan, segment_of);
+    if (ownership_ != nullptr) {
+      AddOwnedSegments(base_, *ownership_, reductions, options_.workers, plan, segment_of);
+    }
     program_->shared_bytes = plan.Place(program_->shared_bytes, rank_);
 
     if (part() != StepPart::kUpdates) AddPartials(reductions, plan, segment_of, here);
@@ -295,36 +256,6 @@ class Distributor {
     program_->stages.push_back(std::move(exchange));
     AddResults(reductions, plan, segment_of, is_last);
     plans_.push_back(std::move(plan));
-  }
-
-  // Behind all others, in the order of their groups, so that what a worker owns stands together.
-  void AddOwnedSegments(const std::vector<Task>& reductions, ExchangePlan& plan,
-                        std::vector<int64_t>& segment_of) const {
-    std::map<const UpdateGroup*, uint32_t> units;  // they stand in one array
-    for (const Task& task : reductions) {
-      if (const UpdateGroup* group = GroupOf(task)) units.emplace(group, task.index);
-    }
-    if (units.empty()) return;
-    plan.common_bytes = plan.bytes;
-    for (const auto& [group, index] : units) {
-      const ReduceUnit& unit = base_.units[index];
-      segment_of[index] =
-          static_cast<int64_t>(plan.AddSegment(NameOf(unit, index), unit.dtype, BytesOf(unit)));
-    }
-    const auto workers = static_cast<size_t>(options_.workers);
-    plan.owned_begin.assign(workers + 1, plan.bytes);
-    for (size_t rank = workers; rank-- > 0;) {
-      plan.owned_begin[rank] = plan.owned_begin[rank + 1];
-      for (const auto& [group, index] : units) {
-        if (group->own[rank].size() == 0) continue;
-        const auto segment = static_cast<size_t>(segment_of[index]);
-        plan.owned_begin[rank] =
-            std::min(plan.owned_begin[rank],
-                     plan.segments[segment].offset + static_cast<uint64_t>(group->own[rank].begin) *
-                                                         base_.units[index].item_size);
-      }
-    }
-    plan.owned_begin[0] = plan.common_bytes;
   }
 
   // The sums of this worker's subtrees: a unit for each, with the tiles of the whole.
@@ -442,7 +373,7 @@ class Distributor {
     return agreement_.partials + agreement_.segments[static_cast<size_t>(unit.sum) + 1].offset;
   }
   void GiveSum(ExchangePlan& plan, const ReduceUnit& unit, uint64_t source) const {
-    if (SaysSums()) plan.copies.push_back({source, OwnSum(unit), BytesOf(unit)});
+    if (SaysSums()) plan.copies.push_back({source, OwnSum(unit), BytesOfSum(unit)});
   }
 
   // A reduction over shards that are all this worker's: at once, but for changes and for sums.
