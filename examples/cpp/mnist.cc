@@ -9,8 +9,8 @@ data: {source: mnist, batch: 128}
 model:
   layers:
     - flatten
-    - dense: {units: 64, activation: relu}
-    - dense: 10
+    - dense: {units: 64, activation: relu, kernel_initializer: he_uniform}
+    - dense: {units: 10, activation: softmax, kernel_initializer: he_uniform}
 loss: softmax_cross_entropy
 metrics: [accuracy]
 optimizer: {adam: {learning_rate: 0.001}}
