@@ -172,8 +172,10 @@ class Predict : public Verb {
     options.Text(
         "--checkpoint", &checkpoint_, "NAME",
         "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
-    options.Text("--data", &data_, "DIR",
-                 "the training data's folder, for models whose transforms come from them");
+    options.Text(
+        "--data", &data_, "DIR",
+        "the training data's folder, for models that do not hold what their transforms take "
+        "from those");
     options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
     options.Flag("--json", &json_, "prints JSON");
   }
