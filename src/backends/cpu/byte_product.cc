@@ -5,8 +5,6 @@
 #include <cstring>
 #include <vector>
 
-#include "backends/cpu/counts.h"
-
 namespace ingot::cpu {
 namespace {
 
@@ -75,20 +73,53 @@ size_t ByteProduct::packed_bytes() const {
 
 void ByteProduct::Pack(const std::function<void(int64_t output, int16_t* line)>& fill,
                        std::byte* to) const {
-  auto* numbers = reinterpret_cast<int16_t*>(to);
-  auto* inner = reinterpret_cast<int32_t*>(to + RoundUp(PanelBegin(panels_) * 2, 4));
-  std::vector<int16_t> line(static_cast<size_t>(padded_));
+  std::memset(to, 0, packed_bytes());
+  std::vector<int16_t> line(static_cast<size_t>(padded_));  // zeros beyond the depth
+  for (int64_t output = 0; output < shape_.outputs; ++output) {
+    fill(output, line.data());
+    PackLine(output, line.data(), to);
+  }
+}
+
+void ByteProduct::PackLine(int64_t output, const int16_t* line, std::byte* to) const {
+  const auto wide = static_cast<int64_t>(tiles_->width());
+  const int64_t at = output % out_group_;
+  const int64_t panel = output / out_group_ * panels_in_group_ + at / wide;
+  const int64_t step = 2 * WidthOf(panel);
+  int16_t* first = reinterpret_cast<int16_t*>(to) + PanelBegin(panel) + 2 * (at % wide);
+  for (int64_t k = 0; k < padded_; k += 2, first += step) std::memcpy(first, line + k, 4);
+  reinterpret_cast<int32_t*>(to + RoundUp(PanelBegin(panels_) * 2, 4))[output] =
+      InnerOf(line, padded_);
+}
+
+void ByteProduct::Multiply(const int16_t* wide, int64_t row, const int32_t* inner, int64_t rows,
+                           const std::byte* packed, int32_t* sums) const {
+  const auto* of_outputs =
+      reinterpret_cast<const int32_t*>(packed + RoundUp(PanelBegin(panels_) * 2, 4));
+  ByteTileCall call;
+  call.x_row = static_cast<size_t>(row);
+  call.sums_row = static_cast<size_t>(sums_row());
+  const int64_t blocks = std::max<int64_t>(CeilDiv(padded_, block_), 1);
   for (int64_t panel = 0; panel < panels_; ++panel) {
-    const int64_t columns = ColumnsOf(panel), width = WidthOf(panel);
-    for (int64_t j = 0; j < width; ++j) {
-      std::fill(line.begin(), line.end(), int16_t{0});
-      if (j < columns) {
-        fill(OutputOf(panel) + j, line.data());
-        inner[OutputOf(panel) + j] = InnerOf(line.data(), padded_);
-      }
-      int16_t* first = numbers + PanelBegin(panel) + 2 * j;
-      for (int64_t k = 0; k < padded_; k += 2, first += 2 * width) {
-        std::memcpy(first, line.data() + k, 4);
+    const int64_t width = WidthOf(panel), output = OutputOf(panel);
+    int32_t start[kWidestByteTile] = {};
+    for (int64_t j = 0; j < ColumnsOf(panel); ++j) {
+      start[j] = static_cast<int32_t>(0U - static_cast<uint32_t>(of_outputs[output + j]));
+    }
+    call.start = start;
+    const auto vectors = static_cast<size_t>(width) / tiles_->lanes;
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t k = padded_ / 4 * block / blocks * 4;
+      call.quads = static_cast<size_t>(padded_ / 4 * (block + 1) / blocks - k / 4);
+      call.w = reinterpret_cast<const int16_t*>(packed) + PanelBegin(panel) + k * width;
+      call.continues = block > 0;
+      for (int64_t i = 0; i < rows; i += static_cast<int64_t>(kMostByteRows)) {
+        const auto here =
+            static_cast<size_t>(std::min(rows - i, static_cast<int64_t>(kMostByteRows)));
+        call.x = wide + i * row + k;
+        call.x_inner = inner + i;
+        call.sums = sums + i * sums_row() + output;
+        tiles_->run[here - 1][vectors - 1](call);
       }
     }
   }

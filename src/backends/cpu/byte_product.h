@@ -10,6 +10,7 @@
 
 #include "backends/cpu/byte_tiles.h"
 #include "backends/cpu/convolution.h"
+#include "backends/cpu/counts.h"
 #include "ingot/runtime/team.h"
 
 namespace ingot::cpu {
@@ -32,6 +33,17 @@ class ByteProduct {
   // `fill` writes the weights of an output: taps in row-major order, of each the channels of the
   // group.
   void Pack(const std::function<void(int64_t output, int16_t* line)>& fill, std::byte* to) const;
+
+  // The same for one output; what is beyond the outputs must be zero already.
+  void PackLine(int64_t output, const int16_t* line, std::byte* to) const;
+
+  // Of rows that were widened already, of one group: sums [rows], sums_row() apart.
+  void Multiply(const int16_t* wide, int64_t row, const int32_t* inner, int64_t rows,
+                const std::byte* packed, int32_t* sums) const;
+  int64_t sums_row() const { return RoundUp(out_group_, static_cast<int64_t>(tiles_->lanes)); }
+  // Numbers of a widened row, and from one of them to the next where they lie well in the caches.
+  int64_t padded_depth() const { return padded_; }
+  int64_t row() const { return row_; }
 
   size_t scratch_bytes() const;  // of each thread
   void Run(const std::byte* packed, const ByteOperands& operands, std::byte* scratch,

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backends/cpu/byte_winograd.h"
 #include "backends/cpu/kernel_table.h"
 #include "ingot/base/align.h"
 #include "ingot/runtime/thread_team.h"
@@ -93,8 +94,8 @@ struct Case {
     return sum;
   }
 
-  std::vector<int32_t> Run(runtime::Team& team) const {
-    const ByteProduct product(shape);
+  template <class Product>
+  std::vector<int32_t> Run(const Product& product, runtime::Team& team) const {
     std::vector<std::byte> packed(product.packed_bytes());
     product.Pack(
         [&](int64_t o, int16_t* line) {
@@ -119,11 +120,23 @@ class ByteProductTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { UseInstructionSet(GetParam()); }
   void TearDown() override { UseInstructionSet(""); }
+
+  template <class Product>
+  static void Check(const Case& test, const Product& product) {
+    runtime::NoTeam alone;
+    runtime::ThreadTeam team(3);
+    const std::vector<int32_t> y = test.Run(product, alone);
+    EXPECT_EQ(test.Run(product, team), y);
+    size_t i = 0;
+    for (int64_t position = 0; position < test.Positions(); ++position) {
+      for (int64_t o = 0; o < test.shape.outputs; ++o, ++i) {
+        ASSERT_EQ(y[i], test.At(position, o)) << test.Depth() << ": " << position << ", " << o;
+      }
+    }
+  }
 };
 
 TEST_P(ByteProductTest, GivesTheSums) {
-  runtime::NoTeam alone;
-  runtime::ThreadTeam team(3);
   const Case cases[] = {
       {Shape(1, 1, 1, 1, 1, 1, 0), false, 0},        // the least
       {Shape(37, 70, 1, 1, 1, 1, 0), false, 120},    // neither fours nor whole panels
@@ -134,15 +147,33 @@ TEST_P(ByteProductTest, GivesTheSums) {
       {Shape(130, 66, 1, 3, 1, 1, 1), true, -128},
   };
   for (const Case& test : cases) {
-    const std::vector<int32_t> y = test.Run(alone);
-    EXPECT_EQ(test.Run(team), y);
-    size_t i = 0;
-    for (int64_t position = 0; position < test.Positions(); ++position) {
-      for (int64_t o = 0; o < test.shape.outputs; ++o, ++i) {
-        ASSERT_EQ(y[i], test.At(position, o)) << test.Depth() << ": " << position << ", " << o;
-      }
-    }
+    Check(test, ByteProduct(test.shape));
   }
+}
+
+TEST_P(ByteProductTest, GivesTheSumsByWinograd) {
+  const Case cases[] = {
+      {Shape(16, 16, 1, 3, 1, 1, 1), false, 0},
+      {Shape(37, 33, 1, 3, 1, 1, 0), false, 255},
+      {Shape(40, 70, 1, 3, 1, 1, 1), true, -128},
+      {Shape(50, 20, 1, 3, 1, 1, 2), true, 5},
+  };
+  for (const Case& test : cases) {
+    for (const int64_t side : {2, 4}) Check(test, ByteWinograd(test.shape, side));
+  }
+}
+
+// The largest sums that F(4x4, 3x3) may have, and no larger ones.
+TEST_P(ByteProductTest, WinogradHoldsTheLargestSums) {
+  Case test(Shape(57, 16, 1, 3, 1, 1, 0), false, 0);
+  std::fill(test.x.begin(), test.x.end(), uint8_t{255});
+  for (size_t i = 0; i < test.w.size(); ++i) {
+    test.w[i] = i < test.w.size() / 2 ? int16_t{255} : int16_t{-255};
+  }
+  ASSERT_LT(test.At(0, 0), 1 << 25);
+  ASSERT_GT(test.At(0, 0), (1 << 25) - (1 << 20));
+  Check(test, ByteWinograd(test.shape, 4));
+  EXPECT_EQ(ByteWinograd::SideFor(test.shape, 1 << 29), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(EverySet, ByteProductTest, testing::ValuesIn(InstructionSets()),

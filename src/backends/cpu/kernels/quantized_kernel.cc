@@ -1,18 +1,17 @@
-// Products and convolutions of bytes: widened to pairs of i16, multiplied on the integer tile
-// (pair_tiles.h), and brought to f32 or bytes. Depthwise ones go through f32, which holds their
+// Products and convolutions of bytes, multiplied on the integer tile (byte_tiles.h) and brought to
+// f32 or bytes. Depthwise ones go through f32, which holds their
 // sums exactly.
 #include <algorithm>
 #include <cstring>
-#include <optional>
+#include <functional>
 
 #include "backends/cpu/byte_product.h"
+#include "backends/cpu/byte_winograd.h"
 #include "backends/cpu/counts.h"
 #include "backends/cpu/depthwise.h"
 #include "backends/cpu/epilogue_names.h"
 #include "backends/cpu/inference_kernels.h"
-#include "backends/cpu/packed_product.h"
 #include "backends/cpu/pair_tiles.h"
-#include "backends/cpu/pair_winograd.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/fused_convolution.h"
@@ -23,7 +22,6 @@ namespace {
 using Packed = std::shared_ptr<const std::byte>;
 
 constexpr size_t kScale = 2, kBias = 3, kOffset = 4;
-constexpr int64_t kWorkSums = int64_t{1} << 16;  // sums that stay in the second-level cache
 
 // What both kernels know of their node.
 struct Quantization {
@@ -67,11 +65,12 @@ bool ReadNode(const ir::Node& node, Quantization& q) {
   return true;
 }
 
-// On the tile of bytes.
-class QuantizedProductKernel : public runtime::SharedKernel {
+// On the tile of bytes: ByteProduct or ByteWinograd.
+template <class Product>
+class ByteKernel : public runtime::SharedKernel {
  public:
-  QuantizedProductKernel(const ByteProduct& product, Packed packed, const Quantization& q)
-      : product_(product), packed_(std::move(packed)), q_(q) {}
+  ByteKernel(const Product& product, Packed packed, const Quantization& q, const char* name)
+      : product_(product), packed_(std::move(packed)), q_(q), name_(name) {}
 
   void Run(std::span<void* const> operands, std::byte* scratch) const override {
     runtime::NoTeam alone;
@@ -92,131 +91,13 @@ class QuantizedProductKernel : public runtime::SharedKernel {
     product_.Run(packed_.get(), call, scratch, scratch_stride, team);
   }
   size_t scratch_bytes() const override { return product_.scratch_bytes(); }
-  std::string name() const override { return "quantized_product_i8"; }
+  std::string name() const override { return name_; }
 
  private:
-  ByteProduct product_;
+  Product product_;
   Packed packed_;
   Quantization q_;
-};
-
-// One group of samples (or of rows) after another: widened, multiplied, brought to the result.
-// Where there are several groups, threads take whole ones; else they share each step.
-class QuantizedKernel : public runtime::SharedKernel {
- public:
-  // Some samples of a convolution, or rows of a product.
-  struct Work {
-    PackedProduct product;
-    int64_t first_pixel, pixels;                // of its input
-    int64_t first_position, positions;          // of its output
-    std::optional<PairWinograd> winograd = {};  // instead of the product
-
-    size_t scratch_bytes() const {
-      return winograd ? winograd->scratch_bytes() : product.scratch_bytes();
-    }
-  };
-
-  QuantizedKernel(std::vector<Work> works, int64_t channels, int64_t outputs, Packed packed,
-                  const Quantization& quantization)
-      : works_(std::move(works)),
-        channels_(channels),
-        outputs_(outputs),
-        packed_(std::move(packed)),
-        q_(quantization) {}
-
-  void Run(std::span<void* const> operands, std::byte* scratch) const override {
-    runtime::NoTeam alone;
-    RunShared(operands, scratch, 0, alone);
-  }
-  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
-                 runtime::Team& team) const override {
-    if (works_.size() > 1 && team.threads() > 1) {
-      team.ForEach(works_.size(), [&](size_t i, size_t thread) {
-        runtime::NoTeam alone;
-        RunWork(i, operands, scratch + thread * scratch_stride, 0, alone);
-      });
-      return;
-    }
-    for (size_t i = 0; i < works_.size(); ++i) {
-      RunWork(i, operands, scratch, scratch_stride, team);
-    }
-  }
-  // Pairs, sums, and what the product needs of each thread, one behind the other.
-  size_t scratch_bytes() const override {
-    size_t most = 0;
-    for (const Work& work : works_) {
-      most = std::max(most, PairBytes(work) + SumBytes(work) + work.scratch_bytes() + 64);
-    }
-    return most;
-  }
-  std::string name() const override {
-    return works_[0].winograd ? "quantized_winograd_i8" : "quantized_product_i8";
-  }
-
- private:
-  int64_t pairs() const { return (channels_ + 1) / 2; }
-  size_t PairBytes(const Work& work) const {
-    return (static_cast<size_t>(work.pixels * pairs()) * 4 + 63) / 64 * 64;
-  }
-  size_t SumBytes(const Work& work) const {
-    if (q_.sums_alone) return 0;
-    return (static_cast<size_t>(work.positions * outputs_) * 4 + 63) / 64 * 64;
-  }
-
-  void RunWork(size_t index, std::span<void* const> operands, std::byte* scratch,
-               size_t scratch_stride, runtime::Team& team) const {
-    const Work& work = works_[index];
-    const int64_t first_pixel = work.first_pixel, first_position = work.first_position;
-    const auto* x = static_cast<const std::byte*>(operands[0]) + first_pixel * channels_;
-    auto* wide = reinterpret_cast<uint32_t*>(scratch);
-    auto* sums = q_.sums_alone ? static_cast<int32_t*>(operands[q_.y]) + first_position * outputs_
-                               : reinterpret_cast<int32_t*>(scratch + PairBytes(work));
-    const int32_t x_zero = q_.XZero(operands);
-    std::byte* rest = scratch + PairBytes(work) + SumBytes(work);
-    ForRows(team, work.pixels, channels_, [&](int64_t begin, int64_t end) {
-      WidenBytes(x + begin * channels_, q_.x_signed, x_zero, end - begin, channels_,
-                 wide + begin * pairs());
-    });
-    PackedOperands product;
-    product.x = reinterpret_cast<const float*>(wide);
-    product.y = reinterpret_cast<float*>(sums);
-    const auto* packed = reinterpret_cast<const float*>(packed_.get());
-    if (work.winograd) {
-      work.winograd->Run(packed, product, rest, scratch_stride, team);
-    } else {
-      work.product.Run(packed, product, rest, scratch_stride, team);
-    }
-    if (q_.sums_alone) return;
-    auto* y = static_cast<std::byte*>(operands[q_.y]) +
-              static_cast<size_t>(first_position * outputs_) * q_.y_size();
-    ForRows(team, work.positions, outputs_, [&](int64_t begin, int64_t end) {
-      RequantizeCall call = q_.Begin(operands);
-      call.sums = sums + begin * outputs_;
-      call.rows = end - begin;
-      call.columns = outputs_;
-      call.to = y + static_cast<size_t>(begin * outputs_) * q_.y_size();
-      Requantize(call);
-    });
-  }
-
-  // Some rows for each call; all at once where there are few.
-  template <typename Function>
-  static void ForRows(runtime::Team& team, int64_t rows, int64_t columns,
-                      const Function& function) {
-    const bool shares = team.threads() > 1 && rows * columns >= (1 << 16);
-    const int64_t pieces =
-        shares ? std::min<int64_t>(rows, static_cast<int64_t>(team.threads()) * 2) : 1;
-    if (pieces == 1) return function(0, rows);
-    team.ForEach(static_cast<size_t>(pieces), [&](size_t index, size_t) {
-      const auto i = static_cast<int64_t>(index);
-      function(rows * i / pieces, rows * (i + 1) / pieces);
-    });
-  }
-
-  std::vector<Work> works_;
-  int64_t channels_, outputs_;
-  Packed packed_;
-  Quantization q_;
+  const char* name_;
 };
 
 // Some rows of output at a time through f32.
@@ -297,71 +178,54 @@ class QuantizedDepthwiseKernel : public runtime::SharedKernel {
   int64_t rows_ = 1, pieces_ = 1;  // output rows of a piece at most; pieces of a sample
 };
 
-// Byte i of weights without their zero point.
-int16_t WeightAt(const Tensor& w, int64_t i, int64_t zero) {
-  const auto byte = static_cast<size_t>(i);
-  const int64_t value = w.dtype() == DType::kI8 ? static_cast<int64_t>(w.data<int8_t>()[byte])
-                                                : static_cast<int64_t>(w.data<uint8_t>()[byte]);
-  return static_cast<int16_t>(value - zero);
-}
+// Weights without their zero point.
+struct Weights {
+  Tensor tensor;  // holds the bytes
+  const std::byte* bytes = nullptr;
+  bool is_signed = false;
+  int32_t zero = 0;
+
+  Weights(const Tensor& w, int64_t w_zero)
+      : tensor(w),
+        bytes(w.raw()),
+        is_signed(w.dtype() == DType::kI8),
+        zero(static_cast<int32_t>(w_zero)) {}
+  int16_t At(int64_t i) const {
+    const auto byte = std::to_integer<uint8_t>(bytes[i]);
+    return static_cast<int16_t>((is_signed ? static_cast<int8_t>(byte) : int32_t{byte}) - zero);
+  }
+};
 
 std::string Layout(const char* name, int64_t zero, const ConvolutionShape& s) {
   return std::string(name) + " " + std::to_string(zero) + " " + std::to_string(s.groups) + " " +
          std::to_string(s.columns.dilation) + " " + std::to_string(ByteTiles().width());
 }
 
-Packed PackWinograd(const PairWinograd& winograd, const Tensor& w, int64_t zero, int64_t channels,
-                    const ConvolutionShape& shape, PackedWeights& weights) {
-  return weights.Get(
-      w, Layout("i8 winograd", zero, shape), winograd.packed_floats() * sizeof(float),
-      [winograd, w, zero, channels](std::byte* to) {
-        const auto weight = [&](int64_t o, int64_t c, int64_t tap) {
-          return c < channels ? WeightAt(w, (o * channels + c) * 9 + tap, zero) : int16_t{0};
-        };
-        winograd.Pack(weight, reinterpret_cast<float*>(to));
-      });
+// Writes the filter of an output: of each tap the channels of the group.
+std::function<void(int64_t output, int16_t* line)> FiltersOf(const Weights& w, int64_t in_group,
+                                                             int64_t taps) {
+  return [=](int64_t o, int16_t* line) {
+    const int64_t first = o * in_group * taps;
+    for (int64_t tap = 0; tap < taps; ++tap, line += in_group) {
+      for (int64_t c = 0; c < in_group; ++c) line[c] = w.At(first + c * taps + tap);
+    }
+  };
 }
 
-// Rows of one sample after the other, or a few small samples at once: what one thread takes.
-// `shape` has pairs of channels.
-std::vector<QuantizedKernel::Work> CutConvolution(const ConvolutionShape& shape) {
-  std::vector<QuantizedKernel::Work> works;
-  const bool winograd = PairWinograd::Pays(shape);
-  const int64_t columns = shape.columns.output;
-  const int64_t plane = shape.rows.output * columns;
-  const int64_t in_plane = shape.rows.input * shape.columns.input;
-  const int64_t most = winograd ? kWorkSums : kWorkSums / 4;
-  const int64_t rows = std::clamp<int64_t>(most / std::max<int64_t>(columns * shape.outputs, 1), 1,
-                                           shape.rows.output);
-  const int64_t together =
-      rows < shape.rows.output
-          ? 1
-          : std::clamp<int64_t>(most / (plane * shape.outputs), 1, shape.samples);
-  for (int64_t sample = 0; sample < shape.samples; sample += together) {
-    ConvolutionShape part = shape;
-    part.samples = std::min(together, shape.samples - sample);
-    const int64_t pieces = CeilDiv(shape.rows.output, rows);
-    for (int64_t piece = 0; piece < pieces; ++piece) {
-      const int64_t begin = shape.rows.output * piece / pieces;
-      const int64_t end = shape.rows.output * (piece + 1) / pieces;
-      // The input rows that these meet; what is beyond them is padding of the part.
-      const int64_t top = begin * shape.rows.stride - shape.rows.pad;
-      const int64_t bottom = (end - 1) * shape.rows.stride - shape.rows.pad +
-                             (shape.rows.kernel - 1) * shape.rows.dilation + 1;
-      const int64_t first = pieces == 1 ? 0 : std::clamp<int64_t>(top, 0, shape.rows.input);
-      const int64_t last =
-          pieces == 1 ? shape.rows.input : std::clamp<int64_t>(bottom, first, shape.rows.input);
-      part.rows.input = last - first;
-      part.rows.output = end - begin;
-      part.rows.pad = first - top;
-      works.push_back(
-          {PackedProduct(part, PairTiles()), sample * in_plane + first * shape.columns.input,
-           part.samples * part.rows.input * shape.columns.input, sample * plane + begin * columns,
-           part.samples * part.rows.output * columns});
-      if (winograd) works.back().winograd.emplace(part);
+// The largest size of the sums of any output, whatever the bytes of x; `depth` weights each.
+int64_t MostSum(const Weights& w, int64_t outputs, int64_t depth, const Quantization& q) {
+  const int64_t least = (q.x_signed ? -128 : 0) - q.x_zero, most = least + 255;
+  int64_t result = 0;
+  for (int64_t o = 0; o < outputs; ++o) {
+    int32_t above = 0, below = 0;
+    for (int64_t i = o * depth; i < (o + 1) * depth; ++i) {
+      const int32_t value = w.At(i);
+      above += std::max(value, 0);
+      below -= std::min(value, 0);
     }
+    result = std::max({result, most * above - least * below, most * below - least * above});
   }
-  return works;
+  return result;
 }
 
 PackedKernelPointer MakeDepthwise(const ConvolutionShape& shape, const Tensor& w, int64_t w_zero,
@@ -370,10 +234,10 @@ PackedKernelPointer MakeDepthwise(const ConvolutionShape& shape, const Tensor& w
   if (taps > 256) return nullptr;  // sums beyond what f32 holds
   Packed packed = weights.Get(
       w, Layout("i8 depthwise", w_zero, shape), static_cast<size_t>(taps * channels) * 4,
-      [taps, channels, w, w_zero](std::byte* bytes) {
+      [taps, channels, filters = Weights(w, w_zero)](std::byte* bytes) {
         auto* to = reinterpret_cast<float*>(bytes);
         for (int64_t i = 0; i < channels * taps; ++i) {
-          to[i % taps * channels + i / taps] = static_cast<float>(WeightAt(w, i, w_zero));
+          to[i % taps * channels + i / taps] = static_cast<float>(filters.At(i));
         }
       });
   return std::make_shared<QuantizedDepthwiseKernel>(shape, std::move(packed), q);
@@ -394,30 +258,25 @@ PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedW
   if (IsDepthwise(shape)) return MakeDepthwise(shape, *w, w_zero, q, weights);
   const int64_t in_group = shape.channels / shape.groups;
   const int64_t taps = shape.rows.kernel * shape.columns.kernel;
-  ConvolutionShape paired = shape;
-  paired.channels = (in_group + 1) / 2 * shape.groups;
-  if (PairWinograd::Pays(paired)) {
-    std::vector<QuantizedKernel::Work> works = CutConvolution(paired);
-    Packed packed = PackWinograd(*works[0].winograd, *w, w_zero, in_group, shape, weights);
-    return std::make_shared<QuantizedKernel>(std::move(works), shape.channels, shape.outputs,
-                                             std::move(packed), q);
+  const Weights filters(*w, w_zero);
+  const auto fill = FiltersOf(filters, in_group, taps);
+  const int64_t side =
+      WinogradGrid::Covers(shape)
+          ? ByteWinograd::SideFor(shape, MostSum(filters, shape.outputs, taps * in_group, q))
+          : 0;
+  if (side > 0) {
+    const ByteWinograd winograd(shape, side);
+    Packed packed =
+        weights.Get(*w, Layout(side == 4 ? "i8 winograd 4" : "i8 winograd 2", w_zero, shape),
+                    winograd.packed_bytes(), [=](std::byte* to) { winograd.Pack(fill, to); });
+    return std::make_shared<ByteKernel<ByteWinograd>>(winograd, std::move(packed), q,
+                                                      "quantized_winograd_i8");
   }
   const ByteProduct product(shape);
   Packed packed = weights.Get(*w, Layout("i8 OIHW", w_zero, shape), product.packed_bytes(),
-                              [product, w = *w, w_zero, in_group, taps](std::byte* to) {
-                                product.Pack(
-                                    [&](int64_t o, int16_t* line) {
-                                      const int64_t first = o * in_group * taps;
-                                      for (int64_t c = 0; c < in_group; ++c) {
-                                        for (int64_t tap = 0; tap < taps; ++tap) {
-                                          line[tap * in_group + c] =
-                                              WeightAt(w, first + c * taps + tap, w_zero);
-                                        }
-                                      }
-                                    },
-                                    to);
-                              });
-  return std::make_shared<QuantizedProductKernel>(product, std::move(packed), q);
+                              [=](std::byte* to) { product.Pack(fill, to); });
+  return std::make_shared<ByteKernel<ByteProduct>>(product, std::move(packed), q,
+                                                   "quantized_product_i8");
 }
 
 namespace {
@@ -428,18 +287,19 @@ PackedKernelPointer MakeMatMul(const Tensor& w, int64_t w_zero, bool transposed,
   const int64_t rows = k == 0 ? 0 : elements / k;
   if (rows == 0 || n == 0) return nullptr;
   const ByteProduct product = ByteProduct::OfMatrices(rows, k, n);
-  Packed packed =
-      weights.Get(w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()),
-                  product.packed_bytes(), [product, w, w_zero, transposed, n, k](std::byte* to) {
-                    product.Pack(
-                        [&](int64_t o, int16_t* line) {
-                          for (int64_t c = 0; c < k; ++c) {
-                            line[c] = WeightAt(w, transposed ? o * k + c : c * n + o, w_zero);
-                          }
-                        },
-                        to);
-                  });
-  return std::make_shared<QuantizedProductKernel>(product, std::move(packed), q);
+  Packed packed = weights.Get(
+      w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()), product.packed_bytes(),
+      [product, values = Weights(w, w_zero), transposed, n, k](std::byte* to) {
+        product.Pack(
+            [&](int64_t o, int16_t* line) {
+              for (int64_t c = 0; c < k; ++c) {
+                line[c] = values.At(transposed ? o * k + c : c * n + o);
+              }
+            },
+            to);
+      });
+  return std::make_shared<ByteKernel<ByteProduct>>(product, std::move(packed), q,
+                                                   "quantized_product_i8");
 }
 
 bool IsBytes(DType dtype) {
