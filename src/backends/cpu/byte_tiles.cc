@@ -125,13 +125,7 @@ HWY_INLINE void FinishWhole(const ByteTileCall& call, size_t rows, const int32_t
       const FVector cut = hn::Min(hn::Max(value, low), high);
       number[j] = hn::Sub(hn::BitCast(d, hn::Add(cut, round)), shift);
     }
-    // [0..3 of the first, of the second, 4..7 of the first, of the second]
-    const __m256i halves = _mm256_packs_epi32(number[0].raw, number[1].raw);
-    const __m128i left = _mm256_castsi256_si128(halves);
-    const __m128i right = _mm256_extracti128_si256(halves, 1);
-    const __m128i bytes = sizeof(T) == 1 && T(-1) < T(0) ? _mm_packs_epi16(left, right)
-                                                         : _mm_packus_epi16(left, right);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi32(bytes, 0xd8));
+    StoreTwoOfBytes(number[0], number[1], reinterpret_cast<T*>(to));
   }
 }
 
@@ -265,32 +259,44 @@ int32_t InnerOfImpl(const int16_t* row, int64_t count) {
   return total;
 }
 
+// Gives the inner product of what it wrote.
 template <typename T>
-void WidenRow(const T* from, int32_t zero, int64_t count, int16_t* to) {
+int32_t WidenRow(const T* from, int32_t zero, int64_t count, int16_t* to) {
+  int64_t i = 0;
+  int32_t total = 0;
+#if HWY_TARGET != HWY_SCALAR
   const hn::ScalableTag<int16_t> d;
   const hn::Rebind<T, hn::ScalableTag<int16_t>> narrow;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto zeros = hn::Set(d, static_cast<int16_t>(zero));
-  int64_t i = 0;
+  const IntTag di;
+  const hn::Repartition<uint64_t, IntTag> dq;
+  IntVector sum = hn::Zero(di);
   for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::Sub(hn::PromoteTo(d, hn::LoadU(narrow, from + i)), zeros), d, to + i);
+    const auto wide = hn::Sub(hn::PromoteTo(d, hn::LoadU(narrow, from + i)), zeros);
+    hn::StoreU(wide, d, to + i);
+    const auto second = hn::ShiftRight<32>(hn::BitCast(dq, wide));
+    sum = AddPairs<false>(hn::BitCast(di, wide), hn::BitCast(di, second), sum);
   }
+  if (i > 0) total = hn::GetLane(hn::SumOfLanes(di, sum));
+#endif
+  const int64_t rest = i;
   for (; i < count; ++i) to[i] = static_cast<int16_t>(from[i] - zero);
   for (; i % 4 != 0; ++i) to[i] = 0;
+  for (int64_t k = rest; k < i; k += 4) total += to[k] * to[k + 2] + to[k + 1] * to[k + 3];
+  return total;
 }
 
 void WidenRowsImpl(const WidenRowsCall& call) {
-  const int64_t fours = (call.count + 3) / 4 * 4;
   const bool inner = ByteTilesImpl()->inner;
   for (int64_t row = 0; row < call.rows; ++row) {
     const std::byte* from = call.from + row * call.from_row;
     int16_t* to = call.to + row * call.to_row;
-    if (call.is_signed) {
-      WidenRow(reinterpret_cast<const int8_t*>(from), call.zero, call.count, to);
-    } else {
-      WidenRow(reinterpret_cast<const uint8_t*>(from), call.zero, call.count, to);
-    }
-    call.inner[row] = inner ? InnerOfImpl(to, fours) : 0;
+    const int32_t sum =
+        call.is_signed
+            ? WidenRow(reinterpret_cast<const int8_t*>(from), call.zero, call.count, to)
+            : WidenRow(reinterpret_cast<const uint8_t*>(from), call.zero, call.count, to);
+    call.inner[row] = inner ? sum : 0;
   }
 }
 
@@ -312,29 +318,6 @@ int32_t InnerOf(const int16_t* row, int64_t count) {
 }
 void WidenRows(const WidenRowsCall& call) {
   HWY_DYNAMIC_DISPATCH(WidenRowsImpl)(call);
-}
-
-ByteFinish ByteFinish::Of(const RequantizeCall& call) {
-  ByteFinish finish;
-  finish.scale = call.scale;
-  finish.offset = call.offset;
-  finish.epilogue = call.epilogue;
-  finish.zero = call.zero;
-  finish.type = call.type;
-  if (call.type == RequantizeCall::Type::kF32) return finish;
-  const int32_t least = call.type == RequantizeCall::Type::kU8 ? 0 : -128;
-  finish.low = static_cast<float>(least - call.zero);
-  finish.high = static_cast<float>(least + 255 - call.zero);
-  if (call.epilogue.kind == Epilogue::Kind::kRelu) {
-    finish.low = std::max(finish.low, 0.0F);
-    finish.epilogue = Epilogue();
-  }
-  if (call.epilogue.kind == Epilogue::Kind::kClip) {
-    finish.low = std::max(finish.low, call.epilogue.alpha);
-    finish.high = std::min(finish.high, call.epilogue.beta);
-    finish.epilogue = Epilogue();
-  }
-  return finish;
 }
 
 }  // namespace ingot::cpu

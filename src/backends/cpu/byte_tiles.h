@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "backends/cpu/pair_tiles.h"
+#include "backends/cpu/byte_rows.h"
 
 namespace ingot::cpu {
 
@@ -20,20 +20,6 @@ namespace ingot::cpu {
 inline constexpr size_t kMostByteRows = 4;
 // Columns of the widest tile of any instruction set.
 inline constexpr size_t kWidestByteTile = 64;
-
-// What becomes of sums: RequantizeCall's, made ready. Scale and offset are those of a panel's
-// width.
-struct ByteFinish {
-  const float* scale = nullptr;
-  const float* offset = nullptr;  // or null
-  Epilogue epilogue;
-  float low = 0, high = 0;  // of bytes: what they are cut to before they are rounded
-  int32_t zero = 0;
-  RequantizeCall::Type type = RequantizeCall::Type::kF32;
-
-  // With activations that cut taken into low and high.
-  static ByteFinish Of(const RequantizeCall& call);
-};
 
 struct ByteTileCall {
   const int16_t* x = nullptr;  // [rows], x_row apart; 4 * quads of each are read

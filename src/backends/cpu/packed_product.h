@@ -29,7 +29,7 @@ struct PackedOperands {
 
 class PackedProduct {
  public:
-  // On the tile of f32, or on another of elements of four bytes (pair_tiles.h).
+  // On the tile of f32, or on another of elements of four bytes.
   explicit PackedProduct(const ConvolutionShape& shape, const TileSet& tiles = Tiles());
   // x [M, K], y [M, N].
   static PackedProduct OfMatrices(int64_t m, int64_t k, int64_t n, const TileSet& tiles = Tiles());

@@ -76,6 +76,19 @@ HWY_INLINE hn::Vec<hn::Rebind<T, IntTag>> RoundToBytes(FVector value, IntVector 
   return hn::DemoteTo(hn::Rebind<T, IntTag>(), number);
 }
 
+#if HWY_TARGET == HWY_AVX2
+// Two vectors of whole numbers that bytes hold.
+template <typename T>
+HWY_INLINE void StoreTwoOfBytes(IntVector first, IntVector second, T* to) {
+  // [0..3 of the first, of the second, 4..7 of the first, of the second]
+  const __m256i halves = _mm256_packs_epi32(first.raw, second.raw);
+  const __m128i left = _mm256_castsi256_si128(halves);
+  const __m128i right = _mm256_extracti128_si256(halves, 1);
+  const __m128i bytes = T(-1) < T(0) ? _mm_packs_epi16(left, right) : _mm_packus_epi16(left, right);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_shuffle_epi32(bytes, 0xd8));
+}
+#endif
+
 template <typename T>
 HWY_INLINE void StoreBytes(FVector value, IntVector zero, T* to, size_t count) {
   const IntTag d;

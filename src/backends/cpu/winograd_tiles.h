@@ -1,5 +1,5 @@
-// What the Winograd algorithms of winograd.h and pair_winograd.h share: which thread takes which
-// tiles, and the products at each place of them. Sums do not depend on the number of threads.
+// What Winograd's algorithms on the f32 tile share: which thread takes which tiles, and the products
+// at each place of them. Sums do not depend on the number of threads.
 #pragma once
 
 #include <algorithm>

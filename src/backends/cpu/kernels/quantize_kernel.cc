@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "backends/cpu/kernel_factories.h"
-#include "backends/cpu/pair_tiles.h"
+#include "backends/cpu/byte_rows.h"
 #include "ingot/ir/op.h"
 #include "ingot/runtime/team.h"
 

@@ -11,7 +11,7 @@
 #include "backends/cpu/depthwise.h"
 #include "backends/cpu/epilogue_names.h"
 #include "backends/cpu/inference_kernels.h"
-#include "backends/cpu/pair_tiles.h"
+#include "backends/cpu/byte_rows.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/fused_convolution.h"

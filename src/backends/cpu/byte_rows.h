@@ -1,23 +1,12 @@
-// The tile of tile_product.h for integers: its elements of four bytes are pairs of i16 on both
-// sides, and sums of i32.
-//
-//   c[i][j] = (continues ? c[i][j] : 0) + sum over pairs and p of
-//             a.low * b.low + a.high * b.high, for the two halves of each element.
-// Exact, so that the bits are the same on every instruction set: bytes without their zero points
-// are at most 255 in size, and 2^31 / 255^2 products fit. Bias and epilogue are not looked at.
+// From sums of products of bytes to f32 or bytes, and between the two.
 #pragma once
 
-#include "backends/cpu/tile_product.h"
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/cpu/activation.h"
 
 namespace ingot::cpu {
-
-// For the instruction set in use.
-const TileSet& PairTiles();
-
-// For each row of `count` bytes, signed or not: to[p] = the pair (from[2p] - zero, from[2p + 1] -
-// zero), 0 beyond them: (count + 1) / 2 pairs a row.
-void WidenBytes(const void* from, bool is_signed, int32_t zero, int64_t rows, int64_t count,
-                uint32_t* to);
 
 // What becomes of rows of sums.
 struct RequantizeCall {
@@ -33,6 +22,20 @@ struct RequantizeCall {
   int64_t rows = 1, columns = 0;
 };
 void Requantize(const RequantizeCall& call);
+
+// What becomes of sums: RequantizeCall's, made ready. Scale and offset are those of a panel's
+// width.
+struct ByteFinish {
+  const float* scale = nullptr;
+  const float* offset = nullptr;  // or null
+  Epilogue epilogue;
+  float low = 0, high = 0;  // of bytes: what they are cut to before they are rounded
+  int32_t zero = 0;
+  RequantizeCall::Type type = RequantizeCall::Type::kF32;
+
+  // With activations that cut taken into low and high.
+  static ByteFinish Of(const RequantizeCall& call);
+};
 
 // Whole tensors: QuantizeLinear and DequantizeLinear with one scale, and the least and largest.
 void QuantizeBytes(const float* from, float scale, int32_t zero, bool is_signed, int64_t count,

@@ -1,13 +1,12 @@
-// Integer tiles and the conversions around them, for every instruction set; with AVX-512 VNNI two
-// products and their sum are one instruction.
-#include "backends/cpu/pair_tiles.h"
+// For every instruction set.
+#include "backends/cpu/byte_rows.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backends/cpu/pair_tiles.cc"
+#define HWY_TARGET_INCLUDE "backends/cpu/byte_rows.cc"
 #include "hwy/foreach_target.h"
 // foreach_target.h must come first.
 #include "hwy/highway.h"
@@ -19,138 +18,14 @@ HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-constexpr int kPairVectors = 4;
-constexpr size_t kPairDepth = 192;
-#else
-constexpr int kPairVectors = 2;
-constexpr size_t kPairDepth = 320;
-#endif
-
-// P panels of V vectors.
-template <bool kVnni, int MR, int P, int V>
-void RunPairs(const TileCall& call) {
-  constexpr int NV = P * V;
-  const IntTag d;
-  const size_t lanes = hn::Lanes(d);
-  IntVector acc[MR][NV];
-  for (int i = 0; i < MR; ++i) {
-    for (int j = 0; j < NV; ++j) {
-      const size_t first = static_cast<size_t>(j) * lanes;
-      const bool there = call.continues && call.columns > first;
-      acc[i][j] = there ? LoadSums(call.c[i] + first, call.columns - first) : hn::Zero(d);
-    }
-  }
-  const auto a_column = static_cast<ptrdiff_t>(call.a_column);
-  for (size_t pair = 0; pair < call.pair_count; ++pair) {
-    ptrdiff_t at = call.pairs[pair].a;
-    const auto* HWY_RESTRICT b = reinterpret_cast<const int32_t*>(call.b + call.pairs[pair].b);
-#pragma GCC unroll 2
-    for (size_t p = 0; p < call.k; ++p) {
-      IntVector right[NV];
-#pragma GCC unroll 8
-      for (int j = 0; j < NV; ++j) {
-        const size_t panel = static_cast<size_t>(j / V), vector = static_cast<size_t>(j % V);
-        right[j] = hn::LoadU(d, b + panel * call.panel + vector * lanes);
-      }
-#pragma GCC unroll 8
-      for (int i = 0; i < MR; ++i) {
-        int32_t bits;
-        std::memcpy(&bits, call.a[i] + at, 4);
-        const IntVector left = hn::Set(d, bits);
-#pragma GCC unroll 8
-        for (int j = 0; j < NV; ++j) acc[i][j] = AddPairs<kVnni>(left, right[j], acc[i][j]);
-      }
-      at += a_column;
-      b += call.b_row;
-    }
-  }
-  for (int i = 0; i < MR; ++i) {
-    for (int j = 0; j < NV; ++j) {
-      const size_t first = static_cast<size_t>(j) * lanes;
-      if (call.columns > first) StoreSums(acc[i][j], call.c[i] + first, call.columns - first);
-    }
-  }
-}
-
-template <bool kVnni, int MR>
-void FillPairRow(TileSet& set) {
-  set.run[MR - 1][0] = RunPairs<kVnni, MR, 1, 1>;
-  set.run[MR - 1][1] = RunPairs<kVnni, MR, 1, 2>;
-  if constexpr (kPairVectors == 4) {
-    set.run[MR - 1][2] = RunPairs<kVnni, MR, 1, 3>;
-    set.run[MR - 1][3] = RunPairs<kVnni, MR, 1, 4>;
-  }
-}
-
-template <bool kVnni>
-TileSet MakePairTiles() {
-  TileSet set;
-  set.lanes = hn::Lanes(IntTag());
-  set.vectors = kPairVectors;
-  set.depth = kPairDepth;
-  FillPairRow<kVnni, 1>(set);
-  FillPairRow<kVnni, 2>(set);
-  FillPairRow<kVnni, 3>(set);
-  FillPairRow<kVnni, 4>(set);
-  FillPairRow<kVnni, 5>(set);
-  FillPairRow<kVnni, 6>(set);
-  set.run_wide[0] = RunPairs<kVnni, 1, 8 / kPairVectors, kPairVectors>;
-  set.wide_panels[0] = 8 / kPairVectors;
-  set.run_wide[1] = RunPairs<kVnni, 2, 2, kPairVectors>;
-  set.run_wide[2] = RunPairs<kVnni, 3, 2, kPairVectors>;
-  set.wide_panels[1] = set.wide_panels[2] = 2;
-  return set;
-}
-
-const TileSet* PairTilesImpl() {
-#if HWY_TARGET == HWY_AVX3
-  static const TileSet tiles =
-      __builtin_cpu_supports("avx512vnni") ? MakePairTiles<true>() : MakePairTiles<false>();
-#else
-  static const TileSet tiles = MakePairTiles<false>();
-#endif
-  return &tiles;
-}
-
-template <typename T>
-void Widen(const T* from, int32_t zero, int64_t count, uint32_t* to) {
-  auto* out = reinterpret_cast<int16_t*>(to);
-  const hn::ScalableTag<int16_t> d;
-  const hn::Rebind<T, hn::ScalableTag<int16_t>> narrow;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto zeros = hn::Set(d, static_cast<int16_t>(zero));
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::Sub(hn::PromoteTo(d, hn::LoadU(narrow, from + i)), zeros), d, out + i);
-  }
-  for (; i < count; ++i) out[i] = static_cast<int16_t>(from[i] - zero);
-  if (count % 2 != 0) out[count] = 0;
-}
-
-void WidenBytesImpl(const void* from, bool is_signed, int32_t zero, int64_t rows, int64_t count,
-                    uint32_t* to) {
-  if (count % 2 == 0) {  // no gaps
-    count *= rows;
-    rows = 1;
-  }
-  const int64_t pairs = (count + 1) / 2;
-  for (int64_t row = 0; row < rows; ++row, to += pairs) {
-    if (is_signed) {
-      Widen(static_cast<const int8_t*>(from) + row * count, zero, count, to);
-    } else {
-      Widen(static_cast<const uint8_t*>(from) + row * count, zero, count, to);
-    }
-  }
-}
-
 template <typename T, bool kBias, bool kActivates>
-void RequantizeRows(const RequantizeCall& call) {
+void RequantizeRows(const RequantizeCall& call, const ByteFinish& finish) {
   const IntTag d;
   const FTag df;
   const auto columns = static_cast<size_t>(call.columns);
   const size_t lanes = hn::Lanes(d);
   const IntVector zero = hn::Set(d, call.zero);
+  const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
   const auto requantize = [&](size_t first, size_t j, size_t here) HWY_ATTR {
     IntVector sum;
     if (call.exact_sums != nullptr) {
@@ -162,9 +37,10 @@ void RequantizeRows(const RequantizeCall& call) {
     FVector value = hn::Mul(hn::ConvertTo(df, sum), LoadFloats(call.scale + j, here));
     if (kActivates) {
       if (call.offset != nullptr) value = hn::Add(value, LoadFloats(call.offset + j, here));
-      value = Activate(df, call.epilogue, value, value);
+      value = Activate(df, finish.epilogue, value, value);
     }
     if constexpr (sizeof(T) == 1) {
+      value = hn::Min(hn::Max(value, low), high);
       StoreBytes(value, zero, static_cast<T*>(call.to) + first + j, here);
     } else {
       StoreFloats(value, static_cast<float*>(call.to) + first + j, here);
@@ -173,6 +49,29 @@ void RequantizeRows(const RequantizeCall& call) {
   for (int64_t row = 0; row < call.rows; ++row) {
     const auto first = static_cast<size_t>(row * call.columns);
     size_t j = 0;
+#if HWY_TARGET == HWY_AVX2
+    if constexpr (sizeof(T) == 1 && !kActivates) {
+      const IntVector shift = hn::Set(d, 0x4b400000 - call.zero);
+      for (; j + 2 * lanes <= columns; j += 2 * lanes) {
+        IntVector number[2];
+        for (size_t half = 0; half < 2; ++half) {
+          const size_t at = j + half * lanes;
+          IntVector sum;
+          if (call.exact_sums != nullptr) {  // far from what i32 does not hold
+            sum.raw = _mm256_cvttps_epi32(hn::LoadU(df, call.exact_sums + first + at).raw);
+          } else {
+            sum = hn::LoadU(d, call.sums + first + at);
+          }
+          if (kBias) sum = hn::Add(sum, hn::LoadU(d, call.bias + at));
+          const FVector value = hn::Mul(hn::ConvertTo(df, sum), hn::LoadU(df, call.scale + at));
+          const FVector cut = hn::Min(hn::Max(value, low), high);
+          const FVector rounded = hn::Add(cut, hn::Set(df, 0x1.8p23f));
+          number[half] = hn::Sub(hn::BitCast(d, rounded), shift);
+        }
+        StoreTwoOfBytes(number[0], number[1], static_cast<T*>(call.to) + first + j);
+      }
+    }
+#endif
     for (; j + lanes <= columns; j += lanes) requantize(first, j, lanes);
     if (j < columns) requantize(first, j, columns - j);
   }
@@ -180,11 +79,14 @@ void RequantizeRows(const RequantizeCall& call) {
 
 template <typename T>
 void RequantizeTo(const RequantizeCall& call) {
-  const bool activates = call.offset != nullptr || call.epilogue.kind != Epilogue::Kind::kNone;
+  const ByteFinish finish = ByteFinish::Of(call);
+  const bool activates = call.offset != nullptr || finish.epilogue.kind != Epilogue::Kind::kNone;
   if (call.bias != nullptr) {
-    activates ? RequantizeRows<T, true, true>(call) : RequantizeRows<T, true, false>(call);
+    activates ? RequantizeRows<T, true, true>(call, finish)
+              : RequantizeRows<T, true, false>(call, finish);
   } else {
-    activates ? RequantizeRows<T, false, true>(call) : RequantizeRows<T, false, false>(call);
+    activates ? RequantizeRows<T, false, true>(call, finish)
+              : RequantizeRows<T, false, false>(call, finish);
   }
 }
 
@@ -266,20 +168,34 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace ingot::cpu {
 
-HWY_EXPORT(PairTilesImpl);
-HWY_EXPORT(WidenBytesImpl);
 HWY_EXPORT(RequantizeImpl);
 HWY_EXPORT(QuantizeBytesImpl);
 HWY_EXPORT(DequantizeBytesImpl);
 HWY_EXPORT(FindRangeImpl);
 
-const TileSet& PairTiles() {
-  return *HWY_DYNAMIC_DISPATCH(PairTilesImpl)();
+ByteFinish ByteFinish::Of(const RequantizeCall& call) {
+  ByteFinish finish;
+  finish.scale = call.scale;
+  finish.offset = call.offset;
+  finish.epilogue = call.epilogue;
+  finish.zero = call.zero;
+  finish.type = call.type;
+  if (call.type == RequantizeCall::Type::kF32) return finish;
+  const int32_t least = call.type == RequantizeCall::Type::kU8 ? 0 : -128;
+  finish.low = static_cast<float>(least - call.zero);
+  finish.high = static_cast<float>(least + 255 - call.zero);
+  if (call.epilogue.kind == Epilogue::Kind::kRelu) {
+    finish.low = std::max(finish.low, 0.0F);
+    finish.epilogue = Epilogue();
+  }
+  if (call.epilogue.kind == Epilogue::Kind::kClip) {
+    finish.low = std::max(finish.low, call.epilogue.alpha);
+    finish.high = std::min(finish.high, call.epilogue.beta);
+    finish.epilogue = Epilogue();
+  }
+  return finish;
 }
-void WidenBytes(const void* from, bool is_signed, int32_t zero, int64_t rows, int64_t count,
-                uint32_t* to) {
-  HWY_DYNAMIC_DISPATCH(WidenBytesImpl)(from, is_signed, zero, rows, count, to);
-}
+
 void Requantize(const RequantizeCall& call) {
   HWY_DYNAMIC_DISPATCH(RequantizeImpl)(call);
 }
