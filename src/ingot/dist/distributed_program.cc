@@ -1,4 +1,5 @@
-// Turns the stages of a program into those of one worker.
+// Turns the stages of a program into those of one worker. Over 600 lines, since what a stage becomes
+// for a group, a mesh and sharded updates is one walk over the stages.
 #include "ingot/dist/distributed_program.h"
 
 #include <algorithm>
@@ -43,6 +44,7 @@ class Distributor {
     }
     CheckMayBeParted();
     if (ownership_ != nullptr) HoldParts();
+    AddBuckets();
     if (mesh_ != nullptr) PlaceAgreement();
     if (mesh_ != nullptr && mesh_->shape.pipeline > 1) AddPipeline();
     for (size_t i = 0; i < base_.stages.size(); ++i) AddStage(i);
@@ -126,7 +128,7 @@ class Distributor {
     }
     here.judged_later = true;
     if (!reductions.empty()) {
-      AddExchange(reductions, here, index == last_exchange_);
+      AddExchange(stage_index, reductions, here, index == last_exchange_);
     } else {
       Push(std::move(here));
     }
@@ -224,7 +226,70 @@ class Distributor {
     }
   }
 
-  void AddExchange(const std::vector<Task>& reductions, Stage& here, bool is_last) {
+  // Plans for the buckets, whose sums may come together over several stages.
+  void AddBuckets() {
+    if (options_.buckets == nullptr || options_.codec != Codec::kPlain) return;
+    INGOT_ASSERT(mesh_ == nullptr && part() == StepPart::kWhole, "buckets are of whole steps");
+    buckets_.resize(options_.buckets->count());
+    for (const Stage& stage : base_.stages) {
+      for (const Task& task : stage.tasks) {
+        if (BucketOf(task) >= 0) BucketAt(BucketOf(task)).reductions.push_back(task);
+      }
+    }
+    for (Bucket& bucket : buckets_) {
+      ExchangePlan plan = MakePlan(bucket.reductions, false, bucket.segment_of);
+      plan.in_background = true;
+      bucket.plan = plans_.size();
+      plans_.push_back(std::move(plan));
+    }
+  }
+  int BucketOf(const Task& task) const {
+    return buckets_.empty() || !IsReduction(task) ? -1 : options_.buckets->of_unit[task.index];
+  }
+
+  void AddExchange(size_t stage_index, const std::vector<Task>& all, Stage& here, bool is_last) {
+    std::vector<Task> reductions;
+    std::vector<std::vector<Task>> parts(buckets_.size());
+    for (const Task& task : all) {
+      const int bucket = BucketOf(task);
+      (bucket < 0 ? reductions : parts[static_cast<size_t>(bucket)]).push_back(task);
+    }
+    // A bucket that is complete goes out beside the sums of the next one.
+    Stage stage = std::move(here);
+    for (size_t b = 0; b < buckets_.size(); ++b) {
+      if (parts[b].empty()) continue;
+      const Bucket& bucket = buckets_[b];
+      AddPartials(parts[b], plans_[bucket.plan], bucket.segment_of, stage);
+      if (options_.buckets->stage[b] != stage_index) continue;
+      Push(std::move(stage));
+      stage = Stage();
+      stage.judged_later = true;
+      stage.tasks.push_back({Task::Kind::kExchange, static_cast<uint32_t>(bucket.plan), 0, 0});
+    }
+    if (reductions.empty() && !is_last) {
+      Push(std::move(stage));
+      return;
+    }
+    std::vector<int64_t> segment_of;
+    ExchangePlan plan = MakePlan(reductions, is_last, segment_of);
+    if (part() != StepPart::kUpdates) AddPartials(reductions, plan, segment_of, stage);
+    Push(std::move(stage));
+    plan.ends_background = is_last && !buckets_.empty();
+    Stage exchange;
+    exchange.tasks.push_back({Task::Kind::kExchange, static_cast<uint32_t>(plans_.size()), 0, 0});
+    program_->stages.push_back(std::move(exchange));
+    Stage results;
+    for (const Bucket& bucket : buckets_) {
+      if (is_last) AddResults(bucket.reductions, plans_[bucket.plan], bucket.segment_of, results);
+    }
+    AddResults(reductions, plan, segment_of, results);
+    plans_.push_back(std::move(plan));
+    FinishResults(std::move(results), is_last);
+  }
+
+  // A placed plan of the sums of these reductions.
+  ExchangePlan MakePlan(const std::vector<Task>& reductions, bool is_last,
+                        std::vector<int64_t>& segment_of) {
     ExchangePlan plan = MakeExchangePlan(ranges_, base_.shards());
     if (mesh_ != nullptr) {
       plan.peers = mesh_->shape.data_group(mesh_->place);
@@ -233,7 +298,7 @@ class Distributor {
     }
     plan.top_k = options_.top_k;
     // The tiles of a unit stand together, but not in order: one segment for each unit.
-    std::vector<int64_t> segment_of(base_.units.size(), -1);
+    segment_of.assign(base_.units.size(), -1);
     for (const bool plain : {true, false}) {
       for (const Task& task : reductions) {
         const ReduceUnit& unit = base_.units[task.index];
@@ -248,14 +313,7 @@ class Distributor {
       AddOwnedSegments(base_, *ownership_, reductions, options_.workers, plan, segment_of);
     }
     program_->shared_bytes = plan.Place(program_->shared_bytes, rank_);
-
-    if (part() != StepPart::kUpdates) AddPartials(reductions, plan, segment_of, here);
-    Push(std::move(here));
-    Stage exchange;
-    exchange.tasks.push_back({Task::Kind::kExchange, static_cast<uint32_t>(plans_.size()), 0, 0});
-    program_->stages.push_back(std::move(exchange));
-    AddResults(reductions, plan, segment_of, is_last);
-    plans_.push_back(std::move(plan));
+    return plan;
   }
 
   // The sums of this worker's subtrees: a unit for each, with the tiles of the whole.
@@ -287,9 +345,7 @@ class Distributor {
 
   // What is done with the whole sums: at once, but for changes of parameters and state.
   void AddResults(const std::vector<Task>& reductions, ExchangePlan& plan,
-                  const std::vector<int64_t>& segment_of, bool is_last) {
-    Stage stage;
-    std::vector<int64_t> sum_unit(base_.units.size(), -1);
+                  const std::vector<int64_t>& segment_of, Stage& stage) {
     std::vector<int64_t> update_unit(base_.units.size(), -1);
     for (const Task& task : reductions) {
       const ReduceUnit& whole = base_.units[task.index];
@@ -323,6 +379,9 @@ class Distributor {
       own.index = static_cast<uint32_t>(update_unit[task.index]);
       late_.push_back(own);
     }
+  }
+
+  void FinishResults(Stage stage, bool is_last) {
     if (mesh_ != nullptr) {
       stage.judged_later = true;
     } else if (is_last) {
@@ -560,6 +619,13 @@ class Distributor {
   std::vector<ShardRange> ranges_;
   ShardRange own_;
   int last_exchange_ = -1;
+  struct Bucket {
+    std::vector<Task> reductions;
+    std::vector<int64_t> segment_of;
+    size_t plan = 0;
+  };
+  Bucket& BucketAt(int index) { return buckets_[static_cast<size_t>(index)]; }
+  std::vector<Bucket> buckets_;
   std::vector<Task> late_;
   std::map<uint32_t, uint32_t> own_unit_;  // of this worker's part of an update
 };
@@ -579,6 +645,8 @@ std::shared_ptr<const runtime::StepProgram> MakeDistributedProgram(
     ExchangePlans& plans) {
   INGOT_ASSERT(options.mesh == nullptr || options.ownership == nullptr,
                "on a mesh all of a part is updated by all that hold it");
+  INGOT_ASSERT(options.ownership == nullptr || options.buckets == &options.ownership->buckets,
+               "what is owned is dealt by buckets");
   return Distributor(std::move(base), options, plans).Run();
 }
 

@@ -51,6 +51,9 @@ struct DistributedOptions {
   double top_k = 0.01;
   const MeshPosition* mesh = nullptr;    // not owned; null: every worker holds the whole model
   const Ownership* ownership = nullptr;  // not owned; null: every worker updates all parameters
+  // Gradients that are exchanged while others are computed, of Codec::kPlain; not owned; null:
+  // none.
+  const Buckets* buckets = nullptr;
 };
 
 // What the programs of a worker exchange; the index of each is that of its task.

@@ -42,7 +42,10 @@ struct ExchangePlan {
   // to those from owned_begin[r] on, up to owned_begin[r + 1]. What comes before is for all.
   uint64_t common_bytes = 0;
   std::vector<uint64_t> owned_begin;  // empty: all is for all
-  double top_k = 0.01;                // of Codec::kTopK
+  // Begun by its task, and ended by the one that ends all of a step.
+  bool in_background = false;
+  bool ends_background = false;
+  double top_k = 0.01;       // of Codec::kTopK
   uint64_t partials = 0;     // where the sets of this worker's subtrees lie, one behind the other
   uint64_t reduced = 0;      // where the whole sums are wanted
   std::vector<Copy> copies;  // of whole sums, to where later tasks look for them

@@ -46,6 +46,8 @@ uint64_t GroupExchange::StagingOf(const ExchangePlan& plan) const {
 }
 
 void GroupExchange::SetPlans(ExchangePlans plans) {
+  Abandon();
+  spare_.clear();
   plans_ = std::move(plans.exchanges);
   transfers_ = std::move(plans.transfers);
   gathers_ = std::move(plans.gathers);
@@ -85,24 +87,45 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
   const ExchangePlan& plan = plans_[index];
   const bool is_group = !plan.peers.empty();
   Begin(index, step, NameOf(plan));
+  Sums sums;
+  if (!spare_.empty()) {
+    sums = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  if (plan.in_background) {
+    BeginSums(index, shared, sums);
+    // What went out before has come meanwhile, as a rule: its sums can go out, too.
+    for (Sums& before : in_background_) FinishTrees(before);
+    in_background_.push_back(std::move(sums));
+    End();
+    return not_finite;
+  }
   if (!is_group) {
     FinishSends(nullptr);
     WriteFlags(plan, shared, not_finite);
   }
-  if (plan.has_owned()) {
-    RunWithOwned(plan, shared);
-  } else {
-    RunPlain(plan, NextSequence(plan.channel, -1), shared);
+  BeginSums(index, shared, sums);
+  if (plan.ends_background) {
+    for (Sums& before : in_background_) FinishTrees(before);
   }
+  FinishTrees(sums);
+  for (TreeSum& sum : sums.sums) sum.End(*this);
+  if (plan.ends_background) {
+    for (Sums& before : in_background_) {
+      for (TreeSum& sum : before.sums) sum.End(*this);
+      Copy(plans_[before.plan], shared);
+      spare_.push_back(std::move(before));
+    }
+    in_background_.clear();
+  }
+  spare_.push_back(std::move(sums));
   const bool somewhere_not_finite = is_group ? not_finite : ReadFlags(plan, shared);
   // Every worker knows it by now, and what is not finite is added to nothing.
   if (plan.plain_bytes < plan.bytes && !somewhere_not_finite) {
     if (!coded_) coded_ = std::make_unique<CodedExchange>(rank_, size_);
     coded_->Run(plan, shared, *this);
   }
-  for (const ExchangePlan::Copy& copy : plan.copies) {
-    std::memcpy(shared + copy.to, shared + copy.from, copy.bytes);
-  }
+  Copy(plan, shared);
   End();
   return somewhere_not_finite;
 }
@@ -200,16 +223,31 @@ void GroupExchange::RunPlain(const ExchangePlan& plan, uint64_t sequence, std::b
 }
 
 // What all need and what one alone needs, at the same time.
-void GroupExchange::RunWithOwned(const ExchangePlan& plan, std::byte* shared) {
-  TreeSum owned = TreeSum::OfOwned(plan, size_, rank_);
-  TreeSum common = TreeSum::OfCommon(plan, size_, rank_);
-  owned.Begin(NextSequence(plan.channel, -1), shared, staging_.data(), *this);
-  common.Begin(NextSequence(plan.channel, -1), shared, staging_.data() + owned.staging_bytes(),
-               *this);
-  common.FinishTree(*this);
-  owned.FinishTree(*this);
-  common.End(*this);
-  owned.End(*this);
+void GroupExchange::BeginSums(uint32_t index, std::byte* shared, Sums& sums) {
+  const ExchangePlan& plan = plans_[index];
+  sums.plan = index;
+  sums.is_finished = false;
+  sums.sums.clear();
+  if (plan.has_owned()) sums.sums.push_back(TreeSum::OfOwned(plan, SizeOf(plan), OwnOf(plan)));
+  sums.sums.push_back(TreeSum::OfCommon(plan, SizeOf(plan), OwnOf(plan)));
+  sums.staging.resize(StagingOf(plan));
+  std::byte* staging = sums.staging.data();
+  for (TreeSum& sum : sums.sums) {
+    sum.Begin(NextSequence(plan.channel, -1), shared, staging, *this);
+    staging += sum.staging_bytes();
+  }
+}
+
+void GroupExchange::FinishTrees(Sums& sums) {
+  if (sums.is_finished) return;
+  for (TreeSum& sum : sums.sums) sum.FinishTree(*this);
+  sums.is_finished = true;
+}
+
+void GroupExchange::Copy(const ExchangePlan& plan, std::byte* shared) const {
+  for (const ExchangePlan::Copy& copy : plan.copies) {
+    std::memcpy(shared + copy.to, shared + copy.from, copy.bytes);
+  }
 }
 
 // What stands side by side in memory goes in one message.

@@ -44,6 +44,12 @@ class GroupExchange : public runtime::Exchange, private Link {
   bool Gather(uint32_t index, int64_t step, const runtime::StepValues& values,
               bool not_finite) override;
 
+  // After a step that was broken off: gives up what is on its way from and to the engine's memory.
+  void Abandon() {
+    in_background_.clear();
+    sending_.clear();
+  }
+
   // From any thread: the exchange at hand, and every later one, throws ExchangeBroken. What a
   // thread that computes looks at is `broken`.
   void Break(const std::string& why);
@@ -96,7 +102,16 @@ class GroupExchange : public runtime::Exchange, private Link {
   void WriteFlags(const ExchangePlan& plan, std::byte* shared, bool not_finite) const;
   bool ReadFlags(const ExchangePlan& plan, const std::byte* shared);
   void RunPlain(const ExchangePlan& plan, uint64_t sequence, std::byte* shared);
-  void RunWithOwned(const ExchangePlan& plan, std::byte* shared);
+  // The sums of a plan on their way.
+  struct Sums {
+    uint32_t plan = 0;
+    std::vector<TreeSum> sums;
+    std::vector<std::byte> staging;
+    bool is_finished = false;  // the tree over what has come
+  };
+  void BeginSums(uint32_t index, std::byte* shared, Sums& sums);
+  void FinishTrees(Sums& sums);
+  void Copy(const ExchangePlan& plan, std::byte* shared) const;
   struct Pending {
     std::unique_ptr<Message> message;
     int peer;
@@ -127,6 +142,8 @@ class GroupExchange : public runtime::Exchange, private Link {
   };
   std::vector<Sending> sending_;
   std::map<std::pair<Channel, int>, uint64_t> sequences_;  // of the groups of a mesh
+  std::vector<Sums> in_background_;
+  std::vector<Sums> spare_;               // their memory for the next step
   std::unique_ptr<CodedExchange> coded_;  // with what it remembers of the exchanges before
   std::vector<std::byte> staging_;
   uint64_t sequence_ = 0;

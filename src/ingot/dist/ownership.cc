@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "ingot/base/error.h"
 
@@ -19,7 +20,9 @@ constexpr int kAll = -2;  // several groups, or what is no group's
 
 class Dealer {
  public:
-  Dealer(const runtime::StepProgram& program, int workers) : program_(program), workers_(workers) {
+  Dealer(const runtime::StepProgram& program, int workers, uint64_t bucket_bytes)
+      : program_(program), workers_(workers) {
+    found_.buckets = MakeBuckets(program, bucket_bytes);
     found_.group_of_state.assign(program.states.size(), -1);
     found_.group_of_unit.assign(program.units.size(), -1);
     found_.group_of_joint.assign(program.joints.size(), -1);
@@ -136,11 +139,11 @@ class Dealer {
       const int need = NeedOf(static_cast<uint64_t>(unit.shared));
       if (need >= 0 && unit.sum < 0) {
         owner = need;
-        group(need).stage = stage;
+        PutReduction(need, index, stage);
       }
       return;
     }
-    if (owner >= 0 && unit.kernel != nullptr) group(owner).stage = stage;
+    if (owner >= 0 && unit.kernel != nullptr) PutReduction(owner, index, stage);
     const int by = owner >= 0 ? owner : kAll;
     Need(unit.source, by);
     Need(unit.scale, by);
@@ -148,6 +151,11 @@ class Dealer {
       Need(update.skip, by);
       for (const Operand& operand : update.operands) Need(operand, by);
     }
+  }
+
+  void PutReduction(int owner, uint32_t unit, size_t stage) {
+    group(owner).stage = stage;
+    group(owner).bucket = found_.buckets.of_unit[unit];
   }
 
   void UseJoint(uint32_t index) {
@@ -238,11 +246,14 @@ class Dealer {
     }
   }
 
-  // Cuts the groups of each stage, laid out one behind the other, into parts of equal size.
+  // Cuts the groups of each exchange, laid out one behind the other, into parts of equal size.
   void Deal() {
-    std::map<size_t, std::vector<UpdateGroup*>> stages;
-    for (UpdateGroup& group : found_.groups) stages[group.stage].push_back(&group);
-    for (const auto& [stage, groups] : stages) {
+    std::map<std::pair<int, size_t>, std::vector<UpdateGroup*>> exchanges;
+    for (UpdateGroup& group : found_.groups) {
+      const size_t stage = group.bucket < 0 ? group.stage : 0;
+      exchanges[{group.bucket, stage}].push_back(&group);
+    }
+    for (const auto& [exchange, groups] : exchanges) {
       int64_t lines = 0;
       for (const UpdateGroup* group : groups) lines += LinesOf(*group);
       int64_t at = 0;
@@ -278,8 +289,8 @@ class Dealer {
 
 }  // namespace
 
-Ownership DealUpdates(const runtime::StepProgram& program, int workers) {
-  return Dealer(program, workers).Run();
+Ownership DealUpdates(const runtime::StepProgram& program, int workers, uint64_t bucket_bytes) {
+  return Dealer(program, workers, bucket_bytes).Run();
 }
 
 runtime::StateTensor PartOfState(const runtime::StepProgram& program, const Ownership& ownership,

@@ -4,14 +4,15 @@
 // What is changed together is a group: a parameter, its optimizer state, its moving average, its
 // rounded copy. A group that is changed element by element is cut anywhere; one with steps that
 // look at all of it (the lengths of LAMB and LARS, Muon's matrices) belongs to one worker. The
-// groups whose gradients meet in one stage of a step are dealt together, so that each worker
-// finishes an equal part of what an exchange sums.
+// groups whose gradients go in one exchange are dealt together, so that each worker finishes an
+// equal part of what it sums.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "ingot/dist/buckets.h"
 #include "ingot/runtime/step_program.h"
 
 namespace ingot::dist {
@@ -30,6 +31,7 @@ struct UpdateGroup {
   size_t item_size = 4;           // of its elements
   bool whole = false;             // it belongs to one worker
   size_t stage = 0;               // in which its gradient is reduced
+  int bucket = -1;                // in which it is exchanged
   std::vector<ElementRange> own;  // of each rank, in their order
 };
 
@@ -39,6 +41,7 @@ struct Ownership {
   std::vector<int> group_of_state;
   std::vector<int> group_of_unit;   // also of a reduction whose sums the group alone needs
   std::vector<int> group_of_joint;  // that the group alone needs
+  Buckets buckets;
 
   // Whether each worker holds a part of a state tensor alone. What shards read all hold.
   static bool IsPart(const runtime::StepProgram& program, const Ownership& ownership,
@@ -48,7 +51,8 @@ struct Ownership {
 };
 
 // Throws Error(kUnsupported) where a state tensor belongs to several parameters.
-Ownership DealUpdates(const runtime::StepProgram& program, int workers);
+Ownership DealUpdates(const runtime::StepProgram& program, int workers,
+                      uint64_t bucket_bytes = kBucketBytes);
 
 // A state tensor as a worker holds it: all of it, the elements from `first` on, or (of a group that
 // belongs to another) nothing.

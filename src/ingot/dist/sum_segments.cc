@@ -13,6 +13,13 @@ using runtime::ReduceUnit;
 std::string NameOfSum(const runtime::StepProgram& program, size_t index) {
   const ReduceUnit& unit = program.units[index];
   if (!unit.name.empty()) return unit.name;
+  const int state = StateOfSum(program, index);
+  return state >= 0 ? program.states[static_cast<size_t>(state)].name
+                    : "sum " + std::to_string(index);
+}
+
+int StateOfSum(const runtime::StepProgram& program, size_t index) {
+  const ReduceUnit& unit = program.units[index];
   const auto is_user = [&](const ReduceUnit& user) {
     return &user == &unit || (unit.shared >= 0 && user.source.space == Operand::Space::kShared &&
                               user.source.at == static_cast<uint64_t>(unit.shared));
@@ -23,12 +30,12 @@ std::string NameOfSum(const runtime::StepProgram& program, size_t index) {
       for (size_t i = 0; i < update.operands.size(); ++i) {
         const Operand& operand = update.operands[i];
         if (update.is_output[i] != 0 && operand.space == Operand::Space::kState) {
-          return program.states[operand.at].name;
+          return static_cast<int>(operand.at);
         }
       }
     }
   }
-  return "sum " + std::to_string(index);
+  return -1;
 }
 
 void AddOwnedSegments(const runtime::StepProgram& program, const Ownership& ownership,

@@ -18,6 +18,9 @@ inline uint64_t BytesOfSum(const runtime::ReduceUnit& unit) {
 // For messages, and the same in the program of a short batch: of a gradient, its parameter's.
 std::string NameOfSum(const runtime::StepProgram& program, size_t unit);
 
+// The state tensor that is updated with a sum (a parameter), or -1.
+int StateOfSum(const runtime::StepProgram& program, size_t unit);
+
 // Adds those of the reductions that one group alone needs, behind all others and in the order of
 // their groups, so that what a worker owns stands together. `segment_of`: by unit.
 void AddOwnedSegments(const runtime::StepProgram& program, const Ownership& ownership,

@@ -189,10 +189,12 @@ void TrainingRun::PartSteps() {
 // The programs of this worker, which exchange in every step.
 void TrainingRun::ShareSteps() {
   const dist::GroupView& view = group_->view;
-  const dist::DistributedOptions options = ShareOptions();
   std::vector<std::shared_ptr<const runtime::StepProgram>> programs;
   dist::ExchangePlans plans;
   for (const auto& program : setup_.programs) {
+    const dist::Buckets buckets = dist::MakeBuckets(*program);
+    dist::DistributedOptions options = ShareOptions();
+    options.buckets = &buckets;
     programs.push_back(view.size() == 1 ? program
                                         : dist::MakeDistributedProgram(program, options, plans));
   }
@@ -201,7 +203,10 @@ void TrainingRun::ShareSteps() {
 }
 
 void TrainingRun::LeaveGroup() {
-  if (group_) wire_bytes_ += group_->exchange->exchange_bytes_sent();
+  if (group_) {
+    wire_bytes_ += group_->exchange->exchange_bytes_sent();
+    group_->exchange->Abandon();
+  }
   group_.reset();
 }
 

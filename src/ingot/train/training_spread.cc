@@ -62,6 +62,7 @@ void TrainingRun::EnterSharded() {
     for (size_t i = 0; i < setup_.programs.size(); ++i) {
       dist::DistributedOptions options = ShareOptions();
       options.ownership = &ownerships_[i];
+      options.buckets = &ownerships_[i].buckets;
       programs.push_back(dist::MakeDistributedProgram(setup_.programs[i], options, plans));
     }
   }
