@@ -45,8 +45,11 @@ endfunction()
 function(ingot_room name)
   cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;ALONE;HOT"
                         "SEES;LINK;TOGETHER;VECTORS" ${ARGN})
-  # Sanitized, code is optimised only as far as that is quick to compile.
-  if(NOT ROOM_OPTIMIZE OR INGOT_SANITIZE)
+  # Sanitized, code is optimised only as far as that is quick to compile: Clang takes minutes of -O1
+  # for one file of kernels, and seconds of -O0.
+  if(INGOT_SANITIZE AND ROOM_OPTIMIZE STREQUAL "-O3")
+    set(ROOM_OPTIMIZE -O0)
+  elseif(NOT ROOM_OPTIMIZE OR INGOT_SANITIZE)
     set(ROOM_OPTIMIZE -O1)
   endif()
   if(NOT ROOM_FOLDER)
@@ -74,8 +77,10 @@ function(ingot_room name)
   if(NOT DEFINED ROOM_UNITS)
     set(ROOM_UNITS 1)
   endif()
+  set(alone ${ROOM_ALONE} ${ROOM_HOT})
+  list(JOIN alone "|" alone)
   ingot_units(units ingot_${name} ${ROOM_UNITS} SOURCES ${sources} TOGETHER ${ROOM_TOGETHER}
-              VECTORS ${ROOM_VECTORS} ALONE "${ROOM_ALONE}${ROOM_HOT}" OPTIMIZE ${ROOM_OPTIMIZE})
+              VECTORS ${ROOM_VECTORS} ALONE "${alone}" OPTIMIZE ${ROOM_OPTIMIZE})
   if(ROOM_HOT AND NOT INGOT_SANITIZE)
     list(FILTER sources INCLUDE REGEX "${ROOM_HOT}")
     set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)

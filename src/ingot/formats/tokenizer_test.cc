@@ -94,9 +94,10 @@ TEST(TokenizerTest, PrefixSpace) {
   const std::string off = "\"add_prefix_space\":false";
   text.replace(text.find(off), off.size(), "\"add_prefix_space\":true");
   const Tokenizer tokenizer = Tokenizer::ParseJson(text, "prefixed");
-  for (const json& row : Golden()["prefix_space"]) {
+  const json golden = Golden();
+  ASSERT_GT(golden["prefix_space"].size(), 15u);
+  for (const json& row : golden["prefix_space"]) {
     const std::string sample = Unhex(row["text"]);
-    if (sample.find("<|") != std::string::npos) continue;  // that one knows no added tokens
     EXPECT_EQ(tokenizer.Encode(sample), row["ids"].get<std::vector<uint32_t>>()) << sample;
   }
 }

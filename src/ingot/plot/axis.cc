@@ -76,6 +76,10 @@ double Axis::Position(double value) const {
 }
 
 Axis MakeAxis(double low, double high, int most_ticks, bool logarithmic) {
+  if (!std::isfinite(high - low)) {  // nothing to show, or more than numbers can hold
+    low = 0;
+    high = 1;
+  }
   Axis axis;
   axis.low = low;
   axis.high = high;

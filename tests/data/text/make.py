@@ -17,10 +17,10 @@ TEXTS = [
 ]
 
 
-def build(add_prefix_space: bool) -> Tokenizer:
+def build() -> Tokenizer:
     """Trains on corpus.txt: 256 bytes and merges of pairs that occur twice."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=406, min_frequency=2, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
@@ -33,13 +33,13 @@ def build(add_prefix_space: bool) -> Tokenizer:
 def main() -> None:
     """Writes both files."""
     golden = {}
-    plain = build(False)
+    plain = build()
     golden["trained"] = json.loads(plain.to_str())["model"]["merges"]
     plain.add_special_tokens(["<|end|>", "<|pad|>"])
     plain.save("tokenizer.json", pretty=False)
-    prefixed = build(True)
-    for name, tokenizer in (("plain", plain), ("prefix_space", prefixed)):
-        golden[name] = [{"text": text.encode().hex(), "ids": tokenizer.encode(text).ids}
+    for name, prefix_space in (("plain", False), ("prefix_space", True)):
+        plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
+        golden[name] = [{"text": text.encode().hex(), "ids": plain.encode(text).ids}
                         for text in TEXTS]
     with open("golden.json", "w", encoding="utf-8") as file:
         json.dump(golden, file, separators=(",", ":"))

@@ -149,7 +149,9 @@ KernelPointer MakeStridedCopyKernel(const ir::Node& node) {
     if (!SliceOf(node, x, starts, steps)) return nullptr;
     for (size_t i = 0; i < strides.size(); ++i) {
       first += starts[i] * strides[i];
-      axes.push_back({y[static_cast<int>(i)], strides[i] * steps[i]});
+      // A step that leaves one place may be of any size.
+      const int64_t extent = y[static_cast<int>(i)];
+      axes.push_back({extent, extent > 1 ? strides[i] * steps[i] : 0});
     }
     name = "slice";
   } else if (node.op_type() == "Expand") {
