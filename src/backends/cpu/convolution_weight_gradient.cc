@@ -37,7 +37,7 @@ class WeightGradient {
     together_ = std::clamp<int64_t>(std::min({by_positions, by_memory, by_pairs}), 1,
                                     std::max<int64_t>(s_.samples, 1));
     planes_ = operands.scratch;
-    panel_ = operands.scratch + PlaneFloats();
+    if (operands.scratch != nullptr) panel_ = operands.scratch + PlaneFloats();
   }
 
   size_t ScratchFloats() const {

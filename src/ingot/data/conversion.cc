@@ -7,12 +7,13 @@
 #include <type_traits>
 
 #include "ingot/base/error.h"
+#include "ingot/base/sanitizer.h"
 #include "ingot/base/text.h"
 
 // Compiled once for each instruction set and chosen when the program starts. Not under sanitizers,
 // whose run time is not ready when the choice is made. GCC's -O2 does not vectorise loops of
 // unknown length, hence the -O3.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
+#if INGOT_SANITIZED || defined(__clang__)
 #define INGOT_CLONES
 #elif defined(__x86_64__) && defined(__GLIBC__)
 #define INGOT_CLONES __attribute__((optimize("O3"), target_clones("default", "avx2", "avx512f")))

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ingot/base/sanitizer.h"
 #include "ingot/base/text.h"
 #include "ingot/tensor/narrow.h"
 
@@ -27,7 +28,7 @@ bool IsMoreThanThereIs(size_t bytes) {
 // From this size on memory comes from the system, which gives it zeroed: clearing it again would
 // cost as much as filling it, and pages of 2 MiB cost a fraction of those of 4 KiB. The sanitizers
 // watch what malloc gives.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if INGOT_SANITIZED
 constexpr size_t kFromSystem = SIZE_MAX;
 #else
 constexpr size_t kFromSystem = size_t{1} << 20;
@@ -184,19 +185,21 @@ void ConvertElements(const void* from, DType from_type, void* to, DType to_type,
     using From = typename decltype(from_tag)::type;
     DispatchAll("convert", to_type, [&](auto to_tag) {
       using To = typename decltype(to_tag)::type;
-      const From* source = static_cast<const From*>(from);
+      const auto* source = static_cast<const std::byte*>(from);
       To* target = static_cast<To*>(to);
-      for (int64_t i = 0; i < count; ++i) {
+      for (int64_t i = 0; i < count; ++i, source += sizeof(From)) {
+        From value;  // what is mapped from a file may lie at any address
+        std::memcpy(&value, source, sizeof(From));
         if constexpr (std::is_same_v<From, To>) {
-          target[i] = source[i];
+          target[i] = value;
         } else if constexpr (std::is_same_v<To, bool>) {
-          target[i] = static_cast<double>(source[i]) != 0;
+          target[i] = static_cast<double>(value) != 0;
         } else if constexpr (std::is_same_v<To, Float16> || std::is_same_v<To, BFloat16>) {
-          target[i] = To(static_cast<float>(source[i]));
+          target[i] = To(static_cast<float>(value));
         } else if constexpr (std::is_same_v<From, Float16> || std::is_same_v<From, BFloat16>) {
-          target[i] = static_cast<To>(static_cast<float>(source[i]));
+          target[i] = static_cast<To>(static_cast<float>(value));
         } else {
-          target[i] = static_cast<To>(source[i]);
+          target[i] = static_cast<To>(value);
         }
       }
     });

@@ -9,21 +9,10 @@
 
 #include <gtest/gtest.h>
 
+#include "ingot/base/sanitizer.h"
 #include "ingot/data/batches.h"
 #include "ingot/data/idx_source.h"
 #include "ingot/train/step_program_test_util.h"
-
-// The sanitizers bring operators of their own, which must stay.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define INGOT_COUNTS_ALLOCATIONS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define INGOT_COUNTS_ALLOCATIONS 0
-#endif
-#endif
-#ifndef INGOT_COUNTS_ALLOCATIONS
-#define INGOT_COUNTS_ALLOCATIONS 1
-#endif
 
 namespace {
 
@@ -31,7 +20,7 @@ namespace {
 std::atomic<bool> g_counting = false;
 std::atomic<int64_t> g_allocations = 0;
 
-#if INGOT_COUNTS_ALLOCATIONS
+#if !INGOT_SANITIZED
 void* Allocate(std::size_t bytes, std::size_t alignment) noexcept {
   if (g_counting.load(std::memory_order_relaxed)) {
     g_allocations.fetch_add(1, std::memory_order_relaxed);
@@ -50,7 +39,7 @@ void* AllocateOrThrow(std::size_t bytes, std::size_t alignment) {
 
 }  // namespace
 
-#if INGOT_COUNTS_ALLOCATIONS
+#if !INGOT_SANITIZED
 void* operator new(std::size_t n) {
   return AllocateOrThrow(n, 1);
 }
@@ -184,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST_P(Allocations, ThereAreNoneInASteadyState) {
-  if (!INGOT_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer owns operator new";
+  if (INGOT_SANITIZED) GTEST_SKIP() << "a sanitizer owns operator new";
   const bool classes = std::string(GetParam().loss) == "softmax_cross_entropy";
   const StepTestNetwork network = {"mnist",         GetParam().layers,
                                    GetParam().loss, classes ? "[accuracy]" : "[mae]",
@@ -236,7 +225,7 @@ TEST_P(Allocations, ThereAreNoneInASteadyState) {
 
 // What the other test rests on.
 TEST(AllocationCounter, SeesThem) {
-  if (!INGOT_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer owns operator new";
+  if (INGOT_SANITIZED) GTEST_SKIP() << "a sanitizer owns operator new";
   g_allocations.store(0);
   g_counting.store(true);
   auto values = std::make_unique<std::vector<double>>(100);
