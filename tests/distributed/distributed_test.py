@@ -10,6 +10,7 @@ import unittest
 from elastic import Elastic  # noqa: F401
 from links import Links  # noqa: F401
 from mesh import Mesh  # noqa: F401
+from not_finite import NotFinite  # noqa: F401
 from same_bits import SameBits  # noqa: F401
 from sharded import Sharded  # noqa: F401
 from sync_modes import Async, Compression, LocalRounds  # noqa: F401

@@ -1,5 +1,5 @@
-// Turns the stages of a program into those of one worker. Over 600 lines, since what a stage becomes
-// for a group, a mesh and sharded updates is one walk over the stages.
+// Turns the stages of a program into those of one worker. Over 600 lines, since what a stage
+// becomes for a group, a mesh and sharded updates is one walk over the stages.
 #include "ingot/dist/distributed_program.h"
 
 #include <algorithm>
@@ -120,8 +120,10 @@ class Distributor {
     }
     here.updates = std::any_of(here.tasks.begin(), here.tasks.end(),
                                [this](const Task& task) { return Updates(task); });
-    // What a worker finds in its part it tells the others when they gather.
-    here.judged_later = ownership_ != nullptr && here.updates;
+    // What one worker finds it tells the others with the next exchange, before anybody ends the
+    // step: in front of the last one, or when the parts of the parameters are gathered.
+    const bool gathers = ownership_ != nullptr && here.updates;
+    here.judged_later = gathers || index < last_exchange_;
     if (!reduces && (mesh_ == nullptr || index > last_exchange_)) {
       Push(std::move(here));
       return;
