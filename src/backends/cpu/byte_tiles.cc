@@ -242,7 +242,7 @@ const ByteTileSet* ByteTilesImpl() {
 // x0 x2 + x1 x3 of all fours of i16.
 int32_t InnerOfImpl(const int16_t* row, int64_t count) {
   int64_t i = 0;
-  int32_t total = 0;
+  uint32_t total = 0;  // modulo 2^32
 #if HWY_TARGET != HWY_SCALAR
   const IntTag d;
   const hn::Repartition<uint64_t, IntTag> dq;
@@ -253,17 +253,18 @@ int32_t InnerOfImpl(const int16_t* row, int64_t count) {
     const IntVector second = hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(dq, pairs)));
     sum = AddPairs<false>(pairs, second, sum);
   }
-  total = hn::GetLane(hn::SumOfLanes(d, sum));
+  total = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(d, sum)));
 #endif
-  for (; i < count; i += 4) total += row[i] * row[i + 2] + row[i + 1] * row[i + 3];
-  return total;
+  for (; i < count; i += 4)
+    total += static_cast<uint32_t>(row[i] * row[i + 2] + row[i + 1] * row[i + 3]);
+  return static_cast<int32_t>(total);
 }
 
 // Gives the inner product of what it wrote.
 template <typename T>
 int32_t WidenRow(const T* from, int32_t zero, int64_t count, int16_t* to) {
   int64_t i = 0;
-  int32_t total = 0;
+  uint32_t total = 0;  // modulo 2^32
 #if HWY_TARGET != HWY_SCALAR
   const hn::ScalableTag<int16_t> d;
   const hn::Rebind<T, hn::ScalableTag<int16_t>> narrow;
@@ -278,13 +279,14 @@ int32_t WidenRow(const T* from, int32_t zero, int64_t count, int16_t* to) {
     const auto second = hn::ShiftRight<32>(hn::BitCast(dq, wide));
     sum = AddPairs<false>(hn::BitCast(di, wide), hn::BitCast(di, second), sum);
   }
-  if (i > 0) total = hn::GetLane(hn::SumOfLanes(di, sum));
+  if (i > 0) total = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(di, sum)));
 #endif
   const int64_t rest = i;
   for (; i < count; ++i) to[i] = static_cast<int16_t>(from[i] - zero);
   for (; i % 4 != 0; ++i) to[i] = 0;
-  for (int64_t k = rest; k < i; k += 4) total += to[k] * to[k + 2] + to[k + 1] * to[k + 3];
-  return total;
+  for (int64_t k = rest; k < i; k += 4)
+    total += static_cast<uint32_t>(to[k] * to[k + 2] + to[k + 1] * to[k + 3]);
+  return static_cast<int32_t>(total);
 }
 
 void WidenRowsImpl(const WidenRowsCall& call) {
