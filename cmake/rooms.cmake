@@ -132,7 +132,7 @@ function(ingot_test_program name)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1
            --gtest_output=json:${CMAKE_BINARY_DIR}/reports/${name}.json
            WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 1800)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${INGOT_TEST_SECONDS})
 endfunction()
 
 # The target ingot_thread_tests and the ctest label "threads".

@@ -4,7 +4,7 @@
 function(ingot_script_test name)
   cmake_parse_arguments(TEST "" "" "COMMAND" ${ARGN})
   add_test(NAME ${name} COMMAND ${TEST_COMMAND} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 900
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${INGOT_TEST_SECONDS}
     ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;INGOT_BINARY_DIR=${CMAKE_BINARY_DIR}")
 endfunction()
 

@@ -150,13 +150,17 @@ class Product {
 
   void Check() const {
     const std::vector<float> seen = Run();
+    const float* const a_begin = a_.data();
+    const float* const b_begin = b_.data();
+    const size_t a_row = c_.k == 0 ? 0 : c_.a_transposed ? 1 : a_stride_;  // of nothing, no place
+    const size_t b_column = c_.k == 0 ? 0 : c_.b_transposed ? b_stride_ : 1;
     for (size_t i = 0; i < c_.m; ++i) {
       for (size_t j = 0; j < c_.n; ++j) {
         double sum = c_.bias ? bias_[j] : 0;
         double size = std::fabs(sum);
         // By pointers: tests are not optimised, and this is where their time goes.
-        const float* a = a_.data() + (c_.a_transposed ? i : i * a_stride_);
-        const float* b = b_.data() + (c_.b_transposed ? j * b_stride_ : j);
+        const float* a = a_begin + i * a_row;
+        const float* b = b_begin + j * b_column;
         const size_t a_step = c_.a_transposed ? a_stride_ : 1;
         const size_t b_step = c_.b_transposed ? 1 : b_stride_;
         for (size_t p = 0; p < c_.k; ++p, a += a_step, b += b_step) {
