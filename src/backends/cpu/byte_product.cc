@@ -68,7 +68,46 @@ int64_t ByteProduct::PanelBegin(int64_t panel) const {
 
 // The weights, and the inner product of each output with itself behind them.
 size_t ByteProduct::packed_bytes() const {
-  return static_cast<size_t>(RoundUp(PanelBegin(panels_) * 2, 4) + shape_.outputs * 4);
+  return static_cast<size_t>(InnerBegin() + shape_.outputs * 4);
+}
+
+int64_t ByteProduct::InnerBegin() const {
+  return RoundUp(PanelBegin(panels_) * 2, 4);
+}
+
+void ByteProduct::StartOf(int64_t panel, const std::byte* packed, const int32_t* bias,
+                          int32_t* start) const {
+  const int64_t output = OutputOf(panel);
+  const auto* inner = reinterpret_cast<const int32_t*>(packed + InnerBegin()) + output;
+  for (int64_t j = 0; j < ColumnsOf(panel); ++j) {
+    const int32_t first = bias == nullptr ? 0 : bias[output + j];
+    start[j] = static_cast<int32_t>(static_cast<uint32_t>(first) - static_cast<uint32_t>(inner[j]));
+  }
+}
+
+void ByteProduct::RunTiles(int64_t panel, const std::byte* packed, const ByteTileCall& first,
+                           int64_t rows, const ByteFinish* finish) const {
+  const auto* weights = reinterpret_cast<const int16_t*>(packed) + PanelBegin(panel);
+  const int64_t width = WidthOf(panel);
+  const size_t vectors = static_cast<size_t>(width) / tiles_->lanes;
+  const int64_t blocks = std::max<int64_t>(CeilDiv(padded_, block_), 1);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t k = padded_ / 4 * block / blocks * 4;
+    ByteTileCall call = first;
+    call.quads = static_cast<size_t>(padded_ / 4 * (block + 1) / blocks - k / 4);
+    call.w = weights + k * width;
+    call.x += k;
+    call.continues = block > 0;
+    call.finish = block + 1 == blocks ? finish : nullptr;
+    for (int64_t row = 0; row < rows; row += static_cast<int64_t>(kMostByteRows)) {
+      const auto here = std::min(static_cast<size_t>(rows - row), kMostByteRows);
+      tiles_->run[here - 1][vectors - 1](call);
+      call.x += here * call.x_row;
+      call.x_inner += here;
+      call.sums += here * call.sums_row;
+      if (call.to != nullptr) call.to += here * call.to_row;
+    }
+  }
 }
 
 void ByteProduct::Pack(const std::function<void(int64_t output, int16_t* line)>& fill,
@@ -88,40 +127,22 @@ void ByteProduct::PackLine(int64_t output, const int16_t* line, std::byte* to) c
   const int64_t step = 2 * WidthOf(panel);
   int16_t* first = reinterpret_cast<int16_t*>(to) + PanelBegin(panel) + 2 * (at % wide);
   for (int64_t k = 0; k < padded_; k += 2, first += step) std::memcpy(first, line + k, 4);
-  reinterpret_cast<int32_t*>(to + RoundUp(PanelBegin(panels_) * 2, 4))[output] =
-      InnerOf(line, padded_);
+  reinterpret_cast<int32_t*>(to + InnerBegin())[output] = InnerOf(line, padded_);
 }
 
 void ByteProduct::Multiply(const int16_t* wide, int64_t row, const int32_t* inner, int64_t rows,
                            const std::byte* packed, int32_t* sums) const {
-  const auto* of_outputs =
-      reinterpret_cast<const int32_t*>(packed + RoundUp(PanelBegin(panels_) * 2, 4));
   ByteTileCall call;
+  call.x = wide;
   call.x_row = static_cast<size_t>(row);
+  call.x_inner = inner;
   call.sums_row = static_cast<size_t>(sums_row());
-  const int64_t blocks = std::max<int64_t>(CeilDiv(padded_, block_), 1);
   for (int64_t panel = 0; panel < panels_; ++panel) {
-    const int64_t width = WidthOf(panel), output = OutputOf(panel);
     int32_t start[kWidestByteTile] = {};
-    for (int64_t j = 0; j < ColumnsOf(panel); ++j) {
-      start[j] = static_cast<int32_t>(0U - static_cast<uint32_t>(of_outputs[output + j]));
-    }
+    StartOf(panel, packed, nullptr, start);
     call.start = start;
-    const auto vectors = static_cast<size_t>(width) / tiles_->lanes;
-    for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t k = padded_ / 4 * block / blocks * 4;
-      call.quads = static_cast<size_t>(padded_ / 4 * (block + 1) / blocks - k / 4);
-      call.w = reinterpret_cast<const int16_t*>(packed) + PanelBegin(panel) + k * width;
-      call.continues = block > 0;
-      for (int64_t i = 0; i < rows; i += static_cast<int64_t>(kMostByteRows)) {
-        const auto here =
-            static_cast<size_t>(std::min(rows - i, static_cast<int64_t>(kMostByteRows)));
-        call.x = wide + i * row + k;
-        call.x_inner = inner + i;
-        call.sums = sums + i * sums_row() + output;
-        tiles_->run[here - 1][vectors - 1](call);
-      }
-    }
+    call.sums = sums + OutputOf(panel);
+    RunTiles(panel, packed, call, rows, nullptr);
   }
 }
 
@@ -221,13 +242,11 @@ void ByteProduct::Widen(const Stripe& stripe, int64_t group, const ByteOperands&
   }
   call.from = operands.x + group * in_group_;
   call.from_row = shape_.columns.stride * shape_.channels;
-  WidenLines(stripe, operands, call);
+  WidenLines(stripe, call);
 }
 
 // Kernels of one tap: as many positions at once as follow each other in the input.
-void ByteProduct::WidenLines(const Stripe& stripe, const ByteOperands& operands,
-                             WidenRowsCall call) const {
-  static_cast<void>(operands);
+void ByteProduct::WidenLines(const Stripe& stripe, WidenRowsCall call) const {
   const int64_t columns = shape_.columns.output, rows = shape_.rows.output;
   const std::byte* x = call.from;
   const bool dense = shape_.rows.stride == 1 && shape_.columns.stride == 1 &&
@@ -282,19 +301,13 @@ void ByteProduct::Gather(int64_t position, int64_t group, const ByteOperands& op
 
 void ByteProduct::RunPanel(const Stripe& stripe, int64_t panel, const std::byte* packed,
                            const ByteOperands& operands) const {
-  const int64_t columns = ColumnsOf(panel), width = WidthOf(panel), output = OutputOf(panel);
-  const auto* inner =
-      reinterpret_cast<const int32_t*>(packed + RoundUp(PanelBegin(panels_) * 2, 4)) + output;
+  const int64_t width = WidthOf(panel), output = OutputOf(panel);
   // What each column adds, beyond the columns too.
   int32_t start[kWidestByteTile] = {};
   float scale[kWidestByteTile] = {}, offset[kWidestByteTile] = {};
   RequantizeCall requantize = operands.finish;
-  const auto there = static_cast<size_t>(columns);
-  for (size_t j = 0; j < there; ++j) {
-    const int32_t bias =
-        requantize.bias == nullptr ? 0 : requantize.bias[output + static_cast<int64_t>(j)];
-    start[j] = static_cast<int32_t>(static_cast<uint32_t>(bias) - static_cast<uint32_t>(inner[j]));
-  }
+  StartOf(panel, packed, requantize.bias, start);
+  const auto there = static_cast<size_t>(ColumnsOf(panel));
   if (operands.sums == nullptr) std::memcpy(scale, requantize.scale + output, there * 4);
   if (requantize.offset != nullptr) std::memcpy(offset, requantize.offset + output, there * 4);
   requantize.scale = scale;
@@ -303,33 +316,19 @@ void ByteProduct::RunPanel(const Stripe& stripe, int64_t panel, const std::byte*
   const int64_t bytes = requantize.type == RequantizeCall::Type::kF32 ? 4 : 1;
 
   ByteTileCall call;
+  call.x = stripe.wide;
   call.x_row = static_cast<size_t>(row_);
+  call.x_inner = stripe.inner;
   call.start = start;
+  call.sums = stripe.sums;
   call.sums_row = static_cast<size_t>(width);
   call.columns = there;
   call.to_row = static_cast<size_t>(shape_.outputs * bytes);
-  const auto* weights = reinterpret_cast<const int16_t*>(packed) + PanelBegin(panel);
-  const auto vectors = static_cast<size_t>(width) / tiles_->lanes;
-  const int64_t blocks = std::max<int64_t>(CeilDiv(padded_, block_), 1);
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t k = padded_ / 4 * block / blocks * 4;
-    call.quads = static_cast<size_t>(padded_ / 4 * (block + 1) / blocks - k / 4);
-    call.w = weights + k * width;
-    call.continues = block > 0;
-    call.finish = block + 1 == blocks && operands.sums == nullptr ? &finish : nullptr;
-    for (int64_t row = 0; row < stripe.rows; row += static_cast<int64_t>(kMostByteRows)) {
-      const auto rows =
-          static_cast<size_t>(std::min(stripe.rows - row, static_cast<int64_t>(kMostByteRows)));
-      call.x = stripe.wide + row * row_ + k;
-      call.x_inner = stripe.inner + row;
-      call.sums = stripe.sums + row * width;
-      if (call.finish != nullptr) {
-        call.to = static_cast<std::byte*>(requantize.to) +
-                  ((stripe.first + row) * shape_.outputs + output) * bytes;
-      }
-      tiles_->run[rows - 1][vectors - 1](call);
-    }
+  if (operands.sums == nullptr) {
+    call.to =
+        static_cast<std::byte*>(requantize.to) + (stripe.first * shape_.outputs + output) * bytes;
   }
+  RunTiles(panel, packed, call, stripe.rows, operands.sums == nullptr ? &finish : nullptr);
   for (int64_t row = 0; operands.sums != nullptr && row < stripe.rows; ++row) {
     std::memcpy(operands.sums + (stripe.first + row) * shape_.outputs + output,
                 stripe.sums + row * width, there * 4);

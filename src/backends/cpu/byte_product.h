@@ -66,10 +66,16 @@ class ByteProduct {
   void RunTask(int64_t position, int64_t positions, int64_t panel, int64_t panels,
                const std::byte* packed, const ByteOperands& operands, std::byte* scratch) const;
   void Widen(const Stripe& stripe, int64_t group, const ByteOperands& operands) const;
-  void WidenLines(const Stripe& stripe, const ByteOperands& operands, WidenRowsCall call) const;
+  void WidenLines(const Stripe& stripe, WidenRowsCall call) const;
   void Gather(int64_t position, int64_t group, const ByteOperands& operands, std::byte* line) const;
   void RunPanel(const Stripe& stripe, int64_t panel, const std::byte* packed,
                 const ByteOperands& operands) const;
+  // What the columns of a panel begin with: the bias, where there is one, less the inner product.
+  void StartOf(int64_t panel, const std::byte* packed, const int32_t* bias, int32_t* start) const;
+  // All of the depth of a panel for some rows; `first` is of the first of them.
+  void RunTiles(int64_t panel, const std::byte* packed, const ByteTileCall& first, int64_t rows,
+                const ByteFinish* finish) const;
+  int64_t InnerBegin() const;  // of the inner products in what is packed, in bytes
   int64_t positions() const { return shape_.samples * shape_.rows.output * shape_.columns.output; }
   int64_t ColumnsOf(int64_t panel) const;   // outputs of a panel
   int64_t WidthOf(int64_t panel) const;     // of its rows

@@ -51,7 +51,7 @@ void RequantizeRows(const RequantizeCall& call, const ByteFinish& finish) {
     size_t j = 0;
 #if HWY_TARGET == HWY_AVX2
     if constexpr (sizeof(T) == 1 && !kActivates) {
-      const IntVector shift = hn::Set(d, 0x4b400000 - call.zero);
+      const IntVector shift = hn::Set(d, kRoundsBits - call.zero);
       for (; j + 2 * lanes <= columns; j += 2 * lanes) {
         IntVector number[2];
         for (size_t half = 0; half < 2; ++half) {
@@ -64,9 +64,7 @@ void RequantizeRows(const RequantizeCall& call, const ByteFinish& finish) {
           }
           if (kBias) sum = hn::Add(sum, hn::LoadU(d, call.bias + at));
           const FVector value = hn::Mul(hn::ConvertTo(df, sum), hn::LoadU(df, call.scale + at));
-          const FVector cut = hn::Min(hn::Max(value, low), high);
-          const FVector rounded = hn::Add(cut, hn::Set(df, 0x1.8p23f));
-          number[half] = hn::Sub(hn::BitCast(d, rounded), shift);
+          number[half] = Whole(hn::Min(hn::Max(value, low), high), shift);
         }
         StoreTwoOfBytes(number[0], number[1], static_cast<T*>(call.to) + first + j);
       }

@@ -45,6 +45,16 @@ HWY_INLINE IntVector OnePair(const int16_t* from) {
   return hn::Set(IntTag(), bits);
 }
 
+// What the sums from column `at` on stand for.
+HWY_INLINE FVector FinishedValue(const ByteFinish& finish, const int32_t* sums, size_t at) {
+  const FTag df;
+  FVector value =
+      hn::Mul(hn::ConvertTo(df, hn::LoadU(IntTag(), sums + at)), hn::LoadU(df, finish.scale + at));
+  if (finish.offset != nullptr) value = hn::Add(value, hn::LoadU(df, finish.offset + at));
+  if (finish.epilogue.kind == Epilogue::Kind::kNone) return value;
+  return Activate(df, finish.epilogue, value, value);
+}
+
 template <typename T>
 HWY_INLINE void FinishBytes(const ByteFinish& finish, const int32_t* sums, size_t vectors,
                             size_t columns, T* to) {
@@ -53,23 +63,13 @@ HWY_INLINE void FinishBytes(const ByteFinish& finish, const int32_t* sums, size_
   const size_t lanes = hn::Lanes(d);
   const hn::Rebind<T, IntTag> narrow;
   const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
-  const IntVector shift = hn::Set(d, 0x4b400000 - finish.zero);
+  const IntVector shift = hn::Set(d, kRoundsBits - finish.zero);
   HWY_ALIGN T edge[kWidestByteTile];
   T* out = columns == vectors * lanes ? to : edge;
   for (size_t j = 0; j < vectors; ++j) {
-    FVector value =
-        hn::Mul(hn::ConvertTo(df, hn::LoadU(hn::RebindToSigned<FTag>(), sums + j * lanes)),
-                hn::LoadU(df, finish.scale + j * lanes));
-    if (finish.offset != nullptr) {
-      value = hn::Add(value, hn::LoadU(df, finish.offset + j * lanes));
-    }
-    if (finish.epilogue.kind != Epilogue::Kind::kNone) {
-      value = Activate(df, finish.epilogue, value, value);
-    }
-    // Rounded by what is added: see RoundToBytes.
-    const FVector cut = hn::Min(hn::Max(value, low), high);
-    const IntVector bits = hn::BitCast(d, hn::Add(cut, hn::Set(df, 0x1.8p23f)));
-    hn::StoreU(hn::DemoteTo(narrow, hn::Sub(bits, shift)), narrow, out + j * lanes);
+    const FVector value = FinishedValue(finish, sums, j * lanes);
+    const IntVector number = Whole(hn::Min(hn::Max(value, low), high), shift);
+    hn::StoreU(hn::DemoteTo(narrow, number), narrow, out + j * lanes);
   }
   if (out == edge) std::memcpy(to, edge, columns);
 }
@@ -79,16 +79,7 @@ HWY_INLINE void FinishFloats(const ByteFinish& finish, const int32_t* sums, size
   const FTag df;
   const size_t lanes = hn::Lanes(df);
   for (size_t j = 0; j < vectors; ++j) {
-    FVector value =
-        hn::Mul(hn::ConvertTo(df, hn::LoadU(hn::RebindToSigned<FTag>(), sums + j * lanes)),
-                hn::LoadU(df, finish.scale + j * lanes));
-    if (finish.offset != nullptr) {
-      value = hn::Add(value, hn::LoadU(df, finish.offset + j * lanes));
-    }
-    if (finish.epilogue.kind != Epilogue::Kind::kNone) {
-      value = Activate(df, finish.epilogue, value, value);
-    }
-    StoreFloats(value, to + j * lanes, columns - j * lanes);
+    StoreFloats(FinishedValue(finish, sums, j * lanes), to + j * lanes, columns - j * lanes);
   }
 }
 
@@ -114,16 +105,14 @@ HWY_INLINE void FinishWhole(const ByteTileCall& call, size_t rows, const int32_t
   const ByteFinish& finish = *call.finish;
   const FVector scale[2] = {hn::LoadU(df, finish.scale), hn::LoadU(df, finish.scale + 8)};
   const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
-  const FVector round = hn::Set(df, 0x1.8p23f);
-  const IntVector shift = hn::Set(d, 0x4b400000 - finish.zero);
+  const IntVector shift = hn::Set(d, kRoundsBits - finish.zero);
   std::byte* to = call.to;
   for (size_t row = 0; row < rows; ++row, sums += 16, to += call.to_row) {
     IntVector number[2];
 #pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const FVector value = hn::Mul(hn::ConvertTo(df, hn::Load(d, sums + 8 * j)), scale[j]);
-      const FVector cut = hn::Min(hn::Max(value, low), high);
-      number[j] = hn::Sub(hn::BitCast(d, hn::Add(cut, round)), shift);
+      number[j] = Whole(hn::Min(hn::Max(value, low), high), shift);
     }
     StoreTwoOfBytes(number[0], number[1], reinterpret_cast<T*>(to));
   }

@@ -296,8 +296,7 @@ size_t ByteWinograd::OwnBytes() const {
 
 size_t ByteWinograd::scratch_bytes() const {
   // The first thread's, and what follows it, holds what all share where there are few tiles.
-  const int64_t slots =
-      std::min<int64_t>(grid_.count(), std::max<int64_t>(together_, 4 * together_));
+  const int64_t slots = std::min<int64_t>(grid_.count(), 4 * together_);
   return static_cast<size_t>(BytesOf(slots)) + OwnBytes() + 64;
 }
 

@@ -43,23 +43,23 @@ HWY_INLINE IntVector AddPairs(IntVector a, IntVector b, IntVector sum) {
 #endif
 }
 
-HWY_INLINE void StoreSums(IntVector value, float* to, size_t count) {
-  const IntTag d;
-  if (count >= hn::Lanes(d)) {
-    hn::StoreU(value, d, reinterpret_cast<int32_t*>(to));
-    return;
-  }
-  HWY_ALIGN int32_t edge[HWY_MAX_BYTES / 4];
-  hn::Store(value, d, edge);
-  std::memcpy(to, edge, count * 4);
-}
-
 HWY_INLINE IntVector LoadSums(const float* from, size_t count) {
   const IntTag d;
   if (count >= hn::Lanes(d)) return hn::LoadU(d, reinterpret_cast<const int32_t*>(from));
   HWY_ALIGN int32_t edge[HWY_MAX_BYTES / 4] = {};
   std::memcpy(edge, from, count * 4);
   return hn::Load(d, edge);
+}
+
+// Added to 1.5 * 2^23, a number has no bits behind the point: the sum's rounding is the one wanted,
+// to nearest even, and the lowest bits of the result are the whole number.
+constexpr float kRounds = 0x1.8p23f;
+constexpr int32_t kRoundsBits = 0x4b400000;
+
+// A value below 2^22 in size as a whole number; `shift` is kRoundsBits less what is added to it.
+HWY_INLINE IntVector Whole(FVector value, IntVector shift) {
+  const IntTag d;
+  return hn::Sub(hn::BitCast(d, hn::Add(value, hn::Set(FTag(), kRounds))), shift);
 }
 
 // Rounds to nearest even and cuts to the bytes of T.
@@ -69,10 +69,7 @@ HWY_INLINE hn::Vec<hn::Rebind<T, IntTag>> RoundToBytes(FVector value, IntVector 
   const FTag df;
   // Beyond this a byte is saturated whatever its zero point.
   const FVector cut = hn::Min(hn::Max(value, hn::Set(df, -1.0e6f)), hn::Set(df, 1.0e6f));
-  // Added to 1.5 * 2^23, a number has no bits behind the point: the sum's rounding is the one
-  // wanted, and the lowest bits of the result are the whole number.
-  const IntVector bits = hn::BitCast(d, hn::Add(cut, hn::Set(df, 0x1.8p23f)));
-  const IntVector number = hn::Add(hn::Sub(bits, hn::Set(d, 0x4b400000)), zero);
+  const IntVector number = Whole(cut, hn::Sub(hn::Set(d, kRoundsBits), zero));
   return hn::DemoteTo(hn::Rebind<T, IntTag>(), number);
 }
 

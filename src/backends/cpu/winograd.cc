@@ -179,7 +179,7 @@ bool WinogradProduct::Pays(const ConvolutionShape& shape) {
 }
 
 WinogradProduct::WinogradProduct(const ConvolutionShape& shape)
-    : shape_(shape), tiles_(shape, kTile, Tiles, kBlockBytes, 48) {}
+    : shape_(shape), tiles_(shape, kTile, kBlockBytes, 48) {}
 
 // [place][panel][channel][output of the panel].
 void WinogradProduct::Pack(const float* w, float* packed) const {

@@ -5,12 +5,11 @@
 
 namespace ingot::cpu {
 
-WinogradTiles::WinogradTiles(const ConvolutionShape& shape, int64_t side, const TileSet& (*set)(),
-                             int64_t block_bytes, int64_t most_together)
+WinogradTiles::WinogradTiles(const ConvolutionShape& shape, int64_t side, int64_t block_bytes,
+                             int64_t most_together)
     : shape_(shape),
-      set_(set),
       grid_(shape, side),
-      width_(RoundUp(shape.outputs, static_cast<int64_t>(set().lanes))) {
+      width_(RoundUp(shape.outputs, static_cast<int64_t>(Tiles().lanes))) {
   const int64_t tile_bytes = grid_.places() * 4 * (shape.channels + shape.outputs);
   together_ = std::clamp<int64_t>(block_bytes / tile_bytes / 6 * 6, 12, most_together);
 }
@@ -29,7 +28,7 @@ size_t WinogradTiles::scratch_bytes() const {
 
 void WinogradTiles::Multiply(const float* packed, int64_t place, int64_t slots, const float* v,
                              float* m) const {
-  MultiplyByPanels(set_(), v + place * WinogradGrid::Stride(slots, shape_.channels),
+  MultiplyByPanels(Tiles(), v + place * WinogradGrid::Stride(slots, shape_.channels),
                    packed + place * shape_.channels * width_, slots, shape_.channels,
                    shape_.outputs, width_, m + place * WinogradGrid::Stride(slots, shape_.outputs));
 }

@@ -1,5 +1,5 @@
-// What Winograd's algorithms on the f32 tile share: which thread takes which tiles, and the products
-// at each place of them. Sums do not depend on the number of threads.
+// What Winograd's algorithms on the f32 tile share: which thread takes which tiles, and the
+// products at each place of them. Sums do not depend on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +16,10 @@ namespace ingot::cpu {
 
 class WinogradTiles {
  public:
-  // A tile has side x side outputs. `set`: whose panels the products take; `block_bytes` of
-  // transformed tiles stay in cache, `most_together` of them at the most.
-  WinogradTiles(const ConvolutionShape& shape, int64_t side, const TileSet& (*set)(),
-                int64_t block_bytes, int64_t most_together);
+  // A tile has side x side outputs. `block_bytes` of transformed tiles stay in cache,
+  // `most_together` of them at the most.
+  WinogradTiles(const ConvolutionShape& shape, int64_t side, int64_t block_bytes,
+                int64_t most_together);
 
   const WinogradGrid& grid() const { return grid_; }
   int64_t width() const { return width_; }  // elements of a row of all panels of filters
@@ -37,7 +37,6 @@ class WinogradTiles {
   void Multiply(const float* packed, int64_t place, int64_t slots, const float* v, float* m) const;
 
   ConvolutionShape shape_;
-  const TileSet& (*set_)();
   WinogradGrid grid_;
   int64_t together_;  // tiles that one thread takes at once
   int64_t width_;

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/byte_rows.h"
+#include "backends/cpu/kernel_factories.h"
 #include "ingot/ir/op.h"
 #include "ingot/runtime/team.h"
 

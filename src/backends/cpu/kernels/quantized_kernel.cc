@@ -1,17 +1,16 @@
 // Products and convolutions of bytes, multiplied on the integer tile (byte_tiles.h) and brought to
-// f32 or bytes. Depthwise ones go through f32, which holds their
-// sums exactly.
+// f32 or bytes. Depthwise ones go through f32, which holds their sums exactly.
 #include <algorithm>
 #include <cstring>
 #include <functional>
 
 #include "backends/cpu/byte_product.h"
+#include "backends/cpu/byte_rows.h"
 #include "backends/cpu/byte_winograd.h"
 #include "backends/cpu/counts.h"
 #include "backends/cpu/depthwise.h"
 #include "backends/cpu/epilogue_names.h"
 #include "backends/cpu/inference_kernels.h"
-#include "backends/cpu/byte_rows.h"
 #include "ingot/ir/op.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/fused_convolution.h"
