@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "ingot/dist/operands.h"
 #include "ingot/dist/sum_segments.h"
 
 namespace ingot::dist {
@@ -65,27 +66,13 @@ class Filler {
     const auto need = [this](const Operand& operand) {
       if (operand.space == Operand::Space::kShared) needed_.insert(operand.at);
     };
-    for (const runtime::ShardPart& part : program_.parts) {
-      for (const runtime::ShardRoutine& routine : part.routines) {
-        for (const runtime::Instruction& instruction : routine.instructions) {
-          for (const Operand& operand : instruction.operands) need(operand);
-        }
-      }
-    }
+    ForEachShardOperand(program_, need);
     for (size_t i = 0; i <= last_ && i < program_.stages.size(); ++i) {
       for (const Task& task : program_.stages[i].tasks) {
         if (task.kind == Task::Kind::kJoint) {
-          for (const runtime::Instruction& instruction : program_.joints[task.index].instructions) {
-            for (const Operand& operand : instruction.operands) need(operand);
-          }
+          ForEachOperand(program_.joints[task.index].instructions, need);
         } else if (task.kind == Task::Kind::kTile) {
-          const runtime::ReduceUnit& unit = program_.units[task.index];
-          need(unit.source);
-          need(unit.scale);
-          for (const runtime::UpdateInstruction& update : unit.updates) {
-            need(update.skip);
-            for (const Operand& operand : update.operands) need(operand);
-          }
+          ForEachOperand(program_.units[task.index], need);
         }
       }
     }

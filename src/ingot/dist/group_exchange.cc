@@ -403,6 +403,12 @@ void GroupExchange::Send(int peer, const void* data, size_t bytes) {
   WaitFor(*SendMessage(peer, TagOf(0, kDirect, 0), data, bytes), peer);
 }
 
+void GroupExchange::SendToOthers(const void* data, size_t bytes) {
+  for (int rank = 0; rank < size_; ++rank) {
+    if (rank != rank_) Send(rank, data, bytes);
+  }
+}
+
 void GroupExchange::Receive(int peer, void* data, size_t bytes) {
   if (bytes == 0) return;
   if (broken_.load()) ThrowBroken(-1, "");

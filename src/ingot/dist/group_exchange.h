@@ -85,6 +85,7 @@ class GroupExchange : public runtime::Exchange, private Link {
 
   // Bytes to a peer and back outside of steps (state for those who join). Throw ExchangeBroken.
   void Send(int peer, const void* data, size_t bytes);
+  void SendToOthers(const void* data, size_t bytes);
   void Receive(int peer, void* data, size_t bytes);
 
  private:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ingot/base/error.h"
+#include "ingot/dist/operands.h"
 
 namespace ingot::dist {
 namespace {
@@ -109,13 +110,7 @@ class Dealer {
   // From the last stage to the first: joint tasks and reductions that one group alone needs are
   // that group's.
   void FindUses() {
-    for (const runtime::ShardPart& part : program_.parts) {
-      for (const runtime::ShardRoutine& routine : part.routines) {
-        for (const runtime::Instruction& instruction : routine.instructions) {
-          for (const Operand& operand : instruction.operands) Need(operand, kAll);
-        }
-      }
-    }
+    ForEachShardOperand(program_, [this](const Operand& operand) { Need(operand, kAll); });
     for (size_t i = program_.stages.size(); i-- > 0;) {
       // Updates first: they say which group a joint task beside them stores for.
       std::set<uint32_t> seen;
@@ -145,12 +140,7 @@ class Dealer {
     }
     if (owner >= 0 && unit.kernel != nullptr) PutReduction(owner, index, stage);
     const int by = owner >= 0 ? owner : kAll;
-    Need(unit.source, by);
-    Need(unit.scale, by);
-    for (const runtime::UpdateInstruction& update : unit.updates) {
-      Need(update.skip, by);
-      for (const Operand& operand : update.operands) Need(operand, by);
-    }
+    ForEachOperand(unit, [&](const Operand& operand) { Need(operand, by); });
   }
 
   void PutReduction(int owner, uint32_t unit, size_t stage) {
@@ -169,25 +159,19 @@ class Dealer {
     }
     // What is only stored belongs to whom the new value comes from: see below.
     if (need == kNobody) need = StoredFor(joint);
-    if (need < 0) {
-      for (const runtime::Instruction& instruction : joint.instructions) {
-        for (const Operand& operand : instruction.operands) Need(operand, kAll);
-      }
-      return;
-    }
+    const int by = need < 0 ? kAll : need;
+    ForEachOperand(joint.instructions, [&](const Operand& operand) { Need(operand, by); });
+    if (need < 0) return;
     found_.group_of_joint[index] = need;
     UpdateGroup& owner = group(need);
     owner.whole = true;
     for (const runtime::JointRoutine::Publication& publication : joint.publications) {
       if (publication.to.space == Operand::Space::kState) Take(publication.to.at, need);
     }
-    for (const runtime::Instruction& instruction : joint.instructions) {
-      for (const Operand& operand : instruction.operands) Need(operand, need);
-    }
   }
 
   // The group whose state tensor a joint task stores what another has made (KeepWhenSkipped of a
-  // LAMB moment, say): that of the tasks that read the tensor besides; -1 where there is none.
+  // LAMB moment, say): that of the tasks that read the tensor besides; kAll where there is none.
   int StoredFor(const runtime::JointRoutine& joint) const {
     for (const runtime::JointRoutine::Publication& publication : joint.publications) {
       if (publication.to.space != Operand::Space::kState) continue;
@@ -210,12 +194,11 @@ class Dealer {
     return kAll;
   }
   static bool Reads(const runtime::JointRoutine& joint, uint64_t state) {
-    for (const runtime::Instruction& instruction : joint.instructions) {
-      for (const Operand& operand : instruction.operands) {
-        if (operand.space == Operand::Space::kState && operand.at == state) return true;
-      }
-    }
-    return false;
+    bool reads = false;
+    ForEachOperand(joint.instructions, [&](const Operand& operand) {
+      reads = reads || (operand.space == Operand::Space::kState && operand.at == state);
+    });
+    return reads;
   }
 
   void Take(uint64_t state, int by) {

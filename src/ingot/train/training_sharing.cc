@@ -208,9 +208,7 @@ std::vector<float> TrainingRun::JoinSums(const std::vector<float>& own,
     to += count;
   }
   try {
-    for (int rank = 0; rank < Workers(); ++rank) {
-      if (rank != lead) exchange.Send(rank, all.data(), all.size() * sizeof(float));
-    }
+    exchange.SendToOthers(all.data(), all.size() * sizeof(float));
   } catch (const runtime::ExchangeBroken&) {
     // Some may have it, and so it counts; the next exchange sees that the group has changed.
   }

@@ -224,9 +224,7 @@ void TrainingRun::LeaveForNewGroup() {
   char gathered = 1;
   if (IsLead()) {
     holds_whole_ = true;
-    for (int rank = 0; rank < Workers(); ++rank) {
-      if (rank != Rank()) exchange.Send(rank, &gathered, sizeof(gathered));
-    }
+    exchange.SendToOthers(&gathered, sizeof(gathered));
   } else {
     exchange.Receive(group_->view.lead, &gathered, sizeof(gathered));
   }
@@ -248,12 +246,10 @@ std::vector<formats::NamedTensor> TrainingRun::SharedModelParameters() {
   }
   for (formats::NamedTensor& parameter : parameters) {
     Tensor& tensor = parameter.tensor;
-    if (!IsLead()) {
+    if (IsLead()) {
+      exchange.SendToOthers(tensor.raw(), tensor.bytes());
+    } else {
       exchange.Receive(group_->view.lead, tensor.raw(), tensor.bytes());
-      continue;
-    }
-    for (int rank = 0; rank < Workers(); ++rank) {
-      if (rank != Rank()) exchange.Send(rank, tensor.raw(), tensor.bytes());
     }
   }
   return parameters;
