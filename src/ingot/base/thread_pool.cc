@@ -129,7 +129,8 @@ void ThreadPool::ParallelFor(size_t n, const std::function<void(size_t)>& functi
   for (size_t i = 0; i < helpers; ++i) Post([loop] { loop->Help(); });
   loop->Work();
   loop->Finish();
-  if (loop->error) std::rethrow_exception(loop->error);
+  // A helper may still hold the loop: the error is the caller's alone before it is thrown.
+  if (const std::exception_ptr error = std::move(loop->error)) std::rethrow_exception(error);
 }
 
 }  // namespace ingot

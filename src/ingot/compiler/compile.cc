@@ -183,6 +183,7 @@ std::shared_ptr<const runtime::StepProgram> CompileStep(const ir::Graph& step,
   EmitJointTasks(*graph, schedule, shards, *program);
   EmitMeshTasks(*graph, schedule, shards, *program);
   shards.Emit(*program);
+  MarkReadersOfWhatChanges(*program);
   AddShardTasks(*program);
   program->graphs.push_back(std::move(graph));
 

@@ -253,6 +253,20 @@ TEST(CompileStepTest, RunsOpsOutsideOfTheShards) {
   }
 }
 
+// A running mean of the gradient of b: what another thread would read again, its owner writes.
+TEST(CompileStepTest, NobodyTakesOverWhatReadsStateThatChangesInPlace) {
+  LinearStep step(10, 3);
+  Value* mean =
+      step.graph.AddInput("mean", Type::Tensor(DType::kF32, Shape{kOutputs}), ir::Role::kState);
+  Value* gradient = step.top.Neg(step.Tree(step.db));
+  step.Alias(step.top.Add(mean, gradient), mean);
+  step.Finish();
+  const auto program = step.Compile();
+  std::vector<bool> alone;
+  for (const auto& joint : program->joints) alone.push_back(joint.reads_what_changes);
+  EXPECT_THAT(alone, ElementsAre(false, true));
+}
+
 TEST(CompileStepTest, ThePlanSaysWhatTheStepConsistsOf) {
   LinearStep step(10, 3);
   step.Finish();

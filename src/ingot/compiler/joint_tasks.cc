@@ -108,4 +108,17 @@ void EmitJointTasks(const ir::Graph& step, const Schedule& schedule, const Shard
   JointTasks(step, schedule, shards, program).Emit();
 }
 
+void MarkReadersOfWhatChanges(runtime::StepProgram& program) {
+  const auto changes = [&](const Operand& operand) {
+    return operand.space == Space::kState && !program.states[operand.at].versioned &&
+           IsUpdated(program, static_cast<int>(operand.at));
+  };
+  for (JointRoutine& joint : program.joints) {
+    for (const runtime::Instruction& instruction : joint.instructions) {
+      joint.reads_what_changes =
+          joint.reads_what_changes || std::ranges::any_of(instruction.operands, changes);
+    }
+  }
+}
+
 }  // namespace ingot::compiler

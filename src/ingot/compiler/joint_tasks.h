@@ -13,4 +13,7 @@ namespace ingot::compiler {
 void EmitJointTasks(const ir::Graph& step, const Schedule& schedule, const ShardParts& shards,
                     CompiledStep& program);
 
+// Marks the joint routines that read what the step changes in place; called when all stands.
+void MarkReadersOfWhatChanges(runtime::StepProgram& program);
+
 }  // namespace ingot::compiler

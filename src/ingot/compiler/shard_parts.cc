@@ -36,7 +36,15 @@ bool SamePlace(const Operand& a, const Operand& b) {
   return a.space == b.space && a.at == b.at && a.part == b.part;
 }
 
-// Whether an update, which stands already, writes a state.
+}  // namespace
+
+int StateIndex(const runtime::StepProgram& program, const std::string& name) {
+  for (size_t i = 0; i < program.states.size(); ++i) {
+    if (program.states[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
 bool IsUpdated(const runtime::StepProgram& program, int state) {
   const auto is_state = [state](const Operand& operand) {
     return operand.space == Space::kState && operand.at == static_cast<uint64_t>(state);
@@ -54,15 +62,6 @@ bool IsUpdated(const runtime::StepProgram& program, int state) {
     }
   }
   return false;
-}
-
-}  // namespace
-
-int StateIndex(const runtime::StepProgram& program, const std::string& name) {
-  for (size_t i = 0; i < program.states.size(); ++i) {
-    if (program.states[i].name == name) return static_cast<int>(i);
-  }
-  return -1;
 }
 
 uint64_t CompiledStep::SharedOffset(const ir::Value* value) {

@@ -84,4 +84,7 @@ class ShardParts {
 // Index of a parameter or state input of the step graph in program.states.
 int StateIndex(const runtime::StepProgram& program, const std::string& name);
 
+// Whether an update or a joint routine, which stands already, writes a state.
+bool IsUpdated(const runtime::StepProgram& program, int state);
+
 }  // namespace ingot::compiler

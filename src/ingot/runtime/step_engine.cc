@@ -346,11 +346,14 @@ void StepEngine::Implementation::RunCommittedTask(int thread, Control control, i
   const StepProgram& program = ProgramOf(frame);
   const Task& what = TasksOf(control)[static_cast<size_t>(task)];
   TaskBoard& board = BoardOf(control).board;
-  runner_.Compute(program, frame, control.version(), what, thread);
+  const bool alone =
+      what.kind == Task::Kind::kJoint && program.joints[what.index].reads_what_changes;
+  if (!alone) runner_.Compute(program, frame, control.version(), what, thread);
   if (!board.BeginCommit(control.sequence(), task)) {
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
     return;
   }
+  if (alone) runner_.Compute(program, frame, control.version(), what, thread);
   runner_.Commit(program, frame, control.version(), what, thread);
   board.EndCommit(control.sequence(), task);
   CountTask(worker, takeover);

@@ -157,6 +157,9 @@ struct JointRoutine {
   };
   std::vector<Instruction> instructions;
   std::vector<Publication> publications;
+  // Whether it reads a state tensor that the step changes in place. Only one thread may then
+  // compute it: what another would read, its owner writes meanwhile.
+  bool reads_what_changes = false;
 };
 
 struct Task {
