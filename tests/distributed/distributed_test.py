@@ -8,6 +8,7 @@ import random
 import unittest
 
 from elastic import Elastic  # noqa: F401
+from ending import Ending  # noqa: F401
 from links import Links  # noqa: F401
 from mesh import Mesh  # noqa: F401
 from not_finite import NotFinite  # noqa: F401

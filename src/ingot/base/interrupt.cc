@@ -1,4 +1,5 @@
-// Signal handlers that set a flag the first time and end the process the second, or end it at once.
+// Signal handlers that set a flag the first time and end the process the second (or set another
+// flag), or end it at once.
 #include "ingot/base/interrupt.h"
 
 #include <array>
@@ -16,9 +17,10 @@ constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
 
 // A signal handler reaches nothing but lock-free globals.
 std::atomic<int> received_signal{0};
+std::atomic<bool> received_again{false};
 std::atomic<bool> has_guard{false};
 std::array<struct sigaction, kSignals.size()> previous_actions;
-static_assert(std::atomic<int>::is_always_lock_free);
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 constexpr int kInterruptedStatus = 130;
 
@@ -26,6 +28,13 @@ void NoteSignal(int signal) {
   int none = 0;
   if (!received_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) {
     ::_exit(kInterruptedStatus);
+  }
+}
+
+void CountSignal(int signal) {
+  int none = 0;
+  if (!received_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) {
+    received_again = true;
   }
 }
 
@@ -54,13 +63,15 @@ void EndOnInterrupt() {
   }
 }
 
-InterruptGuard::InterruptGuard() {
+InterruptGuard::InterruptGuard(FurtherInterrupts further) {
   const bool is_second = has_guard.exchange(true);
   INGOT_ASSERT(!is_second, "two InterruptGuards at a time");
   received_signal = 0;
+  received_again = false;
+  const auto handler = further == FurtherInterrupts::kAreCounted ? &CountSignal : &NoteSignal;
   for (size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &previous_actions[i]);
-    if (previous_actions[i].sa_handler != SIG_IGN) Install(&NoteSignal, kSignals[i]);
+    if (previous_actions[i].sa_handler != SIG_IGN) Install(handler, kSignals[i]);
   }
 }
 
@@ -76,6 +87,9 @@ bool Interrupted() {
 }
 int InterruptSignal() {
   return received_signal.load(std::memory_order_relaxed);
+}
+bool InterruptedAgain() {
+  return received_again.load(std::memory_order_relaxed);
 }
 
 }  // namespace ingot

@@ -10,14 +10,20 @@ namespace ingot {
 // Signals that were ignored before (nohup) stay ignored.
 void EndOnInterrupt();
 
+// What a SIGINT or SIGTERM does that is not the first.
+enum class FurtherInterrupts {
+  kEndProcess,  // at once, with exit status 130
+  kAreCounted,  // see InterruptedAgain: for who has others to end first
+};
+
 // While it lives, the first SIGINT, SIGTERM or SIGHUP only sets the flag, and a further SIGINT or
-// SIGTERM ends the process at once with exit status 130; a terminal that closes may send several
+// SIGTERM ends the process or is counted; a terminal that closes may send several
 // SIGHUPs. A signal that was ignored before (nohup) stays ignored. One at a
 // time in a process; the flag is cleared when it is made. Signals act on the whole process, which
 // is why the flag is global.
 class InterruptGuard {
  public:
-  InterruptGuard();
+  explicit InterruptGuard(FurtherInterrupts further = FurtherInterrupts::kEndProcess);
   ~InterruptGuard();  // puts the previous handlers back
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
@@ -28,5 +34,7 @@ class InterruptGuard {
 bool Interrupted();
 // The first that came: SIGINT, SIGTERM or SIGHUP; 0 where none did.
 int InterruptSignal();
+// Whether a further SIGINT or SIGTERM came, where they are counted.
+bool InterruptedAgain();
 
 }  // namespace ingot

@@ -87,6 +87,17 @@ TEST(InterruptDeathTest, IgnoredSignalsEndNothing) {
       testing::ExitedWithCode(7), "");
 }
 
+TEST(InterruptTest, FurtherSignalsMayBeCounted) {
+  const InterruptGuard guard(FurtherInterrupts::kAreCounted);
+  ::raise(SIGHUP);
+  ::raise(SIGHUP);  // as a terminal does that closes
+  EXPECT_TRUE(Interrupted());
+  EXPECT_FALSE(InterruptedAgain());
+  ::raise(SIGTERM);
+  EXPECT_TRUE(InterruptedAgain());
+  EXPECT_EQ(InterruptSignal(), SIGHUP);
+}
+
 TEST(InterruptTest, IgnoredSignalsStayIgnored) {
   struct sigaction before;
   ::sigaction(SIGINT, nullptr, &before);

@@ -31,8 +31,8 @@ constexpr int kMostQuickDeaths = 5;
 constexpr int kPollMilliseconds = 5;
 // How long it takes until a worker of another machine is started again.
 constexpr double kAgainSeconds = 1;
-// When the run has ended: how long what has lost its way there is waited for.
-constexpr double kLeftOverSeconds = 20;
+// From SIGTERM to SIGKILL, for a worker that did not end when it should have.
+constexpr double kLastSeconds = 1;
 constexpr int kSshFailed = 255;
 constexpr const char* kColours[] = {"36", "33", "35", "32", "34", "31"};
 
@@ -86,6 +86,7 @@ int Supervisor::Run() {
     Reap();
     StartLate();
     EndLeftOver();
+    PassOnFurtherSignals();
   }
   for (Worker& worker : workers_) Read(worker);
   WritePids();
@@ -136,6 +137,8 @@ void Supervisor::Start(Worker& worker) {
   worker.started = MonotonicSeconds();
   worker.start_at = 0;
   worker.is_lost = false;
+  worker.to_end_by = 0;
+  worker.was_ended = false;
   if (!is_remote()) return;
   worker.line = std::move(line.here);
   worker.remote_pid = -1;
@@ -300,7 +303,6 @@ void Supervisor::HandleEnd(Worker& worker, int status) {
 
 // A worker has ended by itself: the others are about to, and none is started anew.
 void Supervisor::BeginEnding() {
-  if (!ending_) ending_since_ = MonotonicSeconds();
   ending_ = true;
 }
 
@@ -313,6 +315,7 @@ void Supervisor::EndOthers() {
 
 void Supervisor::GiveUp(Worker& worker) {
   worker.given_up = true;
+  worker.to_end_by = MonotonicSeconds() + options_.grace_seconds;
   Interrupt(worker, SIGTERM);
 }
 
@@ -386,24 +389,63 @@ void Supervisor::StartLate() {
   }
 }
 
-// Connections to hosts that are cut off may hang for long.
+// Of the workers that should have ended by now: those that are stopped, that wait for somebody
+// who does not come, or that connections to a host hold which is cut off.
 void Supervisor::EndLeftOver() {
-  if (!is_remote() || !ending_ || MonotonicSeconds() - ending_since_ < kLeftOverSeconds) return;
-  for (Worker& worker : workers_) {
-    if (worker.pid <= 0) continue;
-    streams_.Err(fmt::format("warning: rank {} on host {} does not end; its ssh is ended\n",
-                             worker.rank, HostOf(worker)));
-    ::kill(worker.pid, SIGTERM);
+  const double now = MonotonicSeconds();
+  if (ending_ && !is_over_ && options_.has_ended()) {
+    is_over_ = true;
+    for (Worker& worker : workers_) {
+      if (worker.to_end_by == 0) worker.to_end_by = now + options_.grace_seconds;
+    }
   }
-  ending_since_ = MonotonicSeconds();
+  for (Worker& worker : workers_) {
+    if (worker.pid <= 0 || worker.to_end_by == 0 || now < worker.to_end_by) continue;
+    if (worker.was_ended) {
+      EndAtOnce(worker, SIGKILL);
+      continue;
+    }
+    const char* when = passed_on_ != 0 ? "since the interrupt"
+                       : is_over_      ? "since the run's end"
+                                       : "since another one failed";
+    streams_.Err(fmt::format("warning: rank {}{} has not ended in the {:g} s {}: it is ended\n",
+                             worker.rank, is_remote() ? " on host " + HostOf(worker) : "",
+                             options_.grace_seconds, when));
+    worker.is_lost = is_over_;  // what the others came to counts
+    EndAtOnce(worker, SIGTERM);
+  }
+}
+
+// A worker that was asked before ends at once by SIGTERM, saving nothing; one that is stopped does
+// by SIGKILL alone. One on another machine ends when its ssh does.
+void Supervisor::EndAtOnce(Worker& worker, int signal) {
+  worker.was_ended = true;
+  worker.to_end_by = MonotonicSeconds() + kLastSeconds;
+  ::kill(worker.pid, signal);
 }
 
 void Supervisor::PassOnSignals() {
   if (!Interrupted() || passed_on_ != 0) return;
   passed_on_ = InterruptSignal();
-  for (const Worker& worker : workers_) {
-    if (worker.pid > 0) Interrupt(worker, passed_on_);
+  for (Worker& worker : workers_) {
+    if (worker.pid <= 0) continue;
+    worker.to_end_by = MonotonicSeconds() + options_.grace_seconds;
+    Interrupt(worker, passed_on_);
   }
+}
+
+// Nobody wants to wait any more. Files are whole whenever a worker is killed.
+void Supervisor::PassOnFurtherSignals() {
+  if (!InterruptedAgain() || ended_all_) return;
+  ended_all_ = true;
+  int running = 0;
+  for (Worker& worker : workers_) {
+    if (worker.pid <= 0) continue;
+    ++running;
+    EndAtOnce(worker, is_remote() ? SIGTERM : SIGKILL);
+  }
+  streams_.Err(fmt::format("interrupted again: ended {} worker{} at once\n", running,
+                           running == 1 ? "" : "s"));
 }
 
 }  // namespace ingot::cli

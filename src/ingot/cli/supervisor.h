@@ -30,8 +30,9 @@ struct SupervisorOptions {
   std::string token;                 // what those on others read first
   // Takes over the workers that the file names from a supervisor that is gone.
   bool adopts = false;
-  std::function<bool()>
-      has_ended;  // whether the run is over: asked where a worker was not started here
+  std::function<bool()> has_ended;  // whether the run is over, as its records say
+  // How long a worker may take to end once it was asked to, or the run is over.
+  double grace_seconds = 10;
 };
 
 class Supervisor {
@@ -48,8 +49,10 @@ class Supervisor {
     FileDescriptor output;
     std::string begun;  // what came without an end so far
     std::vector<std::string> complaints;
-    bool given_up = false;  // ended by the supervisor because another has failed
-    int status = -1;        // the exit status; -1 while it runs
+    bool given_up = false;   // ended by the supervisor because another has failed
+    double to_end_by = 0;    // when it is ended; 0: not
+    bool was_ended = false;  // it was told to end at once
+    int status = -1;         // the exit status; -1 while it runs
     bool is_child = true;
     double started = 0;
     int quick_deaths = 0;
@@ -82,16 +85,19 @@ class Supervisor {
   void EndOthers();
   void StartLate();
   void EndLeftOver();
+  void EndAtOnce(Worker& worker, int signal);
   void PassOnSignals();
+  void PassOnFurtherSignals();
   bool AnyRuns() const;
 
   SupervisorOptions options_;
   const Streams& streams_;
   bool colour_ = false;
   std::vector<Worker> workers_;
-  bool ending_ = false;  // a worker has ended by itself: none is started anew
+  bool ending_ = false;   // a worker has ended by itself: none is started anew
+  bool is_over_ = false;  // the records say so, too: all are to end by themselves
   int passed_on_ = 0;
-  double ending_since_ = 0;
+  bool ended_all_ = false;
 };
 
 }  // namespace ingot::cli

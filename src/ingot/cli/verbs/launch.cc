@@ -42,11 +42,13 @@ void KeepToken(const std::string& folder, const std::string& token) {
 }
 
 // For the supervisor that follows this one, should it die.
-void KeepArguments(const std::string& folder, int workers,
+void KeepArguments(const std::string& folder, int workers, int64_t grace,
                    const std::vector<std::string>& arguments) {
   std::string text = std::to_string(workers) + "\n";
   for (const std::string& argument : arguments) text += argument + "\n";
-  dist::FileStore(folder).Put("arguments", text);
+  dist::FileStore store(folder);
+  store.Put("grace", std::to_string(grace));
+  store.Put("arguments", text);
 }
 
 // Variables that concern the workers, wherever they are.
@@ -88,6 +90,10 @@ class Launch : public Verb {
                  "INGOT_SSH, else ssh)");
     options.Text("--program", &program_, "PATH",
                  "the ingot of the hosts (default: the path of this one)");
+    options.Number("--grace", &grace_, "SECONDS",
+                   "how long after Ctrl-C a worker may take for its step and the checkpoint until "
+                   "it is ended (default: 10)",
+                   0);
     options.Flag("--ledger", &ledger_, "writes samples.jsonl: which rank used which sample");
     command_.Declare(options);
   }
@@ -98,7 +104,8 @@ class Launch : public Verb {
     if (command_.explains()) return command_.Explain(request, streams);
     SupervisorOptions options;
     options.workers = WorkersOf(hosts, request.job);
-    const InterruptGuard interrupts;
+    options.grace_seconds = static_cast<double>(Grace());
+    const InterruptGuard interrupts(FurtherInterrupts::kAreCounted);
     // Held, with its lock, while the workers run.
     const train::RunDirectory directory(RealFileSystem(), request.out, request.mode);
     const std::string meeting = directory.File(train::kRendezvousFolder);
@@ -106,6 +113,8 @@ class Launch : public Verb {
     options.token = RandomToken();
     KeepToken(meeting, options.token);
     options.pids_file = directory.File(train::kPidsFile);
+    dist::FileStore records(meeting);
+    options.has_ended = [&records] { return records.Get("ended").has_value(); };
     if (!hosts.empty()) return RunOnHosts(hosts, request.out, meeting, options, streams);
 
     const int workers = options.workers;
@@ -114,12 +123,14 @@ class Launch : public Verb {
       options.arguments.push_back("--threads=" +
                                   std::to_string(std::max(1, AvailableCpus() / workers)));
     }
-    KeepArguments(meeting, workers, options.arguments);
+    KeepArguments(meeting, workers, Grace(), options.arguments);
     options.environment = {{"INGOT_TOKEN", options.token}, {"INGOT_SUPERVISED", "1"}};
     return Supervisor(std::move(options), streams).Run();
   }
 
  private:
+  int64_t Grace() const { return grace_.value_or(10); }
+
   std::vector<Host> CheckHosts() const {
     if (hosts_.empty()) {
       const char* lonely = !ssh_.empty() ? "--ssh" : !program_.empty() ? "--program" : nullptr;
@@ -203,6 +214,7 @@ class Launch : public Verb {
   std::string hosts_;
   std::string ssh_;
   std::string program_;
+  std::optional<int64_t> grace_;
   bool ledger_ = false;
 };
 

@@ -35,7 +35,8 @@ class Supervise : public Verb {
     options.pids_file = directory.File(train::kPidsFile);
     options.adopts = true;
     options.has_ended = [&store] { return store.Get("ended").has_value(); };
-    const InterruptGuard interrupts;
+    if (const auto grace = store.Get("grace")) options.grace_seconds = std::atof(grace->c_str());
+    const InterruptGuard interrupts(FurtherInterrupts::kAreCounted);
     return Supervisor(std::move(options), streams).Run();
   }
 
