@@ -1,6 +1,7 @@
 """Workers that each hold a part of the optimizer's state give the bits of one process."""
 
 import os
+import re
 import signal
 
 from harness import JOBS, MLP, MNIST, Distributed, Done, finish, pids, start, step_of, summary, validations, weights
@@ -58,6 +59,24 @@ class Sharded(Distributed):
             self.assertGreater(saved, 0.75 * moments - (4 << 20), rank)
         sent = [sum(each["wire_bytes_per_rank"]) for each in (before, after)]
         self.assertLess(sent[1], 1.05 * sent[0])
+
+    def test_the_limit_of_memory_counts_a_workers_part(self):
+        words = ("--set", "logical_shards=4", "--set", "optimizer=adam")
+        job = (JOBS / "mesh_wide.yaml", *words)
+
+        def refused(*options):
+            done = Done("launch", "-n", 4, *job, "--data", MNIST, "--out", self.folder / "refused", "--overwrite",
+                        "--set", "memory_limit=1MiB", *options)
+            self.assertEqual(done.status, 1, done.err)
+            self.assertIn("memory_limit is 1.0 MiB, and a step needs", done.err)
+            return int(re.search(r"memory_limit: (\d+)MiB", done.err)[1])
+
+        whole, part = refused(), refused(*SHARD)
+        self.assertLess(part, whole - 10, "three quarters of Adam's moments are 18 MiB")
+        run = self.launch("fits", 4, *job, "--set", f"memory_limit={part}MiB", *SHARD)
+        self.assertEqual(weights(run), self.alone(*job))
+        for rank, held in enumerate(summary(run)["memory_bytes_per_rank"]):
+            self.assertLessEqual(held, part << 20, rank)
 
     def test_checkpoints_are_whole(self):
         options = ("--set", "logical_shards=8", "--set", "average=0.9")

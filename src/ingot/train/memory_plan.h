@@ -23,12 +23,23 @@ struct MemoryPlanChoice {
 using CompilePrograms = std::function<std::vector<std::shared_ptr<const runtime::StepProgram>>(
     const compiler::CompileOptions& options)>;
 
-// The first way that fits, for so many threads as there are shards, up to 8: more than do work at
-// the same time would not need it, and the choice is a function of the job alone. Limit 0: none.
-// Throws Error(kOutOfMemory) saying how much is needed; `smaller` gives the bytes for a smaller
-// batch of the job (0: unknown), for the advice what would fit.
-MemoryPlanChoice PlanWithin(uint64_t limit, compiler::CompileOptions options, int64_t shards,
-                            const CompilePrograms& compile, int64_t batch,
+// What a process holds that runs the programs.
+using CountBytes = std::function<uint64_t(
+    const std::vector<std::shared_ptr<const runtime::StepProgram>>& programs)>;
+
+// Of a process alone: for so many threads as there are shards, up to 8. More than do work at the
+// same time would not need it, and the choice is a function of the job alone.
+CountBytes BytesOfProcess(int64_t shards);
+// The most that one of several workers holds that exchange gradients in every step, for as many
+// threads as it has shards, up to 8; `shards_optimizer`: each has its part of what updates alone
+// read.
+CountBytes BytesOfWorker(int workers, bool shards_optimizer);
+
+// The first way that fits. Limit 0: none. Throws Error(kOutOfMemory) saying how much is needed;
+// `smaller` gives the bytes for a smaller batch of the job (0: unknown), for the advice what would
+// fit.
+MemoryPlanChoice PlanWithin(uint64_t limit, compiler::CompileOptions options,
+                            const CountBytes& count, const CompilePrograms& compile, int64_t batch,
                             const std::function<uint64_t(int64_t batch)>& smaller);
 
 }  // namespace ingot::train

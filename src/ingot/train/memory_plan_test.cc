@@ -79,7 +79,9 @@ TEST(MemoryPlanTest, TakesTheFirstWayThatFitsOrSaysWhatWould) {
     const StepGraph half = build(batch);
     return compiler::EngineBytes({compiler::CompileStep(*half.graph, StepTestOps(), options)}, 2);
   };
-  const auto plan = [&](uint64_t limit) { return PlanWithin(limit, {}, 2, compile, 32, smaller); };
+  const auto plan = [&](uint64_t limit) {
+    return PlanWithin(limit, {}, BytesOfProcess(2), compile, 32, smaller);
+  };
   const MemoryPlanChoice free = plan(0);
   EXPECT_EQ(free.recompute_segments, 0);
   EXPECT_EQ(plan(free.bytes).recompute_segments, 0);
@@ -93,6 +95,27 @@ TEST(MemoryPlanTest, TakesTheFirstWayThatFitsOrSaysWhatWould) {
     EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
     EXPECT_THAT(error.message(), HasSubstr("a step needs"));
     EXPECT_THAT(error.hint(), HasSubstr("memory_limit: "));
+  }
+}
+
+// Adam's moments.
+TEST(MemoryPlanTest, AWorkerHoldsItsPartOfTheOptimizersState) {
+  const StepTestNetwork wide = {"wide", "[{dense: 1024}, relu, {dense: 1024}, relu, {dense: 3}]",
+                                "softmax_cross_entropy", "[accuracy]", Shape{1024}};
+  const StepGraph step =
+      BuildStepGraph(BuildStepTestNetwork(wide, DType::kF32),
+                     nn::ReadOptimizer(ParseConfig("adam", "optimizer")), 8, 8, StepTestOps());
+  uint64_t parameters = 0;
+  for (const nn::ParameterSpec& p : step.parameters) {
+    parameters += static_cast<uint64_t>(p.shape.size());
+  }
+  const std::vector programs = {compiler::CompileStep(*step.graph, StepTestOps(), {})};
+  for (const int workers : {2, 4, 8}) {
+    const uint64_t whole = BytesOfWorker(workers, false)(programs);
+    const uint64_t part = BytesOfWorker(workers, true)(programs);
+    // But for what is rounded up to huge pages.
+    const double saved = 8.0 * static_cast<double>(parameters) * (workers - 1) / workers;
+    EXPECT_NEAR(static_cast<double>(whole - part), saved, 0.3 * saved) << workers;
   }
 }
 

@@ -142,8 +142,8 @@ class Maker {
       return programs;
     };
     MemoryPlanChoice choice =
-        PlanWithin(ParseBytes(job_.memory_limit), request_.compile, request_.shards, compile,
-                   whole[0].batch, [](int64_t) { return uint64_t{0}; });
+        PlanWithin(ParseBytes(job_.memory_limit), request_.compile, BytesOfProcess(request_.shards),
+                   compile, whole[0].batch, [](int64_t) { return uint64_t{0}; });
     part.programs = std::move(choice.programs);
     part.planned_bytes = choice.bytes;
     part.recompute_segments = choice.recompute_segments;

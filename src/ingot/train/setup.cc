@@ -249,15 +249,20 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
     }
     return programs;
   };
+  const auto count_of = [&](int64_t shards) {
+    // More workers than shards stand by.
+    const auto workers = static_cast<int>(std::min<int64_t>(options.workers, shards));
+    const bool shares = workers > 1 && job.train.sync == "every_step";
+    return shares ? BytesOfWorker(workers, job.train.shard_optimizer) : BytesOfProcess(shards);
+  };
   MemoryPlanChoice choice = PlanWithin(
-      ParseBytes(job.memory_limit), compile, setup.logical_shards, compile_all,
+      ParseBytes(job.memory_limit), compile, count_of(setup.logical_shards), compile_all,
       setup.batches->batch(), [&](int64_t size) {
         compiler::CompileOptions least = compile;
         least.telemetry = nullptr;
         least.recompute_segments = 8;
         const StepGraph step = build(size);
-        return compiler::EngineBytes({compiler::CompileStep(*step.graph, *setup.registry, least)},
-                                     static_cast<int>(std::clamp<int64_t>(step.shards, 1, 8)));
+        return count_of(step.shards)({compiler::CompileStep(*step.graph, *setup.registry, least)});
       });
   setup.programs = std::move(choice.programs);
   setup.planned_bytes = choice.bytes;

@@ -100,10 +100,13 @@ class Launch : public Verb {
 
   int Run(const Streams& streams) override {
     const std::vector<Host> hosts = CheckHosts();
-    const train::TrainRequest request = command_.MakeRequest(streams);
-    if (command_.explains()) return command_.Explain(request, streams);
+    train::TrainRequest request = command_.MakeRequest(streams);
     SupervisorOptions options;
     options.workers = WorkersOf(hosts, request.job);
+    if (command_.explains()) {
+      request.setup.workers = options.workers;
+      return command_.Explain(request, streams);
+    }
     options.grace_seconds = static_cast<double>(Grace());
     const InterruptGuard interrupts(FurtherInterrupts::kAreCounted);
     // Held, with its lock, while the workers run.
