@@ -43,6 +43,15 @@ class SameBits(Distributed):
     def test_cnn_with_batch_norm(self):
         self.compare(JOBS / "cnn.yaml", workers=(2, 3, 7))
 
+    def test_batch_norm_and_optimizers_that_look_at_whole_parameters(self):
+        for optimizer in ("lamb", "lars", "muon"):
+            options = ("--set", f"optimizer={optimizer}")
+            expected = self.alone(JOBS / "cnn.yaml", *options)
+            for name, *more in (("plain",), ("sharded", "--set", "train.shard_optimizer=true"),
+                                ("mesh", "--set", "mesh.data=3")):
+                run = self.launch(f"{optimizer}-{name}", 3, JOBS / "cnn.yaml", *options, *more)
+                self.assertEqual(weights(run), expected, f"{optimizer}, {name}")
+
     def test_gpt_with_clipping(self):
         self.compare(JOBS / "gpt.yaml", workers=(2, 3, 7))
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ingot/base/error.h"
+#include "ingot/dist/operands.h"
 #include "ingot/dist/sum_segments.h"
 
 namespace ingot::dist {
@@ -100,6 +101,7 @@ class Distributor {
     for (const Task& task : stage.tasks) {
       if (IsLeftOut(task, index)) continue;
       const bool is_piped = stage_index < piped_;
+      CheckNeedsNothingLate(task);
       if (task.kind == Task::Kind::kShard) {
         if (!is_piped) AddShard(task, here);
       } else if (task.kind == Task::Kind::kMesh) {
@@ -111,9 +113,8 @@ class Distributor {
         } else {
           ReduceAlone(task, here);
         }
-      } else if (Updates(task) && index <= last_exchange_) {
-        CheckMayWait(task);
-        AddTask(task, late_);
+      } else if (index <= last_exchange_ && (Updates(task) || TurnOf(task) > 0)) {
+        AddLate(task);
       } else {
         AddTask(task, here.tasks);
       }
@@ -217,15 +218,66 @@ class Distributor {
     Push(std::move(stage));
   }
 
-  // What is shared by a joint task that updates must not be waited for by another.
-  void CheckMayWait(const Task& task) const {
+  // What changes something waits for the last exchange, and so does what needs a value of that: in
+  // the turn behind it.
+  void AddLate(const Task& task) {
+    const size_t turn = TurnOf(task);
+    AddTask(task, LateAt(turn));
     if (task.kind != Task::Kind::kJoint) return;
     for (const auto& publication : base_.joints[task.index].publications) {
-      if (publication.to.space == Operand::Space::kState) continue;
-      throw Error(ErrorCode::kUnsupported,
-                  "the step cannot be shared by several processes: a joint task changes state and "
-                  "is needed within the step");
+      if (publication.to.space == Operand::Space::kShared) late_value_[publication.to.at] = turn;
     }
+  }
+  std::vector<Task>& LateAt(size_t turn) {
+    if (late_.size() <= turn) late_.resize(turn + 1);
+    return late_[turn];
+  }
+  // 0: it needs no value that is late.
+  size_t TurnOf(const Task& task) const {
+    size_t turn = 0;
+    const auto visit = [&](const Operand& operand) {
+      const auto found = operand.space == Operand::Space::kShared ? late_value_.find(operand.at)
+                                                                  : late_value_.end();
+      if (found != late_value_.end()) turn = std::max(turn, found->second + 1);
+    };
+    if (task.kind == Task::Kind::kTile) {
+      ForEachOperand(base_.units[task.index], visit);
+    } else if (task.kind == Task::Kind::kJoint) {
+      ForEachOperand(base_.joints[task.index].instructions, visit);
+    } else if (task.kind == Task::Kind::kShard) {
+      for (const auto& routine : base_.parts[task.index].routines) {
+        ForEachOperand(routine.instructions, visit);
+      }
+    } else if (task.kind == Task::Kind::kMesh) {
+      for (const runtime::MeshValue& value : base_.meshes[task.index]) {
+        if (!value.is_rows) visit({Operand::Space::kShared, value.from});
+      }
+    }
+    return turn;
+  }
+  // Sums over the batch, and what they are made of, are not late themselves.
+  void CheckNeedsNothingLate(const Task& task) const {
+    const bool is_updated_with =
+        task.kind == Task::Kind::kJoint ||
+        (task.kind == Task::Kind::kTile && !base_.units[task.index].updates.empty());
+    if (late_value_.empty() || is_updated_with || TurnOf(task) == 0) return;
+    throw Error(ErrorCode::kUnsupported,
+                "the step cannot be shared by several processes: a joint task changes state, and "
+                "sums over the batch are made of what it computes");
+  }
+
+  // What is late, behind the last exchange: the first turn beside the tasks of `stage`.
+  void PushWithLate(Stage stage) {
+    for (size_t turn = 0; turn < std::max<size_t>(1, late_.size()); ++turn) {
+      if (turn < late_.size()) {
+        stage.tasks.insert(stage.tasks.end(), late_[turn].begin(), late_[turn].end());
+        stage.updates = std::any_of(late_[turn].begin(), late_[turn].end(),
+                                    [this](const Task& task) { return Updates(task); });
+      }
+      stage.judged_later = ownership_ != nullptr && stage.updates;
+      Push(std::exchange(stage, {}));
+    }
+    late_.clear();
   }
 
   // Plans for the buckets, whose sums may come together over several stages.
@@ -369,7 +421,7 @@ class Distributor {
       }
       if (whole.updates.empty() || part() == StepPart::kGradients) continue;
       if (group != nullptr) {
-        AddOwnPart(task, *group, whole, source, late_);
+        AddOwnPart(task, *group, whole, source, LateAt(TurnOf(task)));
         continue;
       }
       if (update_unit[task.index] < 0) {
@@ -379,19 +431,13 @@ class Distributor {
       }
       Task own = task;
       own.index = static_cast<uint32_t>(update_unit[task.index]);
-      late_.push_back(own);
+      LateAt(TurnOf(task)).push_back(own);
     }
   }
 
   void FinishResults(Stage stage, bool is_last) {
-    if (mesh_ != nullptr) {
-      stage.judged_later = true;
-    } else if (is_last) {
-      stage.updates = !late_.empty();
-      stage.judged_later = ownership_ != nullptr && stage.updates;
-      stage.tasks.insert(stage.tasks.end(), late_.begin(), late_.end());
-      late_.clear();
-    }
+    if (mesh_ == nullptr && is_last) return PushWithLate(std::move(stage));
+    if (mesh_ != nullptr) stage.judged_later = true;
     Push(std::move(stage));
   }
 
@@ -453,7 +499,7 @@ class Distributor {
       here.tasks.push_back(task);
     } else {
       INGOT_ASSERT(whole.shared < 0, "a gradient is updated with and shared");
-      late_.push_back(task);
+      LateAt(TurnOf(task)).push_back(task);
     }
   }
 
@@ -472,10 +518,7 @@ class Distributor {
       unit.name = mesh_->sums[i].name;
       stage.tasks.push_back({Task::Kind::kTile, AddUnit(std::move(unit)), 0, 1});
     }
-    stage.updates = !late_.empty();
-    stage.tasks.insert(stage.tasks.end(), late_.begin(), late_.end());
-    late_.clear();
-    Push(std::move(stage));
+    PushWithLate(std::move(stage));
     plans_.push_back(agreement_);
   }
 
@@ -628,7 +671,9 @@ class Distributor {
   };
   Bucket& BucketAt(int index) { return buckets_[static_cast<size_t>(index)]; }
   std::vector<Bucket> buckets_;
-  std::vector<Task> late_;
+  // By turns: a task needs nothing of others in its turn.
+  std::vector<std::vector<Task>> late_;
+  std::map<uint64_t, size_t> late_value_;  // the turn of a value that all shards share
   std::map<uint32_t, uint32_t> own_unit_;  // of this worker's part of an update
 };
 

@@ -54,15 +54,24 @@ TEST(ShardedOptimizerTest, GradientsThatMeetInSeveralBuckets) {
 }
 
 TEST(ShardedOptimizerTest, GradientsThatMeetInSeveralStages) {
-  WorkerCase test;
-  test.name = "batch_norm";
-  test.layers = "[{dense: 40}, batch_norm, relu, {dense: 24}, batch_norm, relu, {dense: 3}]";
-  for (const double clip : {0.0, 0.05}) {
-    test.clip_norm = clip;
-    for (const uint64_t bucket_bytes : {uint64_t{256}, dist::kBucketBytes}) {
-      test.bucket_bytes = bucket_bytes;
-      ExpectBitsOfOne(test, {2, 3, 7});
+  for (const std::string optimizer : {"adam", "lamb", "lars", "muon"}) {
+    WorkerCase test;
+    test.optimizer = optimizer;
+    test.name = optimizer + " with batch_norm";
+    test.layers = "[{dense: 40}, batch_norm, relu, {dense: 24}, batch_norm, relu, {dense: 3}]";
+    for (const double clip : {0.0, 0.05}) {
+      test.clip_norm = clip;
+      for (const uint64_t bucket_bytes : {uint64_t{256}, dist::kBucketBytes}) {
+        test.bucket_bytes = bucket_bytes;
+        ExpectBitsOfOne(test, {2, 3, 7});
+      }
     }
+    ExpectBitsOfOne(test, {2, 3, 7}, false);
+    test.accumulate = 2;
+    test.average = 0.9;
+    test.threads = 3;
+    ExpectBitsOfOne(test, {2, 3});
+    ExpectBitsOfOne(test, {2, 3}, false);
   }
 }
 
