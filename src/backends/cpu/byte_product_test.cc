@@ -3,10 +3,12 @@
 #include "backends/cpu/byte_product.h"
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "backends/cpu/byte_depthwise.h"
 #include "backends/cpu/byte_winograd.h"
 #include "backends/cpu/kernel_table.h"
 #include "ingot/base/align.h"
@@ -110,8 +112,18 @@ struct Case {
     call.x = reinterpret_cast<const std::byte*>(x.data());
     call.x_signed = is_signed;
     call.x_zero = zero;
-    call.sums = y.data();
-    product.Run(packed.data(), call, scratch.get(), stride, team);
+    if constexpr (std::is_same_v<Product, ByteDepthwise>) {
+      // As f32, which holds the sums of so few taps.
+      const std::vector<float> ones(static_cast<size_t>(shape.outputs), 1);
+      std::vector<float> floats(y.size());
+      call.finish.scale = ones.data();
+      call.finish.to = floats.data();
+      product.Run(packed.data(), call, scratch.get(), stride, team);
+      std::copy(floats.begin(), floats.end(), y.begin());
+    } else {
+      call.sums = y.data();
+      product.Run(packed.data(), call, scratch.get(), stride, team);
+    }
     return y;
   }
 };
@@ -149,6 +161,19 @@ TEST_P(ByteProductTest, GivesTheSums) {
   for (const Case& test : cases) {
     Check(test, ByteProduct(test.shape));
   }
+}
+
+TEST_P(ByteProductTest, GivesTheSumsOfDepthwiseFilters) {
+  const Case cases[] = {
+      {Shape(1, 1, 1, 3, 1, 1, 1), false, 7},       // fewer channels than a block has
+      {Shape(13, 13, 13, 3, 2, 1, 1), true, -128},  //
+      {Shape(16, 16, 16, 3, 1, 1, 1), false, 255},  // one block
+      {Shape(37, 37, 37, 3, 2, 1, 0), true, 127},   // the last block begins earlier
+      {Shape(64, 64, 64, 3, 1, 2, 2), false, 120}, {Shape(20, 20, 20, 5, 1, 1, 2), false, 3},
+      {Shape(33, 33, 33, 2, 1, 1, 1), true, -5},  // an even number of taps
+      {Shape(18, 18, 18, 1, 2, 1, 0), false, 9},
+  };
+  for (const Case& test : cases) Check(test, ByteDepthwise(test.shape));
 }
 
 TEST_P(ByteProductTest, GivesTheSumsByWinograd) {

@@ -27,12 +27,7 @@ void RequantizeRows(const RequantizeCall& call, const ByteFinish& finish) {
   const IntVector zero = hn::Set(d, call.zero);
   const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
   const auto requantize = [&](size_t first, size_t j, size_t here) HWY_ATTR {
-    IntVector sum;
-    if (call.exact_sums != nullptr) {
-      sum = hn::ConvertTo(d, LoadFloats(call.exact_sums + first + j, here));
-    } else {
-      sum = LoadSums(reinterpret_cast<const float*>(call.sums + first + j), here);
-    }
+    IntVector sum = LoadSums(reinterpret_cast<const float*>(call.sums + first + j), here);
     if (kBias) sum = hn::Add(sum, LoadSums(reinterpret_cast<const float*>(call.bias + j), here));
     FVector value = hn::Mul(hn::ConvertTo(df, sum), LoadFloats(call.scale + j, here));
     if (kActivates) {
@@ -56,12 +51,7 @@ void RequantizeRows(const RequantizeCall& call, const ByteFinish& finish) {
         IntVector number[2];
         for (size_t half = 0; half < 2; ++half) {
           const size_t at = j + half * lanes;
-          IntVector sum;
-          if (call.exact_sums != nullptr) {  // far from what i32 does not hold
-            sum.raw = _mm256_cvttps_epi32(hn::LoadU(df, call.exact_sums + first + at).raw);
-          } else {
-            sum = hn::LoadU(d, call.sums + first + at);
-          }
+          IntVector sum = hn::LoadU(d, call.sums + first + at);
           if (kBias) sum = hn::Add(sum, hn::LoadU(d, call.bias + at));
           const FVector value = hn::Mul(hn::ConvertTo(df, sum), hn::LoadU(df, call.scale + at));
           number[half] = Whole(hn::Min(hn::Max(value, low), high), shift);

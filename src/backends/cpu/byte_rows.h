@@ -10,13 +10,12 @@ namespace ingot::cpu {
 
 // What becomes of rows of sums.
 struct RequantizeCall {
-  const int32_t* sums = nullptr;      // [rows, columns]
-  const float* exact_sums = nullptr;  // instead: sums that are whole numbers as f32
-  const int32_t* bias = nullptr;      // [columns], or null; added to the sums
-  const float* scale = nullptr;       // [columns]
-  const float* offset = nullptr;      // [columns], or null
-  Epilogue epilogue;                  // of sum * scale + offset
-  int32_t zero = 0;                   // added after rounding to nearest even
+  const int32_t* sums = nullptr;  // [rows, columns]
+  const int32_t* bias = nullptr;  // [columns], or null; added to the sums
+  const float* scale = nullptr;   // [columns]
+  const float* offset = nullptr;  // [columns], or null
+  Epilogue epilogue;              // of sum * scale + offset
+  int32_t zero = 0;               // added after rounding to nearest even
   enum class Type : uint8_t { kF32, kU8, kI8 } type = Type::kF32;  // f32: neither rounded nor cut
   void* to = nullptr;                                              // [rows, columns]
   int64_t rows = 1, columns = 0;

@@ -11,8 +11,7 @@
 // foreach_target.h must come first.
 #include "hwy/highway.h"
 
-#include "backends/cpu/activation-inl.h"
-#include "backends/cpu/requantize-inl.h"
+#include "backends/cpu/byte_finish-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -45,55 +44,9 @@ HWY_INLINE IntVector OnePair(const int16_t* from) {
   return hn::Set(IntTag(), bits);
 }
 
-// What the sums from column `at` on stand for.
-HWY_INLINE FVector FinishedValue(const ByteFinish& finish, const int32_t* sums, size_t at) {
-  const FTag df;
-  FVector value =
-      hn::Mul(hn::ConvertTo(df, hn::LoadU(IntTag(), sums + at)), hn::LoadU(df, finish.scale + at));
-  if (finish.offset != nullptr) value = hn::Add(value, hn::LoadU(df, finish.offset + at));
-  if (finish.epilogue.kind == Epilogue::Kind::kNone) return value;
-  return Activate(df, finish.epilogue, value, value);
-}
-
-template <typename T>
-HWY_INLINE void FinishBytes(const ByteFinish& finish, const int32_t* sums, size_t vectors,
-                            size_t columns, T* to) {
-  const IntTag d;
-  const FTag df;
-  const size_t lanes = hn::Lanes(d);
-  const hn::Rebind<T, IntTag> narrow;
-  const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
-  const IntVector shift = hn::Set(d, kRoundsBits - finish.zero);
-  HWY_ALIGN T edge[kWidestByteTile];
-  T* out = columns == vectors * lanes ? to : edge;
-  for (size_t j = 0; j < vectors; ++j) {
-    const FVector value = FinishedValue(finish, sums, j * lanes);
-    const IntVector number = Whole(hn::Min(hn::Max(value, low), high), shift);
-    hn::StoreU(hn::DemoteTo(narrow, number), narrow, out + j * lanes);
-  }
-  if (out == edge) std::memcpy(to, edge, columns);
-}
-
-HWY_INLINE void FinishFloats(const ByteFinish& finish, const int32_t* sums, size_t vectors,
-                             size_t columns, float* to) {
-  const FTag df;
-  const size_t lanes = hn::Lanes(df);
-  for (size_t j = 0; j < vectors; ++j) {
-    StoreFloats(FinishedValue(finish, sums, j * lanes), to + j * lanes, columns - j * lanes);
-  }
-}
-
 HWY_INLINE void FinishRow(const ByteTileCall& call, size_t row, const int32_t* sums,
                           size_t vectors) {
-  std::byte* to = call.to + row * call.to_row;
-  switch (call.finish->type) {
-    case RequantizeCall::Type::kF32:
-      return FinishFloats(*call.finish, sums, vectors, call.columns, reinterpret_cast<float*>(to));
-    case RequantizeCall::Type::kU8:
-      return FinishBytes(*call.finish, sums, vectors, call.columns, reinterpret_cast<uint8_t*>(to));
-    case RequantizeCall::Type::kI8:
-      return FinishBytes(*call.finish, sums, vectors, call.columns, reinterpret_cast<int8_t*>(to));
-  }
+  FinishSums(*call.finish, sums, vectors, call.columns, call.to + row * call.to_row);
 }
 
 #if HWY_TARGET == HWY_AVX2

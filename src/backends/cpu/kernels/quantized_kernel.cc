@@ -1,9 +1,10 @@
 // Products and convolutions of bytes, multiplied on the integer tile (byte_tiles.h) and brought to
-// f32 or bytes. Depthwise ones go through f32, which holds their sums exactly.
+// f32 or bytes; depthwise ones in registers (byte_depthwise.h).
 #include <algorithm>
 #include <cstring>
 #include <functional>
 
+#include "backends/cpu/byte_depthwise.h"
 #include "backends/cpu/byte_product.h"
 #include "backends/cpu/byte_rows.h"
 #include "backends/cpu/byte_winograd.h"
@@ -99,84 +100,6 @@ class ByteKernel : public runtime::SharedKernel {
   const char* name_;
 };
 
-// Some rows of output at a time through f32.
-class QuantizedDepthwiseKernel : public runtime::SharedKernel {
- public:
-  QuantizedDepthwiseKernel(const ConvolutionShape& shape, Packed packed, const Quantization& q)
-      : shape_(shape), packed_(std::move(packed)), q_(q) {
-    constexpr int64_t kFloats = int64_t{1} << 15;  // of input that stay in the second-level cache
-    rows_ = std::clamp<int64_t>(kFloats / (InputLine() * shape.rows.stride), 1, shape.rows.output);
-    pieces_ = CeilDiv(shape.rows.output, rows_);
-  }
-
-  void Run(std::span<void* const> operands, std::byte* scratch) const override {
-    runtime::NoTeam alone;
-    RunShared(operands, scratch, 0, alone);
-  }
-  void RunShared(std::span<void* const> operands, std::byte* scratch, size_t scratch_stride,
-                 runtime::Team& team) const override {
-    team.ForEach(static_cast<size_t>(shape_.samples * pieces_), [&](size_t index, size_t thread) {
-      const auto i = static_cast<int64_t>(index);
-      RunPiece(i / pieces_, i % pieces_, operands, scratch + thread * scratch_stride);
-    });
-  }
-  size_t scratch_bytes() const override {
-    return static_cast<size_t>(InputFloats() + rows_ * OutputLine()) * 4 + 128;
-  }
-  std::string name() const override { return "quantized_depthwise_i8"; }
-
- private:
-  int64_t InputLine() const { return shape_.columns.input * shape_.channels; }
-  int64_t OutputLine() const { return shape_.columns.output * shape_.channels; }
-  int64_t InputFloats() const {
-    const int64_t reach = (shape_.rows.kernel - 1) * shape_.rows.dilation;
-    const int64_t rows = (rows_ - 1) * shape_.rows.stride + reach + 1;
-    return (std::min(rows, shape_.rows.input) * InputLine() + 15) / 16 * 16;
-  }
-
-  void RunPiece(int64_t sample, int64_t piece, std::span<void* const> operands,
-                std::byte* scratch) const {
-    const int64_t begin = shape_.rows.output * piece / pieces_;
-    const int64_t end = shape_.rows.output * (piece + 1) / pieces_;
-    // The input rows that the filter meets; those beyond the plane are not read.
-    const int64_t reach = (shape_.rows.kernel - 1) * shape_.rows.dilation;
-    const int64_t first =
-        std::clamp<int64_t>(begin * shape_.rows.stride - shape_.rows.pad, 0, shape_.rows.input);
-    const int64_t last = std::clamp<int64_t>(
-        (end - 1) * shape_.rows.stride - shape_.rows.pad + reach + 1, first, shape_.rows.input);
-    auto* x = reinterpret_cast<float*>(scratch);
-    float* y = x + InputFloats();
-    DequantizeBytes(static_cast<const std::byte*>(operands[0]) +
-                        (sample * shape_.rows.input + first) * InputLine(),
-                    q_.x_signed, 1, q_.x_zero, (last - first) * InputLine(), x);
-    // A plane of these rows alone, with as much padding as is left above them.
-    ConvolutionShape part = shape_;
-    part.samples = 1;
-    part.rows.input = last - first;
-    part.rows.output = end - begin;
-    part.rows.pad = first - (begin * shape_.rows.stride - shape_.rows.pad);
-    PackedOperands call;
-    call.x = x;
-    call.y = y;
-    DepthwiseRows(part, reinterpret_cast<const float*>(packed_.get()), call, 0, end - begin);
-    const int64_t count = (end - begin) * OutputLine();
-    RequantizeCall requantize = q_.Begin(operands);
-    requantize.columns = shape_.channels;
-    auto* to =
-        static_cast<std::byte*>(operands[q_.y]) +
-        static_cast<size_t>((sample * shape_.rows.output + begin) * OutputLine()) * q_.y_size();
-    requantize.exact_sums = y;
-    requantize.rows = count / shape_.channels;
-    requantize.to = to;
-    Requantize(requantize);
-  }
-
-  ConvolutionShape shape_;
-  Packed packed_;
-  Quantization q_;
-  int64_t rows_ = 1, pieces_ = 1;  // output rows of a piece at most; pieces of a sample
-};
-
 // Weights without their zero point.
 struct Weights {
   Tensor tensor;  // holds the bytes
@@ -227,21 +150,6 @@ int64_t MostSum(const Weights& w, int64_t outputs, int64_t depth, const Quantiza
   return result;
 }
 
-PackedKernelPointer MakeDepthwise(const ConvolutionShape& shape, const Tensor& w, int64_t w_zero,
-                                  const Quantization& q, PackedWeights& weights) {
-  const int64_t taps = shape.rows.kernel * shape.columns.kernel, channels = shape.channels;
-  if (taps > 256) return nullptr;  // sums beyond what f32 holds
-  Packed packed = weights.Get(
-      w, Layout("i8 depthwise", w_zero, shape), static_cast<size_t>(taps * channels) * 4,
-      [taps, channels, filters = Weights(w, w_zero)](std::byte* bytes) {
-        auto* to = reinterpret_cast<float*>(bytes);
-        for (int64_t i = 0; i < channels * taps; ++i) {
-          to[i % taps * channels + i / taps] = static_cast<float>(filters.At(i));
-        }
-      });
-  return std::make_shared<QuantizedDepthwiseKernel>(shape, std::move(packed), q);
-}
-
 }  // namespace
 
 PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedWeights& weights) {
@@ -254,11 +162,17 @@ PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedW
     return nullptr;
   }
   const int64_t w_zero = node.GetInt("w_zero");
-  if (IsDepthwise(shape)) return MakeDepthwise(shape, *w, w_zero, q, weights);
   const int64_t in_group = shape.channels / shape.groups;
   const int64_t taps = shape.rows.kernel * shape.columns.kernel;
   const Weights filters(*w, w_zero);
   const auto fill = FiltersOf(filters, in_group, taps);
+  if (IsDepthwise(shape)) {
+    const ByteDepthwise depthwise(shape);
+    Packed packed = weights.Get(*w, Layout("i8 depthwise", w_zero, shape), depthwise.packed_bytes(),
+                                [=](std::byte* to) { depthwise.Pack(fill, to); });
+    return std::make_shared<ByteKernel<ByteDepthwise>>(depthwise, std::move(packed), q,
+                                                       "quantized_depthwise_i8");
+  }
   const int64_t side =
       WinogradGrid::Covers(shape)
           ? ByteWinograd::SideFor(shape, MostSum(filters, shape.outputs, taps * in_group, q))

@@ -1,0 +1,78 @@
+// From sums to f32 or bytes (ByteFinish), a few vectors at a time. Included once for each
+// instruction set.
+#if defined(INGOT_BACKENDS_CPU_BYTE_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef INGOT_BACKENDS_CPU_BYTE_FINISH_INL_H_
+#undef INGOT_BACKENDS_CPU_BYTE_FINISH_INL_H_
+#else
+#define INGOT_BACKENDS_CPU_BYTE_FINISH_INL_H_
+#endif
+
+#include <cstring>
+
+#include "hwy/highway.h"
+
+#include "backends/cpu/activation-inl.h"
+#include "backends/cpu/byte_rows.h"
+#include "backends/cpu/requantize-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ingot::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Sums of one call at most.
+inline constexpr size_t kMostFinished = 64;
+
+// What the sums from column `at` on stand for.
+HWY_INLINE FVector FinishedValue(const ByteFinish& finish, const int32_t* sums, size_t at) {
+  const FTag df;
+  FVector value =
+      hn::Mul(hn::ConvertTo(df, hn::LoadU(IntTag(), sums + at)), hn::LoadU(df, finish.scale + at));
+  if (finish.offset != nullptr) value = hn::Add(value, hn::LoadU(df, finish.offset + at));
+  if (finish.epilogue.kind == Epilogue::Kind::kNone) return value;
+  return Activate(df, finish.epilogue, value, value);
+}
+
+template <typename T>
+HWY_INLINE void FinishBytes(const ByteFinish& finish, const int32_t* sums, size_t vectors,
+                            size_t columns, T* to) {
+  const IntTag d;
+  const FTag df;
+  const size_t lanes = hn::Lanes(d);
+  const hn::Rebind<T, IntTag> narrow;
+  const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
+  const IntVector shift = hn::Set(d, kRoundsBits - finish.zero);
+  HWY_ALIGN T edge[kMostFinished];
+  T* out = columns == vectors * lanes ? to : edge;
+  for (size_t j = 0; j < vectors; ++j) {
+    const FVector value = FinishedValue(finish, sums, j * lanes);
+    const IntVector number = Whole(hn::Min(hn::Max(value, low), high), shift);
+    hn::StoreU(hn::DemoteTo(narrow, number), narrow, out + j * lanes);
+  }
+  if (out == edge) std::memcpy(to, edge, columns);
+}
+
+HWY_INLINE void FinishFloats(const ByteFinish& finish, const int32_t* sums, size_t vectors,
+                             size_t columns, float* to) {
+  const FTag df;
+  const size_t lanes = hn::Lanes(df);
+  for (size_t j = 0; j < vectors; ++j) {
+    StoreFloats(FinishedValue(finish, sums, j * lanes), to + j * lanes, columns - j * lanes);
+  }
+}
+
+// `columns` results of `vectors` vectors of sums, as many as hold them.
+HWY_INLINE void FinishSums(const ByteFinish& finish, const int32_t* sums, size_t vectors,
+                           size_t columns, std::byte* to) {
+  switch (finish.type) {
+    case RequantizeCall::Type::kF32:
+      return FinishFloats(finish, sums, vectors, columns, reinterpret_cast<float*>(to));
+    case RequantizeCall::Type::kU8:
+      return FinishBytes(finish, sums, vectors, columns, reinterpret_cast<uint8_t*>(to));
+    case RequantizeCall::Type::kI8:
+      return FinishBytes(finish, sums, vectors, columns, reinterpret_cast<int8_t*>(to));
+  }
+}
+
+}  // namespace ingot::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
