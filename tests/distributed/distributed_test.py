@@ -9,6 +9,7 @@ import unittest
 
 from elastic import Elastic  # noqa: F401
 from ending import Ending  # noqa: F401
+from faults import Clocks, FullDisk  # noqa: F401
 from links import Links  # noqa: F401
 from mesh import Mesh  # noqa: F401
 from not_finite import NotFinite  # noqa: F401

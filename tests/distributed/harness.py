@@ -43,9 +43,10 @@ def validations(run):
     return [record for record in records if record["kind"] == "validation"]
 
 
-def start(*arguments, env=None):
+def start(*arguments, env=None, under=()):
+    """`under`: a command that runs it."""
     environment = dict(os.environ, **(env or {}))
-    return subprocess.Popen([str(word) for word in (INGOT, *arguments)], stdin=subprocess.DEVNULL,
+    return subprocess.Popen([str(word) for word in (*under, INGOT, *arguments)], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
                             cwd=tempfile.gettempdir(), start_new_session=True)
 

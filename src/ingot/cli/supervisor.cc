@@ -29,7 +29,7 @@ namespace {
 constexpr double kQuickSeconds = 0.5;
 constexpr int kMostQuickDeaths = 5;
 constexpr int kPollMilliseconds = 5;
-// How long it takes until a worker of another machine is started again.
+// How long it takes until a worker of another machine is started again, or a file written.
 constexpr double kAgainSeconds = 1;
 // From SIGTERM to SIGKILL, for a worker that did not end when it should have.
 constexpr double kLastSeconds = 1;
@@ -87,6 +87,7 @@ int Supervisor::Run() {
     StartLate();
     EndLeftOver();
     PassOnFurtherSignals();
+    if (write_pids_at_ > 0 && MonotonicSeconds() >= write_pids_at_) WritePids();
   }
   for (Worker& worker : workers_) Read(worker);
   WritePids();
@@ -196,7 +197,9 @@ void Supervisor::Adopt() {
   }
 }
 
-void Supervisor::WritePids() const {
+// A full disk ends no run here: who has something to save says so. It is tried again.
+void Supervisor::WritePids() {
+  write_pids_at_ = 0;
   std::string text = fmt::format("supervisor {}\n", ::getpid());
   for (const Worker& worker : workers_) {
     if (worker.pid <= 0) continue;
@@ -206,7 +209,14 @@ void Supervisor::WritePids() const {
       text += fmt::format("rank {} {} {}\n", worker.rank, worker.remote_pid, HostOf(worker));
     }
   }
-  WriteFileAtomically(RealFileSystem(), options_.pids_file, text);
+  try {
+    WriteFileAtomically(RealFileSystem(), options_.pids_file, text);
+    pids_failed_ = false;
+  } catch (const Error& error) {
+    if (!pids_failed_) streams_.Err(fmt::format("warning: {}\n", error.message()));
+    pids_failed_ = true;
+    write_pids_at_ = MonotonicSeconds() + kAgainSeconds;
+  }
 }
 
 void Supervisor::Read(Worker& worker) {

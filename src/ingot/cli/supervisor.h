@@ -72,7 +72,7 @@ class Supervisor {
   void Start(Worker& worker);
   [[noreturn]] void Become(const Worker& worker, int output, int line);
   void Adopt();
-  void WritePids() const;
+  void WritePids();
   void Read(Worker& worker);
   void Show(Worker& worker, const std::string& line);
   void Reap();
@@ -98,6 +98,8 @@ class Supervisor {
   bool is_over_ = false;  // the records say so, too: all are to end by themselves
   int passed_on_ = 0;
   bool ended_all_ = false;
+  bool pids_failed_ = false;
+  double write_pids_at_ = 0;  // again; 0: they are written
 };
 
 }  // namespace ingot::cli

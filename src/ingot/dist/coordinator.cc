@@ -103,7 +103,11 @@ void Coordinator::Loop() {
         if (LastNumber(*options_.store, "coordinator") > generation_) break;
         options_.store->Put("lease", fmt::format("{} {:.3f}", generation_, now));
       } catch (const Error& error) {
-        Log(true, error.message());
+        // The members are connected, and go on. Said once in a while.
+        if (now >= complain_at_) {
+          Log(true, error.message());
+          complain_at_ = now + kComplainSeconds;
+        }
       }
     }
     if (!running_ && !ended_) TryForm(now);

@@ -23,6 +23,9 @@
 
 namespace ingot::dist {
 
+// So often is said what goes on failing.
+inline constexpr double kComplainSeconds = 10;
+
 struct CoordinatorOptions {
   Store* store = nullptr;
   std::string token;
@@ -108,6 +111,7 @@ class Coordinator {
   double gathering_since_ = 0;
   double last_tick_ = 0;
   double last_lease_ = 0;
+  double complain_at_ = 0;
   double last_said_waiting_ = 0;
   std::string lead_;
   Json last_group_;

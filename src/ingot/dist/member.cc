@@ -78,7 +78,12 @@ void Member::Loop() {
         const std::lock_guard lock(mutex_);
         failed_ = std::current_exception();
       } else {
-        Log(true, fmt::format("the rendezvous cannot be reached: {}", error.message()));
+        // It is tried again in a moment, and said once in a while.
+        const double now = MonotonicSeconds();
+        if (now >= complain_at_) {
+          Log(true, fmt::format("the rendezvous cannot be reached: {}", error.message()));
+          complain_at_ = now + kComplainSeconds;
+        }
         SleepSeconds(0.1);
       }
     }

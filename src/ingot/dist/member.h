@@ -124,6 +124,7 @@ class Member {
   int64_t generation_ = 0;
   std::string lease_;
   double lease_changed_ = 0;
+  double complain_at_ = 0;
   double heard_ = 0;
   double beat_at_ = 0;
   double last_tick_ = 0;
