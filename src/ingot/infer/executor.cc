@@ -56,6 +56,8 @@ size_t ConstantBytes(const ir::Graph& graph) {
 }
 
 constexpr size_t kMostOnStack = 16;
+// What a plan takes beside its arena, roughly: graph, kernels, names.
+constexpr size_t kBytesOfPlan = 16 << 10;
 
 }  // namespace
 
@@ -77,7 +79,7 @@ struct Executor::State {
 
 class Executor::Lease {
  public:
-  Lease(Entry& entry, State& state) : entry_(entry), state_(state) {
+  Lease(Entry& entry, State& state, bool alone = false) : entry_(entry), state_(state) {
     {
       const std::lock_guard<std::mutex> lock(entry.mutex);
       if (!entry.idle.empty()) {
@@ -89,7 +91,7 @@ class Executor::Lease {
       context_ =
           std::make_unique<compiler::InferencePlan::Context>(*entry.plan, state.team.threads());
     }
-    has_team_ = state.team.TryAcquire();
+    has_team_ = !alone && state.team.TryAcquire();
   }
   ~Lease() {
     if (has_team_) state_.team.Release();
@@ -233,18 +235,33 @@ std::shared_ptr<Executor::Entry> Executor::Find(std::span<const Tensor> inputs) 
   }
   CheckInputs(inputs);
   entries.push_front(MakeEntry(inputs));
-  if (entries.size() > std::max<size_t>(options_.most_plans, 1)) entries.pop_back();
+  ForgetOldPlans();
   return entries.front();
 }
 
-std::vector<Tensor> Executor::Run(std::span<const Tensor> inputs) const {
+// Those not used for longest.
+void Executor::ForgetOldPlans() const {
+  auto& entries = state_->entries;
+  const size_t always = std::max<size_t>(options_.most_plans, 1);
+  size_t bytes = 0, count = 0;
+  for (auto entry = entries.begin(); entry != entries.end(); ++entry, ++count) {
+    bytes += kBytesOfPlan + ((*entry)->plan == nullptr ? 0 : (*entry)->plan->arena_bytes());
+    if (count < always) continue;
+    if (count >= kMostSmallPlans || bytes > options_.small_plans_bytes) {
+      entries.erase(entry, entries.end());
+      return;
+    }
+  }
+}
+
+std::vector<Tensor> Executor::Run(std::span<const Tensor> inputs, bool alone) const {
   const std::shared_ptr<Entry> entry = Find(inputs);
   if (entry->plan == nullptr) return ops::InterpretInOrder(*state_->dynamic, inputs);
   std::vector<Tensor> outputs;
   outputs.reserve(entry->plan->outputs().size());
   for (const auto& output : entry->plan->outputs())
     outputs.emplace_back(output.dtype, output.shape);
-  Lease(*entry, *state_).Run(inputs, outputs);
+  Lease(*entry, *state_, alone).Run(inputs, outputs);
   return outputs;
 }
 

@@ -2,10 +2,12 @@
 // with a model file in front.
 //
 // For each set of input shapes it makes an InferencePlan (compiler/inference_plan.h) and keeps the
-// last few. A graph in which sizes depend on the values of inputs, or with sequences, strings or
-// control flow that cannot be decided beforehand, is run node by node by the dynamic executor
-// (dynamic_run.h). Safe for use by many threads at once: each run has memory of its own; one of
-// them has the helper threads, the others work alone meanwhile.
+// last few, and more where their memory is small: a server's batches have every size up to some
+// number, and making a plan takes longer than running a small one. A graph in which sizes depend on
+// the values of inputs, or with sequences, strings or control flow that cannot be decided
+// beforehand, is run node by node by the dynamic executor (dynamic_run.h). Safe for use by many
+// threads at once: each run has memory of its own; one of them has the helper threads, the others
+// work alone meanwhile.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +28,9 @@ namespace ingot::infer {
 
 struct ExecutorOptions {
   int threads = 0;        // 0: the CPUs that this process may use
-  size_t most_plans = 8;  // kept for different input shapes
+  size_t most_plans = 8;  // kept for different input shapes, however large they are
+  // Of all plans together: so much memory may be kept for more of them, up to kMostSmallPlans.
+  size_t small_plans_bytes = 16 << 20;
   passes::PassOptions passes = {};
   // Holds packed weights that may be used by other executors too; null: one of its own.
   std::shared_ptr<cpu::WeightStore> store = {};
@@ -37,6 +41,8 @@ struct ExecutorOptions {
   // caller of Run is to see.
   std::function<void(std::span<const Tensor>)> check = {};
 };
+
+inline constexpr size_t kMostSmallPlans = 256;
 
 // Time spent in each kernel of a plan.
 struct KernelTime {
@@ -55,7 +61,8 @@ class Executor {
 
   // Inputs and outputs in the order of the graph. Throws Error(kInvalidInput) naming the input that
   // does not fit, what it is and what the graph wants.
-  std::vector<Tensor> Run(std::span<const Tensor> inputs) const;
+  // `alone`: without the helper threads, for runs so short that waking them takes longer.
+  std::vector<Tensor> Run(std::span<const Tensor> inputs, bool alone = false) const;
   // Into tensors of the right types; allocates nothing once the plan for these shapes is made.
   void Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
 
@@ -77,6 +84,7 @@ class Executor {
   std::shared_ptr<Entry> Find(std::span<const Tensor> inputs) const;
   std::shared_ptr<Entry> MakeEntry(std::span<const Tensor> inputs) const;
   void CheckInputs(std::span<const Tensor> inputs) const;
+  void ForgetOldPlans() const;
 
   struct State;
   std::unique_ptr<ir::Graph> graph_;

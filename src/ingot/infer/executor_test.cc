@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -194,9 +195,35 @@ TEST(Executor, TellsWhatItWants) {
   }
 }
 
+TEST(Executor, KeepsAsManySmallPlansAsAServerHasBatchSizes) {
+  for (const bool small : {true, false}) {
+    int made = 0;
+    const Executor executor(Mlp(), Registry(),
+                            {.threads = 2,
+                             .small_plans_bytes = small ? size_t{16} << 20 : 0,
+                             .check = [&](std::span<const Tensor>) { ++made; }});
+    for (int round = 0; round < 2; ++round) {
+      for (int64_t batch = 1; batch <= 32; ++batch) {
+        executor.Run(std::vector<Tensor>{Random({batch, 50}, 1)});
+      }
+    }
+    EXPECT_EQ(made, small ? 32 : 64);
+  }
+}
+
+TEST(Executor, RunsAloneToTheSameBits) {
+  const Executor executor(Mlp(), Registry(), {.threads = 2});
+  const std::vector<Tensor> inputs = {Random({64, 50}, 1)};
+  const Tensor together = executor.Run(inputs)[0];
+  const Tensor alone = executor.Run(inputs, true)[0];
+  ASSERT_EQ(together.bytes(), alone.bytes());
+  EXPECT_EQ(std::memcmp(together.raw(), alone.raw(), alone.bytes()), 0);
+}
+
 TEST(Executor, IsRunByManyThreadsAtOnce) {
   const auto graph = Cnn();
-  const Executor executor(Cnn(), Registry(), {.threads = 2, .most_plans = 2});
+  const Executor executor(Cnn(), Registry(),
+                          {.threads = 2, .most_plans = 2, .small_plans_bytes = 0});
   std::vector<Tensor> expected;
   for (int64_t batch = 1; batch <= 3; ++batch) {
     expected.push_back(

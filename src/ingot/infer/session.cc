@@ -227,8 +227,8 @@ void Session::RunInto(std::span<const Tensor> inputs, std::span<Tensor> outputs)
   std::move(results.begin(), results.end(), outputs.begin());
 }
 
-std::vector<Tensor> Session::Run(std::span<const Tensor> inputs) const {
-  if (state_->tensors_alone) return state_->executor->Run(inputs);
+std::vector<Tensor> Session::Run(std::span<const Tensor> inputs, bool alone) const {
+  if (state_->tensors_alone) return state_->executor->Run(inputs, alone);
   std::vector<Tensor> outputs;
   for (const Datum& output : RunValues(std::vector<Datum>(inputs.begin(), inputs.end()))) {
     outputs.push_back(output.tensor());

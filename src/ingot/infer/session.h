@@ -70,7 +70,8 @@ class Session {
 
   // Inputs in the order of inputs(), outputs in the order of outputs(); all of them tensors. Throws
   // Error(kInvalidInput) that lists what the model wants where the inputs are others.
-  std::vector<Tensor> Run(std::span<const Tensor> inputs) const;
+  // `alone`: on the calling thread, for runs so short that waking others takes longer.
+  std::vector<Tensor> Run(std::span<const Tensor> inputs, bool alone = false) const;
   // Into tensors of the right types and shapes; allocates nothing once inputs of these shapes came.
   void RunInto(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
   // The same with sequences and optionals among them.

@@ -37,8 +37,8 @@ class Backend {
   virtual const std::vector<Port>& inputs() const = 0;
   virtual const std::vector<Port>& outputs() const = 0;
   // Inputs and outputs in the order of the ports. The bytes of inputs begin at multiples of
-  // kAlignment. Throws Error.
-  virtual std::vector<Value> Run(std::span<const Value> inputs) const = 0;
+  // kAlignment. `alone`: a short run, which is to wake no other threads. Throws Error.
+  virtual std::vector<Value> Run(std::span<const Value> inputs, bool alone) const = 0;
   // Bytes that it holds, as far as it knows.
   virtual uint64_t memory() const = 0;
 };

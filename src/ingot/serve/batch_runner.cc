@@ -263,7 +263,8 @@ bool CanJoin(const InferJob& a, const InferJob& b) {
   return true;
 }
 
-void RunBatch(const std::shared_ptr<const ServedModel>& model, std::vector<JobPtr>& jobs) {
+void RunBatch(const std::shared_ptr<const ServedModel>& model, std::vector<JobPtr>& jobs,
+              bool alone) {
   thread_local Scratch scratch;
   int64_t rows = 0;
   for (const JobPtr& job : jobs) rows += job->rows;
@@ -271,7 +272,7 @@ void RunBatch(const std::shared_ptr<const ServedModel>& model, std::vector<JobPt
   try {
     std::vector<Value> inputs = Gather(*model, jobs, rows, scratch);
     const Clock::time_point gathered = Clock::now();
-    std::vector<Value> outputs = model->backend->Run(inputs);
+    std::vector<Value> outputs = model->backend->Run(inputs, alone);
     const Clock::time_point computed = Clock::now();
     CheckRows(*model, outputs, rows);
     for (Value& output : outputs) CopyOutOf(scratch, output);

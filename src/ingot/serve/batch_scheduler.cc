@@ -17,6 +17,9 @@ namespace {
 
 // Batches that take less are computed on the event loop.
 constexpr int64_t kShortBatchNs = 300'000;
+// Batches that take less are computed by one thread: waking another, and waiting for it where
+// clients keep the CPUs busy, takes as long.
+constexpr int64_t kAloneBatchNs = 100'000;
 // A loop does not compute for longer before it looks at its sockets again.
 constexpr int64_t kLoopShareNs = 2'000'000;
 
@@ -31,7 +34,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
     job->times.queued = Clock::now();
     Executor* const executor = Executor::Current();
     if (local_allowed_ && executor != nullptr && executor->index() < kMaxExecutors &&
-        IsShort(batch_ns_.load(std::memory_order_relaxed))) {
+        IsShort(batch_ns_.load(std::memory_order_relaxed), kShortBatchNs)) {
       Local& local = locals_[static_cast<size_t>(executor->index())];
       local.jobs.push_back(std::move(job));
       if (!std::exchange(local.posted, true)) {
@@ -77,7 +80,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
     return s.levels == 0 && s.max_delay_us == 0 && s.preferred.empty() && !s.preserve_ordering;
   }
 
-  static bool IsShort(int64_t ns) { return ns != kUnknown && ns < kShortBatchNs; }
+  static bool IsShort(int64_t ns, int64_t limit) { return ns != kUnknown && ns < limit; }
 
   int instances() const { return settings_.preserve_ordering ? 1 : settings_.instances; }
 
@@ -172,7 +175,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
     if (!batch.empty()) {
       model = batch[0]->model;
       const Clock::time_point begin = Clock::now();
-      RunBatch(model, batch);
+      RunBatch(model, batch, IsShort(batch_ns_.load(std::memory_order_relaxed), kAloneBatchNs));
       ns = Nanoseconds(Clock::now() - begin);
       // A moving mean; the first batch, which warms caches up, counts little.
       const int64_t mean = batch_ns_.load(std::memory_order_relaxed);

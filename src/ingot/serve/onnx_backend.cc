@@ -28,12 +28,12 @@ class OnnxBackend : public Backend {
   const std::vector<Port>& outputs() const override { return outputs_; }
   uint64_t memory() const override { return memory_; }
 
-  std::vector<Value> Run(std::span<const Value> inputs) const override {
+  std::vector<Value> Run(std::span<const Value> inputs, bool alone) const override {
     std::vector<Tensor> tensors;
     tensors.reserve(inputs.size());
     for (const Value& value : inputs) tensors.push_back(TensorOf(value));
     std::vector<Value> values;
-    for (Tensor& tensor : session_->Run(tensors)) values.push_back(ValueOf(std::move(tensor)));
+    for (Tensor& tensor : session_->Run(tensors, alone)) values.push_back(ValueOf(std::move(tensor)));
     return values;
   }
 

@@ -51,7 +51,7 @@ class FakeBackend : public Backend {
   const std::vector<Port>& inputs() const override { return inputs_; }
   const std::vector<Port>& outputs() const override { return outputs_; }
   uint64_t memory() const override { return 1000; }
-  std::vector<Value> Run(std::span<const Value> inputs) const override {
+  std::vector<Value> Run(std::span<const Value> inputs, bool) const override {
     const int64_t rows = inputs[0].dims[0];
     std::vector<float> x(static_cast<size_t>(rows) * 2);
     std::memcpy(x.data(), inputs[0].bytes.data(), inputs[0].bytes.size());

@@ -88,7 +88,8 @@ class ServedModel {
 // Computes jobs of one model as one batch: their inputs joined along the batch axis, the outputs
 // cut. Fills the answers, counts statistics, and finishes every job. The jobs' rows sum up to at
 // most the model's limit; their shapes agree (CanJoin).
-void RunBatch(const std::shared_ptr<const ServedModel>& model, std::vector<JobPtr>& jobs);
+void RunBatch(const std::shared_ptr<const ServedModel>& model, std::vector<JobPtr>& jobs,
+              bool alone);
 
 // Finishes a job that is not computed, with a status; counts it.
 void Refuse(const JobPtr& job, Status status);
