@@ -181,6 +181,13 @@ const ByteTileSet* ByteTilesImpl() {
   return &tiles;
 }
 
+#if HWY_TARGET != HWY_SCALAR
+uint32_t SumModulo(IntVector sums) {
+  const hn::RebindToUnsigned<IntTag> d;
+  return hn::GetLane(hn::SumOfLanes(d, hn::BitCast(d, sums)));
+}
+#endif
+
 // x0 x2 + x1 x3 of all fours of i16.
 int32_t InnerOfImpl(const int16_t* row, int64_t count) {
   int64_t i = 0;
@@ -195,10 +202,11 @@ int32_t InnerOfImpl(const int16_t* row, int64_t count) {
     const IntVector second = hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(dq, pairs)));
     sum = AddPairs<false>(pairs, second, sum);
   }
-  total = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(d, sum)));
+  total = SumModulo(sum);
 #endif
   for (; i < count; i += 4)
-    total += static_cast<uint32_t>(row[i] * row[i + 2] + row[i + 1] * row[i + 3]);
+    total +=
+        static_cast<uint32_t>(row[i] * row[i + 2]) + static_cast<uint32_t>(row[i + 1] * row[i + 3]);
   return static_cast<int32_t>(total);
 }
 
@@ -221,13 +229,14 @@ int32_t WidenRow(const T* from, int32_t zero, int64_t count, int16_t* to) {
     const auto second = hn::ShiftRight<32>(hn::BitCast(dq, wide));
     sum = AddPairs<false>(hn::BitCast(di, wide), hn::BitCast(di, second), sum);
   }
-  if (i > 0) total = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(di, sum)));
+  if (i > 0) total = SumModulo(sum);
 #endif
   const int64_t rest = i;
   for (; i < count; ++i) to[i] = static_cast<int16_t>(from[i] - zero);
   for (; i % 4 != 0; ++i) to[i] = 0;
   for (int64_t k = rest; k < i; k += 4)
-    total += static_cast<uint32_t>(to[k] * to[k + 2] + to[k + 1] * to[k + 3]);
+    total +=
+        static_cast<uint32_t>(to[k] * to[k + 2]) + static_cast<uint32_t>(to[k + 1] * to[k + 3]);
   return static_cast<int32_t>(total);
 }
 
