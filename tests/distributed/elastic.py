@@ -156,6 +156,7 @@ class Elastic(Distributed):
             except ProcessLookupError:
                 pass
         pauses.sort()
+        self.assertGreater(len(pauses), seconds / 10, "that was no storm")
         print(f"{len(pauses)} losses, median pause {pauses[len(pauses) // 2][0] * 1000:.0f} ms, "
               f"longest {pauses[-1]}")
         # It would run for ever: Ctrl-C ends it after the step at hand. A second one would end a worker

@@ -112,7 +112,10 @@ def running(words):
 def step_of(run):
     """The last step that the ledger says was done; -1 before the first."""
     try:
-        lines = (pathlib.Path(run) / "samples.jsonl").read_text().splitlines()
+        with open(pathlib.Path(run) / "samples.jsonl", "rb") as file:
+            # The ledger of a long run is large: its end is enough.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 65536))
+            lines = file.read().splitlines()
         return json.loads(lines[-1])["step"] if lines else -1
     except (FileNotFoundError, ValueError):
         return -1
