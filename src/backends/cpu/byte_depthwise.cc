@@ -126,27 +126,22 @@ HWY_INLINE BlockPlace PlaceOf(const ByteDepthwiseRow& call, size_t block, size_t
 }
 
 #if HWY_TARGET == HWY_AVX2
-// All channels of a position, as bytes without offset and activation: most of all.
+// All channels of a position, as plain bytes: most of all.
 template <bool kFlip, size_t kPairs, typename T>
 HWY_INLINE void RunBytes(const ByteDepthwiseRow& call, const std::byte* const* taps, size_t pairs,
                          T* to) {
-  const IntTag d;
   const FTag df;
-  const FVector least = hn::Set(df, call.finish.low), most = hn::Set(df, call.finish.high);
-  const IntVector shift = hn::Set(d, kRoundsBits - call.finish.zero);
+  const PlainFinish finish(call.finish);
   const size_t blocks = (static_cast<size_t>(call.shape->channels) + kBlock - 1) / kBlock;
   for (size_t block = 0; block < blocks; ++block) {
     const BlockPlace place = PlaceOf(call, block, kPairs > 0 ? kPairs : pairs);
-    IntVector sums[2];
+    __m256i sums[2];
     SumBlock<kFlip>(taps, kPairs > 0 ? kPairs : pairs, place.at, place.w, call.start + place.first,
-                    sums[0].raw, sums[1].raw);
-#pragma GCC unroll 2
-    for (size_t j = 0; j < 2; ++j) {
-      const FVector value = hn::Mul(hn::ConvertTo(df, sums[j]),
-                                    hn::LoadU(df, call.finish.scale + place.first + 8 * j));
-      sums[j] = Whole(hn::Min(hn::Max(value, least), most), shift);
-    }
-    StoreTwoOfBytes(sums[0], sums[1], to + place.at);
+                    sums[0], sums[1]);
+    const float* scale = call.finish.scale + place.first;
+    const __m256i bytes =
+        finish.Two<T>(sums, sums, {hn::LoadU(df, scale).raw, hn::LoadU(df, scale + 8).raw});
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + place.at), _mm256_castsi256_si128(bytes));
   }
 }
 #endif
@@ -156,9 +151,7 @@ HWY_INLINE void RunPosition(const ByteDepthwiseRow& call, std::byte* to) {
   const auto channels = static_cast<size_t>(call.shape->channels);
   const size_t pairs = static_cast<size_t>(call.taps_count) / 2;
 #if HWY_TARGET == HWY_AVX2
-  if (channels >= kBlock && call.finish.offset == nullptr &&
-      call.finish.epilogue.kind == Epilogue::Kind::kNone &&
-      call.finish.type != RequantizeCall::Type::kF32) {
+  if (channels >= kBlock && call.finish.plain) {
     // On the stack, where writing the result changes nothing.
     const std::byte* own[2 * kPairs + 1];
     if (kPairs > 0) std::memcpy(own, call.taps, sizeof(own) - sizeof(own[0]));
@@ -333,7 +326,7 @@ void ByteDepthwise::RunRows(int64_t begin, int64_t end, const std::byte* packed,
   call.beyond = beyond;
   call.w = reinterpret_cast<const int16_t*>(packed);
   call.start = start;
-  call.finish = ByteFinish::Of(given);
+  call.finish = ByteFinish::Of(given, static_cast<size_t>(shape_.channels));
   call.finish.scale = scale;
   if (given.offset != nullptr) call.finish.offset = offset;
   call.taps_count = 2 * pairs();

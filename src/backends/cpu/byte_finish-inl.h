@@ -60,6 +60,42 @@ HWY_INLINE void FinishFloats(const ByteFinish& finish, const int32_t* sums, size
   }
 }
 
+#if HWY_TARGET == HWY_AVX2
+// Where ByteFinish is plain: what 16 sums become, in order.
+class PlainFinish {
+ public:
+  explicit PlainFinish(const ByteFinish& finish)
+      : zero_(_mm256_set1_epi16(static_cast<int16_t>(finish.zero))),
+        lowest_(_mm256_set1_epi8(static_cast<char>(finish.lowest))),
+        highest_(_mm256_set1_epi8(static_cast<char>(finish.highest))) {}
+
+  // Two rows of sums, as the halves of the result.
+  template <typename T>
+  HWY_INLINE __m256i Two(const __m256i (&first)[2], const __m256i (&second)[2],
+                         const __m256 (&scale)[2]) const {
+    constexpr bool is_signed = T(-1) < T(0);
+    const __m256i a = Halves(first, scale), b = Halves(second, scale);
+    __m256i bytes = is_signed ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
+    if (is_signed) {
+      bytes = _mm256_min_epi8(_mm256_max_epi8(bytes, lowest_), highest_);
+    } else {
+      bytes = _mm256_min_epu8(_mm256_max_epu8(bytes, lowest_), highest_);
+    }
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  }
+
+ private:
+  // [0..3, 8..11] and [4..7, 12..15], rounded to nearest even, with the zero point.
+  HWY_INLINE __m256i Halves(const __m256i (&sums)[2], const __m256 (&scale)[2]) const {
+    const __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[0]), scale[0]));
+    const __m256i high = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[1]), scale[1]));
+    return _mm256_adds_epi16(_mm256_packs_epi32(low, high), zero_);
+  }
+
+  __m256i zero_, lowest_, highest_;
+};
+#endif
+
 // `columns` results of `vectors` vectors of sums, as many as hold them.
 HWY_INLINE void FinishSums(const ByteFinish& finish, const int32_t* sums, size_t vectors,
                            size_t columns, std::byte* to) {

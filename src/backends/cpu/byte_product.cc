@@ -79,7 +79,8 @@ void ByteProduct::StartOf(int64_t panel, const std::byte* packed, const int32_t*
                           int32_t* start) const {
   const int64_t output = OutputOf(panel);
   const auto* inner = reinterpret_cast<const int32_t*>(packed + InnerBegin()) + output;
-  for (int64_t j = 0; j < ColumnsOf(panel); ++j) {
+  const int64_t columns = ColumnsOf(panel);
+  for (int64_t j = 0; j < columns; ++j) {
     const int32_t first = bias == nullptr ? 0 : bias[output + j];
     start[j] = static_cast<int32_t>(static_cast<uint32_t>(first) - static_cast<uint32_t>(inner[j]));
   }
@@ -99,14 +100,16 @@ void ByteProduct::RunTiles(int64_t panel, const std::byte* packed, const ByteTil
     call.x += k;
     call.continues = block > 0;
     call.finish = block + 1 == blocks ? finish : nullptr;
-    for (int64_t row = 0; row < rows; row += static_cast<int64_t>(kMostByteRows)) {
-      const auto here = std::min(static_cast<size_t>(rows - row), kMostByteRows);
-      tiles_->run[here - 1][vectors - 1](call);
-      call.x += here * call.x_row;
-      call.x_inner += here;
-      call.sums += here * call.sums_row;
-      if (call.to != nullptr) call.to += here * call.to_row;
-    }
+    call.tiles = static_cast<size_t>(rows) / kMostByteRows;
+    if (call.tiles > 0) tiles_->run[kMostByteRows - 1][vectors - 1](call);
+    const size_t done = call.tiles * kMostByteRows, rest = static_cast<size_t>(rows) - done;
+    if (rest == 0) continue;
+    call.tiles = 1;
+    call.x += done * call.x_row;
+    call.x_inner += done;
+    call.sums += done * call.sums_row;
+    if (call.to != nullptr) call.to += done * call.to_row;
+    tiles_->run[rest - 1][vectors - 1](call);
   }
 }
 
@@ -312,7 +315,7 @@ void ByteProduct::RunPanel(const Stripe& stripe, int64_t panel, const std::byte*
   if (requantize.offset != nullptr) std::memcpy(offset, requantize.offset + output, there * 4);
   requantize.scale = scale;
   if (requantize.offset != nullptr) requantize.offset = offset;
-  const ByteFinish finish = ByteFinish::Of(requantize);
+  const ByteFinish finish = ByteFinish::Of(requantize, operands.sums == nullptr ? there : 0);
   const int64_t bytes = requantize.type == RequantizeCall::Type::kF32 ? 4 : 1;
 
   ByteTileCall call;

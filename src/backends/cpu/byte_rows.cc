@@ -67,7 +67,7 @@ void RequantizeRows(const RequantizeCall& call, const ByteFinish& finish) {
 
 template <typename T>
 void RequantizeTo(const RequantizeCall& call) {
-  const ByteFinish finish = ByteFinish::Of(call);
+  const ByteFinish finish = ByteFinish::Of(call, static_cast<size_t>(call.columns));
   const bool activates = call.offset != nullptr || finish.epilogue.kind != Epilogue::Kind::kNone;
   if (call.bias != nullptr) {
     activates ? RequantizeRows<T, true, true>(call, finish)
@@ -161,7 +161,7 @@ HWY_EXPORT(QuantizeBytesImpl);
 HWY_EXPORT(DequantizeBytesImpl);
 HWY_EXPORT(FindRangeImpl);
 
-ByteFinish ByteFinish::Of(const RequantizeCall& call) {
+ByteFinish ByteFinish::Of(const RequantizeCall& call, size_t columns) {
   ByteFinish finish;
   finish.scale = call.scale;
   finish.offset = call.offset;
@@ -181,6 +181,14 @@ ByteFinish ByteFinish::Of(const RequantizeCall& call) {
     finish.high = std::min(finish.high, call.epilogue.beta);
     finish.epilogue = Epilogue();
   }
+  // Rounding keeps the order: what is cut before it may as well be cut behind it.
+  finish.lowest = static_cast<int32_t>(std::nearbyint(finish.low)) + call.zero;
+  finish.highest = static_cast<int32_t>(std::nearbyint(finish.high)) + call.zero;
+  finish.plain = finish.offset == nullptr && finish.epilogue.kind == Epilogue::Kind::kNone &&
+                 finish.low <= finish.high && finish.lowest <= least + 255 &&
+                 finish.highest >= least &&
+                 std::all_of(call.scale, call.scale + columns,
+                             [](float scale) { return std::abs(scale) < 1; });
   return finish;
 }
 

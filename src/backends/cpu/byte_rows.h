@@ -31,9 +31,13 @@ struct ByteFinish {
   float low = 0, high = 0;  // of bytes: what they are cut to before they are rounded
   int32_t zero = 0;
   RequantizeCall::Type type = RequantizeCall::Type::kF32;
+  // Bytes of neither offset nor activation whose scales are below 1: values that i32 holds, so that
+  // nothing need be cut before it is rounded. The bytes that low and high stand for.
+  bool plain = false;
+  int32_t lowest = 0, highest = 0;
 
-  // With activations that cut taken into low and high.
-  static ByteFinish Of(const RequantizeCall& call);
+  // With activations that cut taken into low and high; `columns` of scale are looked at.
+  static ByteFinish Of(const RequantizeCall& call, size_t columns);
 };
 
 // Whole tensors: QuantizeLinear and DequantizeLinear with one scale, and the least and largest.

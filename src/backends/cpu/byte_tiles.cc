@@ -50,35 +50,31 @@ HWY_INLINE void FinishRow(const ByteTileCall& call, size_t row, const int32_t* s
 }
 
 #if HWY_TARGET == HWY_AVX2
-// The same for two whole vectors without offset and activation: most of all.
+// The same for two whole vectors of plain bytes: most of all.
 template <typename T>
-HWY_INLINE void FinishWhole(const ByteTileCall& call, size_t rows, const int32_t* sums) {
-  const IntTag d;
+HWY_INLINE void FinishPlain(const ByteTileCall& call, size_t rows, const int32_t* sums) {
   const FTag df;
-  const ByteFinish& finish = *call.finish;
-  const FVector scale[2] = {hn::LoadU(df, finish.scale), hn::LoadU(df, finish.scale + 8)};
-  const FVector low = hn::Set(df, finish.low), high = hn::Set(df, finish.high);
-  const IntVector shift = hn::Set(d, kRoundsBits - finish.zero);
+  const PlainFinish finish(*call.finish);
+  const __m256 scale[2] = {hn::LoadU(df, call.finish->scale).raw,
+                           hn::LoadU(df, call.finish->scale + 8).raw};
+  const auto* from = reinterpret_cast<const __m256i*>(sums);
   std::byte* to = call.to;
-  for (size_t row = 0; row < rows; ++row, sums += 16, to += call.to_row) {
-    IntVector number[2];
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j) {
-      const FVector value = hn::Mul(hn::ConvertTo(df, hn::Load(d, sums + 8 * j)), scale[j]);
-      number[j] = Whole(hn::Min(hn::Max(value, low), high), shift);
-    }
-    StoreTwoOfBytes(number[0], number[1], reinterpret_cast<T*>(to));
+  for (size_t row = 0; row < rows; row += 2, from += 4) {
+    const size_t second = row + 1 < rows ? 2 : 0;
+    const __m256i bytes =
+        finish.Two<T>({from[0], from[1]}, {from[second], from[second + 1]}, scale);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(bytes));
+    to += call.to_row;
+    if (second == 0) return;
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_extracti128_si256(bytes, 1));
+    to += call.to_row;
   }
 }
 
 HWY_INLINE bool FinishFast(const ByteTileCall& call, size_t rows, const int32_t* sums) {
-  const ByteFinish& finish = *call.finish;
-  if (call.columns != 16 || finish.offset != nullptr ||
-      finish.epilogue.kind != Epilogue::Kind::kNone || finish.type == RequantizeCall::Type::kF32) {
-    return false;
-  }
-  finish.type == RequantizeCall::Type::kU8 ? FinishWhole<uint8_t>(call, rows, sums)
-                                           : FinishWhole<int8_t>(call, rows, sums);
+  if (call.columns != 16 || !call.finish->plain) return false;
+  call.finish->type == RequantizeCall::Type::kU8 ? FinishPlain<uint8_t>(call, rows, sums)
+                                                 : FinishPlain<int8_t>(call, rows, sums);
   return true;
 }
 #else
@@ -88,7 +84,7 @@ HWY_INLINE bool FinishFast(const ByteTileCall&, size_t, const int32_t*) {
 #endif
 
 template <bool kVnni, int MR, int NV>
-void RunByteTile(const ByteTileCall& call) {
+HWY_INLINE void RunOneTile(const ByteTileCall& call) {
   const IntTag d;
   const size_t lanes = hn::Lanes(d);
   IntVector acc[MR][NV];
@@ -146,6 +142,18 @@ void RunByteTile(const ByteTileCall& call) {
   }
   if (call.finish == nullptr || (NV == 2 && FinishFast(call, MR, own))) return;
   for (size_t row = 0; row < MR; ++row) FinishRow(call, row, own + row * sums_row, NV);
+}
+
+template <bool kVnni, int MR, int NV>
+void RunByteTile(const ByteTileCall& first) {
+  ByteTileCall call = first;
+  for (size_t tile = 0; tile < first.tiles; ++tile) {
+    RunOneTile<kVnni, MR, NV>(call);
+    call.x += MR * call.x_row;
+    call.x_inner += MR;
+    call.sums += MR * call.sums_row;
+    if (call.to != nullptr) call.to += MR * call.to_row;
+  }
 }
 
 template <bool kVnni, int MR>

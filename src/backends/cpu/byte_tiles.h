@@ -22,6 +22,7 @@ inline constexpr size_t kMostByteRows = 4;
 inline constexpr size_t kWidestByteTile = 64;
 
 struct ByteTileCall {
+  size_t tiles = 1;            // one below the other; what follows is of the first of them
   const int16_t* x = nullptr;  // [rows], x_row apart; 4 * quads of each are read
   size_t x_row = 0;
   const int32_t* x_inner = nullptr;  // [rows], subtracted; null where continues
