@@ -234,12 +234,20 @@ void ByteProduct::Widen(const Stripe& stripe, int64_t group, const ByteOperands&
   call.inner = stripe.inner;
   if (gathers_) {
     call.from = stripe.line;
-    call.rows = 1;
-    for (int64_t i = 0; i < stripe.rows; ++i) {
-      Gather(stripe.first + i, group, operands, stripe.line);
-      WidenRows(call);
-      call.to += row_;
-      ++call.inner;
+    for (int64_t i = 0; i < stripe.rows; i += call.rows) {
+      GatherRowsCall pieces;
+      call.rows = FindPieces(stripe.first + i, stripe.rows - i, pieces);
+      if (call.rows > 0) {
+        pieces.from = operands.x + pieces.begin;
+        pieces.rows = call;
+        GatherRows(pieces);
+      } else {
+        call.rows = 1;
+        Gather(stripe.first + i, group, operands, stripe.line);
+        WidenRows(call);
+      }
+      call.to += call.rows * row_;
+      call.inner += call.rows;
     }
     return;
   }
@@ -267,6 +275,32 @@ void ByteProduct::WidenLines(const Stripe& stripe, WidenRowsCall call) const {
     call.to += call.rows * row_;
     call.inner += call.rows;
   }
+}
+
+int64_t ByteProduct::FindPieces(int64_t position, int64_t most, GatherRowsCall& call) const {
+  const ConvolutionAxis &rows = shape_.rows, &columns = shape_.columns;
+  const int64_t column = position % columns.output;
+  const int64_t row = position / columns.output % rows.output;
+  const int64_t sample = position / columns.output / rows.output;
+  const int64_t left = column * columns.stride - columns.pad;
+  const int64_t top = row * rows.stride - rows.pad;
+  if (shape_.groups != 1 || columns.dilation != 1 || left < 0 || top < 0 ||
+      left + columns.kernel > columns.input ||
+      top + (rows.kernel - 1) * rows.dilation >= rows.input) {
+    return 0;
+  }
+  const int64_t line = columns.input * shape_.channels;
+  call.begin = (sample * rows.input + top) * line + left * shape_.channels;
+  call.step = columns.stride * shape_.channels;
+  call.line = rows.dilation * line;
+  call.lines = rows.kernel;
+  call.piece = columns.kernel * shape_.channels;
+  // As many as end inside of the row, and read nothing beyond the input.
+  const int64_t inside = (columns.input - columns.kernel - left) / columns.stride + 1;
+  const int64_t reach = call.begin + (call.lines - 1) * call.line + call.piece + kGatherSlack;
+  const int64_t left_over = shape_.samples * rows.input * line - reach;
+  if (left_over < 0) return 0;
+  return std::min({most, columns.output - column, inside, left_over / call.step + 1});
 }
 
 // What the filters meet at a position; beyond the plane is the zero point.

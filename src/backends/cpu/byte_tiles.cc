@@ -12,6 +12,7 @@
 #include "hwy/highway.h"
 
 #include "backends/cpu/byte_finish-inl.h"
+#include "backends/cpu/counts.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -261,6 +262,38 @@ void WidenRowsImpl(const WidenRowsCall& call) {
   }
 }
 
+template <typename T>
+void GatherPieces(const GatherRowsCall& call) {
+  const hn::ScalableTag<int16_t> d;
+  const hn::Rebind<T, hn::ScalableTag<int16_t>> narrow;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto zeros = hn::Set(d, static_cast<int16_t>(call.rows.zero));
+  const int64_t depth = call.lines * call.piece;
+  for (int64_t row = 0; row < call.rows.rows; ++row) {
+    const std::byte* from = call.from + row * call.step;
+    int16_t* to = call.rows.to + row * call.rows.to_row;
+    int16_t* const end = to + depth;
+    for (int64_t i = 0; i < call.lines; ++i, from += call.line, to += call.piece) {
+      const auto* bytes = reinterpret_cast<const T*>(from);
+      for (int64_t at = 0; at < call.piece; at += lanes) {
+        hn::StoreU(hn::Sub(hn::PromoteTo(d, hn::LoadU(narrow, bytes + at)), zeros), d, to + at);
+      }
+    }
+    std::memset(end, 0, 8);
+    hn::StoreU(hn::Zero(d), d, end);
+  }
+  // Later, as what was just written in pieces is slow to read as a whole.
+  const bool inner = ByteTilesImpl()->inner;
+  const int64_t count = RoundUp(depth, std::max<int64_t>(lanes, 4));
+  for (int64_t row = 0; row < call.rows.rows; ++row) {
+    call.rows.inner[row] = inner ? InnerOfImpl(call.rows.to + row * call.rows.to_row, count) : 0;
+  }
+}
+
+void GatherRowsImpl(const GatherRowsCall& call) {
+  call.rows.is_signed ? GatherPieces<int8_t>(call) : GatherPieces<uint8_t>(call);
+}
+
 }  // namespace ingot::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -270,6 +303,7 @@ namespace ingot::cpu {
 HWY_EXPORT(ByteTilesImpl);
 HWY_EXPORT(InnerOfImpl);
 HWY_EXPORT(WidenRowsImpl);
+HWY_EXPORT(GatherRowsImpl);
 
 const ByteTileSet& ByteTiles() {
   return *HWY_DYNAMIC_DISPATCH(ByteTilesImpl)();
@@ -279,6 +313,9 @@ int32_t InnerOf(const int16_t* row, int64_t count) {
 }
 void WidenRows(const WidenRowsCall& call) {
   HWY_DYNAMIC_DISPATCH(WidenRowsImpl)(call);
+}
+void GatherRows(const GatherRowsCall& call) {
+  HWY_DYNAMIC_DISPATCH(GatherRowsImpl)(call);
 }
 
 }  // namespace ingot::cpu

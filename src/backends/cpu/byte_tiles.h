@@ -63,6 +63,19 @@ struct WidenRowsCall {
 };
 void WidenRows(const WidenRowsCall& call);
 
+// What filters meet at positions that follow each other in a row, inside of the plane: of each
+// position `lines` pieces of `piece` bytes, one behind the other, as WidenRows has them. Up to
+// kGatherSlack bytes more than a piece are read, and numbers more than a row written.
+inline constexpr int64_t kGatherSlack = 32;
+struct GatherRowsCall {
+  const std::byte* from = nullptr;
+  int64_t begin = 0;                       // of `from` in x
+  int64_t step = 0;                        // bytes from position to position
+  int64_t line = 0, lines = 0, piece = 0;  // bytes from piece to piece
+  WidenRowsCall rows;                      // `from`, `from_row` and `count` are not looked at
+};
+void GatherRows(const GatherRowsCall& call);
+
 // The same of numbers that are i16 already.
 int32_t InnerOf(const int16_t* row, int64_t count);  // count: a multiple of four
 
