@@ -135,19 +135,24 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
     size_t at = 0;
     const Clock::time_point begin = Clock::now();
     while (at < jobs.size()) {
+      if (RefuseCancelled(jobs[at])) {
+        ++at;
+        continue;
+      }
       if (Nanoseconds(Clock::now() - begin) > kLoopShareNs || !TryBegin(*jobs[at])) break;
+      const std::shared_ptr<const ServedModel> model = jobs[at]->model;
       std::vector<JobPtr> batch;
       int64_t rows = 0;
       while (at < jobs.size()) {
-        if (jobs[at]->cancelled.load(std::memory_order_relaxed)) {
-          Refuse(jobs[at++], {StatusCode::kCancelled, "the request was cancelled"});
+        if (!batch.empty() && RefuseCancelled(jobs[at])) {
+          ++at;
           continue;
         }
         if (!batch.empty() && !Joins(*batch[0], *jobs[at], rows)) break;
         rows += jobs[at]->rows;
         batch.push_back(std::move(jobs[at++]));
       }
-      Compute(batch);
+      Compute(model, batch);
     }
     for (; at < jobs.size(); ++at) Enqueue(std::move(jobs[at]));
     if (local.jobs.empty()) {
@@ -168,12 +173,17 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
     return true;
   }
 
-  // Computes with the instance and the turn that the caller has taken, and gives them back.
-  void Compute(std::vector<JobPtr>& batch) {
-    std::shared_ptr<const ServedModel> model;
+  static bool RefuseCancelled(const JobPtr& job) {
+    if (!job->cancelled.load(std::memory_order_relaxed)) return false;
+    Refuse(job, {StatusCode::kCancelled, "the request was cancelled"});
+    return true;
+  }
+
+  // Computes with the instance and the turn that the caller has taken, and gives them back; also
+  // where nothing is left to be computed.
+  void Compute(const std::shared_ptr<const ServedModel>& model, std::vector<JobPtr>& batch) {
     int64_t ns = 0;
     if (!batch.empty()) {
-      model = batch[0]->model;
       const Clock::time_point begin = Clock::now();
       RunBatch(model, batch, IsShort(batch_ns_.load(std::memory_order_relaxed), kAloneBatchNs));
       ns = Nanoseconds(Clock::now() - begin);
@@ -182,7 +192,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
       batch_ns_.store(mean == kUnknown ? ns / 2 : mean + (ns - mean) / 8,
                       std::memory_order_relaxed);
     }
-    if (model != nullptr) gate_.Leave(model->account, ns);
+    gate_.Leave(model->account, ns);
     bool wake = false;
     {
       const std::scoped_lock lock(mutex_);
@@ -200,7 +210,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
       --idle_;
       if (stopping_ && queued() == 0) return;
       std::vector<JobPtr> refused;
-      const std::shared_ptr<const ServedModel> model = AnyModel();
+      std::shared_ptr<const ServedModel> model = AnyModel();
       if (model == nullptr) continue;
       ++busy_;
       lock.unlock();
@@ -209,20 +219,18 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
       std::vector<JobPtr> batch = TakeBatch(refused);
       lock.unlock();
       for (const JobPtr& job : refused) RefuseTaken(job);
-      if (batch.empty()) gate_.Leave(model->account, 0);
-      Compute(batch);
+      Compute(model, batch);
+      // The last reference to a model ends its queue, which takes the lock.
       refused.clear();
+      model.reset();
       lock.lock();
     }
   }
 
   static void RefuseTaken(const JobPtr& job) {
-    if (job->cancelled.load(std::memory_order_relaxed)) {
-      Refuse(job, {StatusCode::kCancelled, "the request was cancelled"});
-    } else {
-      Refuse(job, Unavailable("request timeout expired: it waited in the queue of model '" +
-                              job->model->name + "'"));
-    }
+    if (RefuseCancelled(job)) return;
+    Refuse(job, Unavailable("request timeout expired: it waited in the queue of model '" +
+                            job->model->name + "'"));
   }
 
   // Returns when a batch should be computed now, or with stopping_ set.

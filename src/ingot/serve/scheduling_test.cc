@@ -7,11 +7,13 @@
 #include <future>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "ingot/base/test_folder.h"
+#include "ingot/serve/executor.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/proto/model_config.pb.h"
 #include "ingot/serve/repository.h"
@@ -83,8 +85,26 @@ class FakeBackend : public Backend {
 
 class TestJob : public InferJob {
  public:
-  void Finish() override { done.set_value(); }
+  void Finish() override {
+    if (leaves_model) model.reset();
+    done.set_value();
+  }
+  bool leaves_model = false;
   std::promise<void> done;
+};
+
+// An event loop whose turns the test makes.
+class FakeLoop : public Executor {
+ public:
+  FakeLoop() : Executor(0) { SetCurrent(this); }
+  ~FakeLoop() override { SetCurrent(nullptr); }
+  void Post(std::function<void()> work) override { work_.push_back(std::move(work)); }
+  void Turn() {
+    for (const auto& work : std::exchange(work_, {})) work();
+  }
+
+ private:
+  std::vector<std::function<void()>> work_;
 };
 
 class SchedulingTest : public ::testing::Test {
@@ -242,6 +262,44 @@ TEST_F(SchedulingTest, FullQueuesLateAndCancelledJobsAreRefused) {
   EXPECT_THAT(Failure(*late).message, HasSubstr("timeout expired"));
   EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
   EXPECT_EQ(control_.order, (std::vector<float>{0}));
+}
+
+TEST_F(SchedulingTest, CancelledJobsOfALoopTakeNoTurns) {
+  AddModel("m", "");
+  Make().LoadAll();
+  for (int i = 0; i < 20; ++i) Result(*Start("m", {1, 2}));  // short batches go to the loop
+  FakeLoop loop;
+  for (int i = 0; i < 20; ++i) {
+    const auto cancelled = Start("m", {1, 2});
+    cancelled->cancelled.store(true);
+    loop.Turn();
+    cancelled->done.get_future().wait();
+    EXPECT_EQ(cancelled->status.code, StatusCode::kCancelled);
+  }
+  const auto job = Start("m", {1, 2});
+  loop.Turn();
+  ASSERT_EQ(job->done.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  EXPECT_TRUE(job->status.ok()) << job->status.message;
+}
+
+TEST_F(SchedulingTest, AModelMayGoInItsOwnThread) {
+  AddModel("m", "");
+  Make().LoadAll();
+  control_.Set(false);
+  const auto job = Start("m", {1, 2});
+  job->leaves_model = true;
+  const std::weak_ptr<const Backend> backend = job->model->backend;
+  {
+    std::unique_lock lock(control_.mutex);
+    control_.changed.wait(lock, [&] { return !control_.batches.empty(); });
+  }
+  EXPECT_TRUE(repository_->Unload("m", false).ok());
+  control_.Set(true);
+  job->done.get_future().wait();
+  for (int i = 0; i < 6000 && !backend.expired(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(backend.expired());
 }
 
 TEST_F(SchedulingTest, AFailingBatchFailsItsJobsAlone) {
