@@ -118,6 +118,21 @@ class Elastic(Distributed):
         self.check_ledger(run, self.SAMPLES)
         self.assertEqual(weights(run), self.alone(*self.JOB))
 
+    def test_the_supervisor_may_die_while_a_worker_is_stopped(self):
+        """The system sends SIGHUP to the stopped one, which must not end the run."""
+        run, process = self.begin(3)
+        stopped = pids(run)[2]
+        os.kill(stopped, signal.SIGSTOP)
+        at = step_of(run)
+        self.wait_for(lambda: step_of(run) > at + 3, process)
+        process.kill()
+        process.communicate()
+        self.addCleanup(end_all, run)
+        self.wait_for((run / "summary.json").exists, every=0.05)
+        self.check_ledger(run, self.SAMPLES)
+        self.assertEqual(summary(run)["epochs"], 60)
+        self.assertEqual(weights(run), self.alone(*self.JOB))
+
     def test_kill_storm(self):
         """A random process is killed or stopped every second, for a while."""
         seconds = float(os.environ.get("INGOT_STORM_SECONDS", "20"))

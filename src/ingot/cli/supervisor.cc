@@ -163,6 +163,9 @@ void Supervisor::Become(const Worker& worker, int output, int line) {
     ::setpgid(0, 0);
     // What is said to a supervisor that is gone must not end the worker.
     ::signal(SIGPIPE, SIG_IGN);
+    // The system sends it to a worker that is stopped when the supervisor dies; what a terminal
+    // says comes by Interrupt.
+    ::signal(SIGHUP, SIG_IGN);
     for (const auto& [name, value] : options_.environment) {
       ::setenv(name.c_str(), value.c_str(), 1);
     }
@@ -332,7 +335,10 @@ void Supervisor::GiveUp(Worker& worker) {
 // One on another machine is told so, and where it does not run yet, its ssh is ended.
 void Supervisor::Interrupt(const Worker& worker, int signal) {
   if (worker.line.valid()) Tell(worker.line, kInterruptLine);
-  if (!is_remote() || worker.remote_pid < 0) ::kill(worker.pid, signal);
+  // SIGHUP the workers ignore.
+  if (!is_remote() || worker.remote_pid < 0) {
+    ::kill(worker.pid, signal == SIGHUP ? SIGTERM : signal);
+  }
 }
 
 // A worker that did not end by itself.
