@@ -27,8 +27,8 @@ extern "C" {
 
 typedef enum ingot_status {
   INGOT_OK = 0,
-  INGOT_FAILED = 1,      /* the work failed: no memory, a full disk, a loss that is not finite */
-  INGOT_WRONG_INPUT = 2  /* what was given is wrong: a file, a model, a job, an argument */
+  INGOT_FAILED = 1,     /* the work failed: no memory, a full disk, a loss that is not finite */
+  INGOT_WRONG_INPUT = 2 /* what was given is wrong: a file, a model, a job, an argument */
 } ingot_status;
 
 /* Element types: the numbers of ONNX's TensorProto.DataType. */
@@ -96,7 +96,8 @@ INGOT_API ingot_status ingot_session_output(const ingot_session* session, size_t
 /* Inputs in the order of the model's. The outputs belong to you: ingot_outputs_free. */
 INGOT_API ingot_status ingot_session_run(const ingot_session* session, const ingot_tensor* inputs,
                                          size_t input_count, ingot_outputs** outputs);
-/* Writes into memory of yours, of the right types and sizes; allocates nothing once shapes repeat. */
+/* Writes into memory of yours, of the right types and sizes; allocates nothing once shapes repeat.
+ */
 INGOT_API ingot_status ingot_session_run_into(const ingot_session* session,
                                               const ingot_tensor* inputs, size_t input_count,
                                               const ingot_tensor* outputs, size_t output_count);
@@ -125,8 +126,8 @@ INGOT_API void ingot_trainer_free(ingot_trainer* trainer);
 /* Steps of the whole job, and those done. */
 INGOT_API int64_t ingot_trainer_total_steps(const ingot_trainer* trainer);
 INGOT_API int64_t ingot_trainer_step_count(const ingot_trainer* trainer);
-/* Does up to `count` more steps; `loss` (may be NULL) becomes their mean loss. With no steps left it
- * does none, and the loss is NaN. */
+/* Does up to `count` more steps; `loss` (may be NULL) becomes their mean loss. With no steps left
+ * it does none, and the loss is NaN. */
 INGOT_API ingot_status ingot_trainer_step(ingot_trainer* trainer, int64_t count, double* loss);
 
 /* Parameters by number, as they are after the steps done; the name is NULL beyond the last one. The

@@ -1,5 +1,5 @@
-// ingot_conformance CASES RESULTS [FIRST]: runs a list of models on given inputs and writes what comes
-// out. tests/conformance/run.py makes the one file and compares the other.
+// ingot_conformance CASES RESULTS [FIRST]: runs a list of models on given inputs and writes what
+// comes out. tests/conformance/run.py makes the one file and compares the other.
 //
 // Both files are lists of records; numbers are little endian.
 //   CASES     for each case: text name, text model, u32 data sets, for each: values

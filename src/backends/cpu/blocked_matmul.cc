@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "backends/cpu/matrix_tile.h"
 #include "backends/cpu/counts.h"
+#include "backends/cpu/matrix_tile.h"
 
 namespace ingot::cpu {
 namespace {

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <utility>
 
-#include "backends/cpu/tile_product.h"
 #include "backends/cpu/counts.h"
+#include "backends/cpu/tile_product.h"
 
 namespace ingot::cpu {
 namespace {

@@ -1,5 +1,5 @@
-// The CPU backend's choice of kernels: for each op an ordered list, most specialised first; the op's
-// reference kernel comes last, so that every op that has one runs.
+// The CPU backend's choice of kernels: for each op an ordered list, most specialised first; the
+// op's reference kernel comes last, so that every op that has one runs.
 //
 // The choice depends on the node (op, attributes, shapes, types) and on the instruction set alone,
 // never on timing, so that equal jobs get equal bits on equal machines.

@@ -1,7 +1,7 @@
 // The products of a dense network on one thread: GFLOP/s of dense and of mostly zero left sides.
-#include <benchmark/benchmark.h>
-
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "backends/cpu/matmul.h"
 
@@ -35,8 +35,8 @@ void BM_MatMul(benchmark::State& state) {
     MatMul(arguments);
     benchmark::ClobberMemory();
   }
-  state.counters["GFLOP/s"] = benchmark::Counter(
-      2e-9 * static_cast<double>(m * n * k), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GFLOP/s"] = benchmark::Counter(2e-9 * static_cast<double>(m * n * k),
+                                                 benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BM_MatMul)
     ->Args({32, 64, 784, 0})

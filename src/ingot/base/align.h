@@ -6,6 +6,8 @@
 namespace ingot {
 
 // The next multiple of a cache line, 64 bytes.
-constexpr uint64_t AlignUp(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+constexpr uint64_t AlignUp(uint64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
 
 }  // namespace ingot

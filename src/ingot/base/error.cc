@@ -18,15 +18,24 @@ Error Error::In(std::string_view context) const {
 
 std::string_view ErrorCodeName(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidInput: return "invalid input";
-    case ErrorCode::kNotFound: return "not found";
-    case ErrorCode::kCorrupt: return "corrupt";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kIo: return "input/output error";
-    case ErrorCode::kOutOfMemory: return "out of memory";
-    case ErrorCode::kNumeric: return "numeric error";
-    case ErrorCode::kInterrupted: return "interrupted";
-    case ErrorCode::kInternal: return "internal error";
+    case ErrorCode::kInvalidInput:
+      return "invalid input";
+    case ErrorCode::kNotFound:
+      return "not found";
+    case ErrorCode::kCorrupt:
+      return "corrupt";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kIo:
+      return "input/output error";
+    case ErrorCode::kOutOfMemory:
+      return "out of memory";
+    case ErrorCode::kNumeric:
+      return "numeric error";
+    case ErrorCode::kInterrupted:
+      return "interrupted";
+    case ErrorCode::kInternal:
+      return "internal error";
   }
   return "unknown error";
 }
@@ -36,16 +45,18 @@ int ExitStatus(ErrorCode code) {
     case ErrorCode::kInvalidInput:
     case ErrorCode::kNotFound:
     case ErrorCode::kCorrupt:
-    case ErrorCode::kUnsupported: return 2;
-    case ErrorCode::kInterrupted: return 130;
-    default: return 1;
+    case ErrorCode::kUnsupported:
+      return 2;
+    case ErrorCode::kInterrupted:
+      return 130;
+    default:
+      return 1;
   }
 }
 
 void AssertionFailed(const char* condition, const char* file, int line,
                      const std::string& message) {
-  std::fprintf(stderr, "%s:%d: assertion failed: %s: %s\n", file, line, condition,
-               message.c_str());
+  std::fprintf(stderr, "%s:%d: assertion failed: %s: %s\n", file, line, condition, message.c_str());
   std::abort();
 }
 

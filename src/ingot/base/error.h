@@ -1,7 +1,8 @@
 // The one exception type of Ingot, and the assertion for programmer errors.
 //
 // A message names the thing, the value seen and what was expected; the hint says what to do.
-// The code decides the exit status of the program: what was given is wrong (2) or the work failed (1).
+// The code decides the exit status of the program: what was given is wrong (2) or the work failed
+// (1).
 #pragma once
 
 #include <exception>
@@ -55,6 +56,7 @@ int ExitStatus(ErrorCode code);
 }  // namespace ingot
 
 // Programmer errors only. Always on: none of them stands in an inner loop.
-#define INGOT_ASSERT(condition, message)                                                       \
-  (static_cast<bool>(condition) ? static_cast<void>(0)                                         \
-                                : ::ingot::AssertionFailed(#condition, __FILE__, __LINE__, (message)))
+#define INGOT_ASSERT(condition, message) \
+  (static_cast<bool>(condition)          \
+       ? static_cast<void>(0)            \
+       : ::ingot::AssertionFailed(#condition, __FILE__, __LINE__, (message)))

@@ -6,8 +6,9 @@
 //     options.Flag("--json", &json_, "for programs");
 //   }
 //
-// The names of options begin with "--" ("-o,--out" has a short one too); a value follows as "--out DIR" or "--out=DIR". Faults are
-// Error(kInvalidInput) that name the option, what was given and what was expected.
+// The names of options begin with "--" ("-o,--out" has a short one too); a value follows as "--out
+// DIR" or "--out=DIR". Faults are Error(kInvalidInput) that name the option, what was given and
+// what was expected.
 #pragma once
 
 #include <cstdint>

@@ -43,7 +43,8 @@ class Conversion {
   const Field& output() const { return output_; }
   // Whether it costs so little that threads of its own would not pay.
   bool cheap() const { return kernel_ != nullptr || stages_.empty() || one_hot_ > 0; }
-  // The factor where f32 is made of bytes by one multiplication alone: out[i] = float(in[i]) * scale.
+  // The factor where f32 is made of bytes by one multiplication alone: out[i] = float(in[i]) *
+  // scale.
   std::optional<float> ScaleOfBytes() const;
   // "u8[28, 28] -> f32[784]: x * 0.00392157".
   std::string Describe() const;

@@ -15,9 +15,9 @@ namespace ingot::ir {
 
 class Graph;
 
-using Attribute = std::variant<int64_t, double, std::string, std::vector<int64_t>,
-                               std::vector<double>, std::vector<std::string>, Tensor, Type,
-                               std::shared_ptr<Graph>>;
+using Attribute =
+    std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
+                 std::vector<std::string>, Tensor, Type, std::shared_ptr<Graph>>;
 
 // Ordered by name, so that printing and hashing are stable.
 using Attributes = std::map<std::string, Attribute>;

@@ -63,6 +63,7 @@ void InferNode(Node& node);
 void InferGraph(Graph& graph);
 
 // A copy in which each symbol in `bindings` is that number, with all types inferred again.
-std::unique_ptr<Graph> Specialize(const Graph& graph, const std::map<std::string, int64_t>& bindings);
+std::unique_ptr<Graph> Specialize(const Graph& graph,
+                                  const std::map<std::string, int64_t>& bindings);
 
 }  // namespace ingot::ir

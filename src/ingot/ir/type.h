@@ -18,8 +18,8 @@ namespace ingot::ir {
 // or unknown until run time ("?").
 class Dimension {
  public:
-  Dimension() = default;                                        // unknown
-  Dimension(int64_t value) : value_(value) {}                   // NOLINT: a number is a dimension
+  Dimension() = default;                                         // unknown
+  Dimension(int64_t value) : value_(value) {}                    // NOLINT: a number is a dimension
   Dimension(std::string symbol) : symbol_(std::move(symbol)) {}  // NOLINT: and so is a symbol
   Dimension(const char* symbol) : symbol_(symbol) {}             // NOLINT
 

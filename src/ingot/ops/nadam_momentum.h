@@ -27,8 +27,8 @@ struct NadamMomentum {
     return beta1 * (1 - 0.5 * std::pow(0.96, step * decay));
   }
 
-  double now;          // mu(step)
-  double next;         // mu(step + 1)
+  double now;         // mu(step)
+  double next;        // mu(step + 1)
   float product = 1;  // mu(1) ... mu(step)
 };
 

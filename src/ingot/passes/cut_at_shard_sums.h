@@ -13,8 +13,8 @@ namespace ingot::passes {
 // extent is the shard's number of rows) as rows, anything else as one value for each shard;
 // constants and views are made again instead. The result is the same to the bit.
 //
-// ingot.MeshSum and ingot.MeshPass are cuts likewise: between two ShardMaps stands the op itself, on
-// the rows of all shards. ingot.MeshShare, which the gradient has done with, goes.
+// ingot.MeshSum and ingot.MeshPass are cuts likewise: between two ShardMaps stands the op itself,
+// on the rows of all shards. ingot.MeshShare, which the gradient has done with, goes.
 //
 // Throws Error(kUnsupported) for a value that cannot be carried: its first extent depends on the
 // number of rows and is not it.

@@ -15,8 +15,8 @@ namespace ingot::passes {
 // stands behind the ShardMap, in the layer of the product. An x or d that is a sharded input of the
 // body is taken from the ShardMap's own input and needs no output. "batch" is the symbol that the
 // sharded inputs of the body have as their first dimension; bodies without one are left alone.
-// An x that is a DequantizeLinear of bytes, which are a sharded input, is handed over as those bytes
-// (attribute x_scale). The order of the arithmetic is that of the product in the shard.
+// An x that is a DequantizeLinear of bytes, which are a sharded input, is handed over as those
+// bytes (attribute x_scale). The order of the arithmetic is that of the product in the shard.
 void HoistWeightGradients(ir::Graph& graph, const ir::OpRegistry& registry);
 
 }  // namespace ingot::passes

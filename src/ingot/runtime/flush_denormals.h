@@ -23,8 +23,12 @@ class FlushDenormals {
  private:
 #if defined(__x86_64__)
   static constexpr uint64_t kBits = 0x8040;  // flush to zero, denormals are zero
-  static uint64_t Read() { return _mm_getcsr(); }
-  static void Write(uint64_t value) { _mm_setcsr(static_cast<unsigned>(value)); }
+  static uint64_t Read() {
+    return _mm_getcsr();
+  }
+  static void Write(uint64_t value) {
+    _mm_setcsr(static_cast<unsigned>(value));
+  }
 #elif defined(__aarch64__)
   static constexpr uint64_t kBits = uint64_t{1} << 24;  // FZ
   static uint64_t Read() {
@@ -32,10 +36,14 @@ class FlushDenormals {
     asm volatile("mrs %0, fpcr" : "=r"(value));
     return value;
   }
-  static void Write(uint64_t value) { asm volatile("msr fpcr, %0" : : "r"(value)); }
+  static void Write(uint64_t value) {
+    asm volatile("msr fpcr, %0" : : "r"(value));
+  }
 #else
   static constexpr uint64_t kBits = 0;
-  static uint64_t Read() { return 0; }
+  static uint64_t Read() {
+    return 0;
+  }
   static void Write(uint64_t) {}
 #endif
 

@@ -33,7 +33,8 @@ class OnnxBackend : public Backend {
     tensors.reserve(inputs.size());
     for (const Value& value : inputs) tensors.push_back(TensorOf(value));
     std::vector<Value> values;
-    for (Tensor& tensor : session_->Run(tensors, alone)) values.push_back(ValueOf(std::move(tensor)));
+    for (Tensor& tensor : session_->Run(tensors, alone))
+      values.push_back(ValueOf(std::move(tensor)));
     return values;
   }
 

@@ -25,7 +25,7 @@ struct ServeOptions {
   std::string keys_file;
   bool allow_admin = true, admin_anywhere = false;
   bool allow_shared_memory = true;
-  std::string access_log;  // "": none, "-": stderr
+  std::string access_log;            // "": none, "-": stderr
   std::string otlp_url, trace_file;  // "": none
   uint64_t cache_bytes = 0;
   int loops = 0;    // 0: as many as CPUs, at most 4

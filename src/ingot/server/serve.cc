@@ -126,8 +126,8 @@ class Serve : public cli::Verb {
     // Large bodies and answers go back to the system at once: left to itself, malloc keeps them in
     // its heaps, where small blocks that outlive them hold the memory.
     ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    // One heap for each event loop and a few for all other threads: every heap has holes of its own,
-    // and what one thread frees fills holes of the heap that it came from.
+    // One heap for each event loop and a few for all other threads: every heap has holes of its
+    // own, and what one thread frees fills holes of the heap that it came from.
     ::mallopt(M_ARENA_MAX, std::min(static_cast<int>(AvailableCpus()), 4) + 2);
     // Signals are waited for below; blocked before there is any thread.
     sigset_t signals;

@@ -61,22 +61,65 @@ int BitWidth(DType type);
 // The DType of a C++ type: DTypeOf<float>() == DType::kF32.
 template <typename T>
 constexpr DType DTypeOf();
-template <> constexpr DType DTypeOf<float>() { return DType::kF32; }
-template <> constexpr DType DTypeOf<double>() { return DType::kF64; }
-template <> constexpr DType DTypeOf<Float16>() { return DType::kF16; }
-template <> constexpr DType DTypeOf<BFloat16>() { return DType::kBf16; }
-template <> constexpr DType DTypeOf<uint8_t>() { return DType::kU8; }
-template <> constexpr DType DTypeOf<int8_t>() { return DType::kI8; }
-template <> constexpr DType DTypeOf<uint16_t>() { return DType::kU16; }
-template <> constexpr DType DTypeOf<int16_t>() { return DType::kI16; }
-template <> constexpr DType DTypeOf<int32_t>() { return DType::kI32; }
-template <> constexpr DType DTypeOf<int64_t>() { return DType::kI64; }
-template <> constexpr DType DTypeOf<uint32_t>() { return DType::kU32; }
-template <> constexpr DType DTypeOf<uint64_t>() { return DType::kU64; }
-template <> constexpr DType DTypeOf<bool>() { return DType::kBool; }
-template <> constexpr DType DTypeOf<StringRef>() { return DType::kString; }
+template <>
+constexpr DType DTypeOf<float>() {
+  return DType::kF32;
+}
+template <>
+constexpr DType DTypeOf<double>() {
+  return DType::kF64;
+}
+template <>
+constexpr DType DTypeOf<Float16>() {
+  return DType::kF16;
+}
+template <>
+constexpr DType DTypeOf<BFloat16>() {
+  return DType::kBf16;
+}
+template <>
+constexpr DType DTypeOf<uint8_t>() {
+  return DType::kU8;
+}
+template <>
+constexpr DType DTypeOf<int8_t>() {
+  return DType::kI8;
+}
+template <>
+constexpr DType DTypeOf<uint16_t>() {
+  return DType::kU16;
+}
+template <>
+constexpr DType DTypeOf<int16_t>() {
+  return DType::kI16;
+}
+template <>
+constexpr DType DTypeOf<int32_t>() {
+  return DType::kI32;
+}
+template <>
+constexpr DType DTypeOf<int64_t>() {
+  return DType::kI64;
+}
+template <>
+constexpr DType DTypeOf<uint32_t>() {
+  return DType::kU32;
+}
+template <>
+constexpr DType DTypeOf<uint64_t>() {
+  return DType::kU64;
+}
+template <>
+constexpr DType DTypeOf<bool>() {
+  return DType::kBool;
+}
+template <>
+constexpr DType DTypeOf<StringRef>() {
+  return DType::kString;
+}
 
-// A type as a value, so that a generic lambda can name it: `using T = typename decltype(tag)::type`.
+// A type as a value, so that a generic lambda can name it: `using T = typename
+// decltype(tag)::type`.
 template <typename T>
 struct TypeTag {
   using type = T;
@@ -89,11 +132,16 @@ struct TypeTag {
 template <typename F>
 decltype(auto) DispatchFloat(std::string_view what, DType type, F&& f) {
   switch (type) {
-    case DType::kF32: return f(TypeTag<float>{});
-    case DType::kF64: return f(TypeTag<double>{});
-    case DType::kF16: return f(TypeTag<Float16>{});
-    case DType::kBf16: return f(TypeTag<BFloat16>{});
-    default: ThrowUnsupportedDType(what, type);
+    case DType::kF32:
+      return f(TypeTag<float>{});
+    case DType::kF64:
+      return f(TypeTag<double>{});
+    case DType::kF16:
+      return f(TypeTag<Float16>{});
+    case DType::kBf16:
+      return f(TypeTag<BFloat16>{});
+    default:
+      ThrowUnsupportedDType(what, type);
   }
 }
 
@@ -101,15 +149,24 @@ decltype(auto) DispatchFloat(std::string_view what, DType type, F&& f) {
 template <typename F>
 decltype(auto) DispatchNumeric(std::string_view what, DType type, F&& f) {
   switch (type) {
-    case DType::kU8: return f(TypeTag<uint8_t>{});
-    case DType::kI8: return f(TypeTag<int8_t>{});
-    case DType::kU16: return f(TypeTag<uint16_t>{});
-    case DType::kI16: return f(TypeTag<int16_t>{});
-    case DType::kI32: return f(TypeTag<int32_t>{});
-    case DType::kI64: return f(TypeTag<int64_t>{});
-    case DType::kU32: return f(TypeTag<uint32_t>{});
-    case DType::kU64: return f(TypeTag<uint64_t>{});
-    default: return DispatchFloat(what, type, static_cast<F&&>(f));
+    case DType::kU8:
+      return f(TypeTag<uint8_t>{});
+    case DType::kI8:
+      return f(TypeTag<int8_t>{});
+    case DType::kU16:
+      return f(TypeTag<uint16_t>{});
+    case DType::kI16:
+      return f(TypeTag<int16_t>{});
+    case DType::kI32:
+      return f(TypeTag<int32_t>{});
+    case DType::kI64:
+      return f(TypeTag<int64_t>{});
+    case DType::kU32:
+      return f(TypeTag<uint32_t>{});
+    case DType::kU64:
+      return f(TypeTag<uint64_t>{});
+    default:
+      return DispatchFloat(what, type, static_cast<F&&>(f));
   }
 }
 

@@ -10,8 +10,8 @@
 namespace ingot {
 namespace {
 
-const DType kFloats[] = {DType::kF8E4M3FN, DType::kF8E4M3FNUZ, DType::kF8E5M2, DType::kF8E5M2FNUZ,
-                         DType::kF4E2M1, DType::kF8E8M0};
+const DType kFloats[] = {DType::kF8E4M3FN,   DType::kF8E4M3FNUZ, DType::kF8E5M2,
+                         DType::kF8E5M2FNUZ, DType::kF4E2M1,     DType::kF8E8M0};
 
 TEST(NarrowTest, EveryCodeReadsBack) {
   for (const DType type : kFloats) {
@@ -32,7 +32,8 @@ TEST(NarrowTest, LargestNumbersAreThoseOfTheFormats) {
 }
 
 TEST(NarrowTest, WithoutSaturationTheRangeEnds) {
-  EXPECT_TRUE(std::isnan(DecodeNarrow(DType::kF8E4M3FN, EncodeNarrow(DType::kF8E4M3FN, 1e9, false))));
+  EXPECT_TRUE(
+      std::isnan(DecodeNarrow(DType::kF8E4M3FN, EncodeNarrow(DType::kF8E4M3FN, 1e9, false))));
   EXPECT_EQ(DecodeNarrow(DType::kF8E5M2, EncodeNarrow(DType::kF8E5M2, 1e9, false)), INFINITY);
 }
 

@@ -32,9 +32,9 @@ std::string Shape::ToString() const {
 
 int NormalizeAxis(int64_t axis, int rank) {
   if (axis < -rank || axis >= rank) {
-    throw Error(ErrorCode::kInvalidInput, "axis " + std::to_string(axis) +
-                                              " is outside a tensor of rank " +
-                                              std::to_string(rank));
+    throw Error(
+        ErrorCode::kInvalidInput,
+        "axis " + std::to_string(axis) + " is outside a tensor of rank " + std::to_string(rank));
   }
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }

@@ -17,9 +17,12 @@ struct Plan {
 
 int64_t LabelAt(const void* labels, DType type, size_t row) {
   switch (type) {
-    case DType::kU8: return static_cast<const uint8_t*>(labels)[row];
-    case DType::kI32: return static_cast<const int32_t*>(labels)[row];
-    default: return static_cast<const int64_t*>(labels)[row];
+    case DType::kU8:
+      return static_cast<const uint8_t*>(labels)[row];
+    case DType::kI32:
+      return static_cast<const int32_t*>(labels)[row];
+    default:
+      return static_cast<const int64_t*>(labels)[row];
   }
 }
 

@@ -48,8 +48,8 @@ UpdateCode RadamUpdate(const ir::Node& node) {
     const double longest = 2 / (1 - beta2) - 1;
     const double length = longest - 2 * step * std::pow(beta2, step) / correction;
     const bool adaptive = length > 5;
-    const double rectifier = std::sqrt((length - 4) * (length - 2) * longest /
-                                       ((longest - 4) * (longest - 2) * length));
+    const double rectifier =
+        std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
     n[0] = 1 - beta1;
     n[1] = beta2;
     n[2] = 1 - beta2;

@@ -1,5 +1,5 @@
-// The loop that all updates share, on every instruction set: any cut, in place, numbers that are not
-// finite. The formulas are checked with the ops' cases in kernel_cases_test.cc.
+// The loop that all updates share, on every instruction set: any cut, in place, numbers that are
+// not finite. The formulas are checked with the ops' cases in kernel_cases_test.cc.
 #include <cmath>
 #include <cstring>
 #include <limits>

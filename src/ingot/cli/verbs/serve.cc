@@ -5,12 +5,11 @@
 namespace ingot::cli {
 
 void AddServe(Program& program) {
-  program.AddExternal(
-      {.name = "serve",
-       .summary = "serve models over HTTP and gRPC (Open Inference Protocol)",
-       .details = "",
-       .example = ""},
-      "ingot-serve");
+  program.AddExternal({.name = "serve",
+                       .summary = "serve models over HTTP and gRPC (Open Inference Protocol)",
+                       .details = "",
+                       .example = ""},
+                      "ingot-serve");
   program.AddExternal({.name = "client",
                        .summary = "call and measure an inference server",
                        .details = "",

@@ -97,11 +97,10 @@ TEST_F(ControlFlowTest, ScanWalksBackwardsWhereAsked) {
     Value* sum = b.Add(in[0], in[1]);
     return std::vector<Value*>{sum, b.Op("Identity", {sum})};
   });
-  const auto outputs =
-      builder.Ops("Scan", {builder.Constant(Tensor::Scalar<float>(0)), x}, 2,
-                  {{"body", Attribute(body)},
-                   {"num_scan_inputs", Attribute(int64_t{1})},
-                   {"scan_input_directions", Attribute(std::vector<int64_t>{1})}});
+  const auto outputs = builder.Ops("Scan", {builder.Constant(Tensor::Scalar<float>(0)), x}, 2,
+                                   {{"body", Attribute(body)},
+                                    {"num_scan_inputs", Attribute(int64_t{1})},
+                                    {"scan_input_directions", Attribute(std::vector<int64_t>{1})}});
   graph.AddOutput(outputs[0], "sum");
   graph.AddOutput(outputs[1], "sums");
   const auto results = Interpret(graph, {{"x", Tensor::Of<float>({3}, {1, 2, 4})}});
@@ -114,16 +113,15 @@ TEST_F(ControlFlowTest, SequencesAreMadeMappedAndJoined) {
   Value* x = graph.AddInput("x", Type::Tensor(DType::kF32, Shape{5}));
   Builder builder(graph, registry_);
   Value* parts = builder.Op("SplitToSequence", {x, builder.Constant(Tensor::Scalar<int64_t>(2))});
-  const auto body = Body({Type::TensorOfUnknownRank(DType::kF32)},
-                         [](Builder& b, const std::vector<Value*>& in) {
-                           return std::vector<Value*>{b.Neg(in[0])};
-                         });
+  const auto body = Body(
+      {Type::TensorOfUnknownRank(DType::kF32)},
+      [](Builder& b, const std::vector<Value*>& in) { return std::vector<Value*>{b.Neg(in[0])}; });
   Value* mapped = builder.Op("SequenceMap", {parts}, {{"body", Attribute(body)}});
   graph.AddOutput(builder.Op("SequenceLength", {mapped}), "length");
-  graph.AddOutput(
-      builder.Op("SequenceAt", {mapped, builder.Constant(Tensor::Scalar<int64_t>(-1))}), "last");
-  graph.AddOutput(
-      builder.Op("ConcatFromSequence", {mapped}, {{"axis", Attribute(int64_t{0})}}), "joined");
+  graph.AddOutput(builder.Op("SequenceAt", {mapped, builder.Constant(Tensor::Scalar<int64_t>(-1))}),
+                  "last");
+  graph.AddOutput(builder.Op("ConcatFromSequence", {mapped}, {{"axis", Attribute(int64_t{0})}}),
+                  "joined");
   const auto results = Interpret(graph, {{"x", Tensor::Of<float>({5}, {1, 2, 3, 4, 5})}});
   EXPECT_EQ(results.at("length").ToInts(), std::vector<int64_t>{3});
   EXPECT_EQ(results.at("last").ToDoubles(), std::vector<double>{-5});

@@ -37,8 +37,8 @@ class StringsTest : public testing::Test {
 };
 
 TEST_F(StringsTest, ConcatBroadcasts) {
-  const auto y = Run("StringConcat", {Tensor::OfStrings({2, 1}, {"a", "b"}),
-                                      Tensor::OfStrings({2}, {"x", ""})});
+  const auto y = Run("StringConcat",
+                     {Tensor::OfStrings({2, 1}, {"a", "b"}), Tensor::OfStrings({2}, {"x", ""})});
   EXPECT_EQ(y[0].shape(), (Shape{2, 2}));
   EXPECT_EQ(y[0].ToStrings(), (Strings{"ax", "a", "bx", "b"}));
 }
@@ -68,8 +68,7 @@ TEST_F(StringsTest, NormalizerDropsStopWords) {
 
 TEST_F(StringsTest, RegexMatchesTheWholeString) {
   const Tensor x = Tensor::OfStrings({2}, {"ab12", "ab12c"});
-  const auto y =
-      Run("RegexFullMatch", {x}, {{"pattern", Attribute(std::string("[a-z]+[0-9]+"))}});
+  const auto y = Run("RegexFullMatch", {x}, {{"pattern", Attribute(std::string("[a-z]+[0-9]+"))}});
   EXPECT_EQ(y[0].ToInts(), (std::vector<int64_t>{1, 0}));
 }
 
@@ -78,8 +77,7 @@ TEST_F(StringsTest, CastWritesAndReadsNumbers) {
   const Tensor x = Tensor::Of<float>({4}, {0.5F, 100, 1e-5F, -INFINITY});
   const auto texts = Run("Cast", {x}, to_string);
   EXPECT_EQ(texts[0].ToStrings(), (Strings{"0.5", "100.0", "1e-05", "-inf"}));
-  const auto back =
-      Run("Cast", {texts[0]}, {{"to", Attribute(static_cast<int64_t>(DType::kF32))}});
+  const auto back = Run("Cast", {texts[0]}, {{"to", Attribute(static_cast<int64_t>(DType::kF32))}});
   EXPECT_EQ(back[0].ToDoubles(), x.ToDoubles());
 }
 
