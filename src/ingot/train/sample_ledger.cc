@@ -32,15 +32,21 @@ void SampleLedger::Open(const std::string& path, int64_t next_step) {
   path_ = path;
   FileSystem& files = RealFileSystem();
   std::string text = files.Exists(path) ? ReadFile(path) : "";
-  size_t keep = 0;
+  std::string kept;
   int64_t last = -1;
-  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', keep)) {
-    const int64_t step = StepOf(std::string_view(text).substr(keep, end - keep));
+  size_t begin = 0;
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
+    const std::string_view line = std::string_view(text).substr(begin, end + 1 - begin);
+    const int64_t step = StepOf(line);
     if (step < 0 || step >= next_step) break;
+    begin = end + 1;
+    // One that led before, and was stopped on the way, may have added its line late.
+    if (step <= last) continue;
     last = step;
-    keep = end + 1;
+    kept += line;
   }
-  if (keep < text.size()) WriteFileAtomically(files, path, text.substr(0, keep));
+  // A new file in any case: what such a one adds from now on goes to the old one.
+  if (!text.empty()) WriteFileAtomically(files, path, kept);
   file_ = std::make_unique<std::ofstream>(path, std::ios::app | std::ios::binary);
   for (const auto& [step, line] : recent_) {
     if (step > last && step < next_step) Write(line);
