@@ -31,7 +31,8 @@ void SampleLedger::Add(int64_t step, std::string line) {
 void SampleLedger::Open(const std::string& path, int64_t next_step) {
   path_ = path;
   FileSystem& files = RealFileSystem();
-  std::string text = files.Exists(path) ? ReadFile(path) : "";
+  const bool stands = files.Exists(path);
+  const std::string text = stands ? ReadFile(path) : "";
   std::string kept;
   int64_t last = -1;
   size_t begin = 0;
@@ -46,7 +47,7 @@ void SampleLedger::Open(const std::string& path, int64_t next_step) {
     kept += line;
   }
   // A new file in any case: what such a one adds from now on goes to the old one.
-  if (!text.empty()) WriteFileAtomically(files, path, kept);
+  if (stands) WriteFileAtomically(files, path, kept);
   file_ = std::make_unique<std::ofstream>(path, std::ios::app | std::ios::binary);
   for (const auto& [step, line] : recent_) {
     if (step > last && step < next_step) Write(line);

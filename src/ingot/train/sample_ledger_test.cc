@@ -26,32 +26,35 @@ void AddAll(SampleLedger& ledger, int64_t begin, int64_t end) {
   for (int64_t step = begin; step < end; ++step) ledger.Add(step, Line(step));
 }
 
-TEST(SampleLedgerTest, TheNextLeadAddsWhatTheFileLacks) {
+// The second worker knows more than the first, which led for `led` steps, has written.
+struct TwoLeads {
+  explicit TwoLeads(int64_t led) {
+    first.Open(path, 0);
+    AddAll(first, 0, led);
+    AddAll(second, 0, 5);
+    second.Open(path, 5);
+  }
+
   const TestFolder folder;
   const std::string path = folder.path() + "/samples.jsonl";
-  SampleLedger first;
-  SampleLedger second;
-  first.Open(path, 0);
-  AddAll(first, 0, 3);
-  AddAll(second, 0, 5);
-  second.Open(path, 5);
-  AddAll(second, 5, 7);
-  EXPECT_EQ(ReadFile(path), Lines(7));
+  SampleLedger first, second;
+};
+
+TEST(SampleLedgerTest, TheNextLeadAddsWhatTheFileLacks) {
+  TwoLeads leads(3);
+  AddAll(leads.second, 5, 7);
+  EXPECT_EQ(ReadFile(leads.path), Lines(7));
 }
 
-// One that led is stopped before it writes a line, and goes on when others lead.
+// One that led is stopped before it writes a line, the first of all or a later one, and goes on
+// when others lead.
 TEST(SampleLedgerTest, ALineThatComesLateGoesNowhere) {
-  const TestFolder folder;
-  const std::string path = folder.path() + "/samples.jsonl";
-  SampleLedger first;
-  SampleLedger second;
-  first.Open(path, 0);
-  AddAll(first, 0, 3);
-  AddAll(second, 0, 5);
-  second.Open(path, 5);
-  first.Add(3, Line(3));
-  AddAll(second, 5, 7);
-  EXPECT_EQ(ReadFile(path), Lines(7));
+  for (const int64_t led : {0, 3}) {
+    TwoLeads leads(led);
+    leads.first.Add(led, Line(led));
+    AddAll(leads.second, 5, 7);
+    EXPECT_EQ(ReadFile(leads.path), Lines(7)) << led;
+  }
 }
 
 TEST(SampleLedgerTest, LinesThatCameLateAreDropped) {
