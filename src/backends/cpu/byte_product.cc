@@ -236,9 +236,8 @@ void ByteProduct::Widen(const Stripe& stripe, int64_t group, const ByteOperands&
     call.from = stripe.line;
     for (int64_t i = 0; i < stripe.rows; i += call.rows) {
       GatherRowsCall pieces;
-      call.rows = FindPieces(stripe.first + i, stripe.rows - i, pieces);
+      call.rows = FindPieces(operands.x, stripe.first + i, stripe.rows - i, pieces);
       if (call.rows > 0) {
-        pieces.from = operands.x + pieces.begin;
         pieces.rows = call;
         GatherRows(pieces);
       } else {
@@ -277,7 +276,8 @@ void ByteProduct::WidenLines(const Stripe& stripe, WidenRowsCall call) const {
   }
 }
 
-int64_t ByteProduct::FindPieces(int64_t position, int64_t most, GatherRowsCall& call) const {
+int64_t ByteProduct::FindPieces(const std::byte* x, int64_t position, int64_t most,
+                                GatherRowsCall& call) const {
   const ConvolutionAxis &rows = shape_.rows, &columns = shape_.columns;
   const int64_t column = position % columns.output;
   const int64_t row = position / columns.output % rows.output;
@@ -290,14 +290,15 @@ int64_t ByteProduct::FindPieces(int64_t position, int64_t most, GatherRowsCall& 
     return 0;
   }
   const int64_t line = columns.input * shape_.channels;
-  call.begin = (sample * rows.input + top) * line + left * shape_.channels;
+  const int64_t begin = (sample * rows.input + top) * line + left * shape_.channels;
+  call.from = x + begin;
   call.step = columns.stride * shape_.channels;
   call.line = rows.dilation * line;
   call.lines = rows.kernel;
   call.piece = columns.kernel * shape_.channels;
   // As many as end inside of the row, and read nothing beyond the input.
   const int64_t inside = (columns.input - columns.kernel - left) / columns.stride + 1;
-  const int64_t reach = call.begin + (call.lines - 1) * call.line + call.piece + kGatherSlack;
+  const int64_t reach = begin + (call.lines - 1) * call.line + call.piece + kGatherSlack;
   const int64_t left_over = shape_.samples * rows.input * line - reach;
   if (left_over < 0) return 0;
   return std::min({most, columns.output - column, inside, left_over / call.step + 1});

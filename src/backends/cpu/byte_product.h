@@ -68,7 +68,8 @@ class ByteProduct {
   void Widen(const Stripe& stripe, int64_t group, const ByteOperands& operands) const;
   void WidenLines(const Stripe& stripe, WidenRowsCall call) const;
   // Positions from this one on that GatherRows may take, of `most`; what it reads from.
-  int64_t FindPieces(int64_t position, int64_t most, GatherRowsCall& call) const;
+  int64_t FindPieces(const std::byte* x, int64_t position, int64_t most,
+                     GatherRowsCall& call) const;
   void Gather(int64_t position, int64_t group, const ByteOperands& operands, std::byte* line) const;
   void RunPanel(const Stripe& stripe, int64_t panel, const std::byte* packed,
                 const ByteOperands& operands) const;

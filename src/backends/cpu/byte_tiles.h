@@ -69,7 +69,6 @@ void WidenRows(const WidenRowsCall& call);
 inline constexpr int64_t kGatherSlack = 32;
 struct GatherRowsCall {
   const std::byte* from = nullptr;
-  int64_t begin = 0;                       // of `from` in x
   int64_t step = 0;                        // bytes from position to position
   int64_t line = 0, lines = 0, piece = 0;  // bytes from piece to piece
   WidenRowsCall rows;                      // `from`, `from_row` and `count` are not looked at
