@@ -58,6 +58,11 @@ std::string ModelName(const std::string& file) {
 
 }  // namespace
 
+int EventLoops(const ServeOptions& options) {
+  const int loops = options.loops > 0 ? options.loops : std::min(Cpus(0), 4);
+  return std::clamp(loops, 1, kMaxExecutors);
+}
+
 class ServerParts {
  public:
   ServerParts(const ServeOptions& given, BackendFactory factory, Logger& log)
@@ -66,8 +71,7 @@ class ServerParts {
         gate(Cpus(given.compute)),
         access(given.keys_file, given.allow_admin, given.admin_anywhere),
         front_end(state),
-        net(front_end, given.limits,
-            std::clamp(given.loops > 0 ? given.loops : std::min(Cpus(0), 4), 1, kMaxExecutors)) {
+        net(front_end, given.limits, EventLoops(given)) {
     if (given.cache_bytes > 0) cache = std::make_unique<ResponseCache>(given.cache_bytes);
     if (!given.access_log.empty()) access_log = std::make_unique<AccessLog>(given.access_log);
     repository =

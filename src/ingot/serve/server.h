@@ -35,6 +35,9 @@ struct ServeOptions {
   std::string version;
 };
 
+// How many event loops a server with these options has.
+int EventLoops(const ServeOptions& options);
+
 class ServerParts;
 
 class Server {

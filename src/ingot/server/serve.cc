@@ -1,5 +1,4 @@
 // ingot serve: the inference server.
-#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -128,7 +127,7 @@ class Serve : public cli::Verb {
     ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
     // One heap for each event loop and a few for all other threads: every heap has holes of its
     // own, and what one thread frees fills holes of the heap that it came from.
-    ::mallopt(M_ARENA_MAX, std::min(static_cast<int>(AvailableCpus()), 4) + 2);
+    ::mallopt(M_ARENA_MAX, serve::EventLoops(options_) + 2);
     // Signals are waited for below; blocked before there is any thread.
     sigset_t signals;
     sigemptyset(&signals);
