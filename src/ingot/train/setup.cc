@@ -249,15 +249,17 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
     }
     return programs;
   };
+  const uint64_t limit = ParseBytes(job.memory_limit);
   const auto count_of = [&](int64_t shards) {
-    // More workers than shards stand by.
+    // More workers than shards stand by. Counting what one holds takes the programs of all: where
+    // there is no limit to keep, nobody asks.
     const auto workers = static_cast<int>(std::min<int64_t>(options.workers, shards));
-    const bool shares = workers > 1 && job.train.sync == "every_step";
+    const bool shares = limit > 0 && workers > 1 && job.train.sync == "every_step";
     return shares ? BytesOfWorker(workers, job.train.shard_optimizer) : BytesOfProcess(shards);
   };
   MemoryPlanChoice choice = PlanWithin(
-      ParseBytes(job.memory_limit), compile, count_of(setup.logical_shards), compile_all,
-      setup.batches->batch(), [&](int64_t size) {
+      limit, compile, count_of(setup.logical_shards), compile_all, setup.batches->batch(),
+      [&](int64_t size) {
         compiler::CompileOptions least = compile;
         least.telemetry = nullptr;
         least.recompute_segments = 8;

@@ -54,7 +54,9 @@ struct TrainingSetup {
   // Where the model is spread over several workers: the parts; `programs` are those of the last,
   // and `steps` is the whole.
   std::optional<MeshSetup> mesh;
-  uint64_t planned_bytes = 0;  // of a worker, for as many threads as it has shards, up to 8
+  // Of a worker where memory_limit is given, else of one process alone; for as many threads as it
+  // has shards, up to 8.
+  uint64_t planned_bytes = 0;
   int recompute_segments = 0;  // activations are computed again, in so many pieces; 0: none are
   ConfigNode resolved;         // the job with everything spelled out
   std::string job_digest;      // of `resolved`
