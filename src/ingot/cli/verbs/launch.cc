@@ -233,10 +233,9 @@ void AddLaunch(Program& program) {
            "workers, unless the job asks for\nother arithmetic (mesh.tensor, train.sync, "
            "train.compression: docs/distributed.md). Workers that die\nare started again and go "
            "on from the others' state; where each holds a part of it "
-           "(mesh,\ntrain.shard_optimizer), "
-           "all go back to the newest checkpoint. With --hosts, ssh must need no password,\nand "
-           "the "
-           "hosts must have the job, its data, the program and this folder where they are here.",
+           "(mesh,\ntrain.shard_optimizer), all go "
+           "back to the newest checkpoint. With --hosts, ssh must need no password,\nand the hosts "
+           "must have the job, its data, the program and this folder where they are here.",
        .example = "ingot launch -n 4 examples/mnist/mnist.yaml --out runs/mnist\n"
                   "ingot launch examples/mnist/mnist.yaml --set mesh.tensor=2 --out runs/mesh\n"
                   "ingot launch --hosts node1:2,node2:2 job.yaml --out /shared/runs/big"});
