@@ -24,18 +24,18 @@ static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_alw
 
 constexpr int kInterruptedStatus = 130;
 
-void NoteSignal(int signal) {
+// Whether a signal is one more; that of a closed terminal is none.
+bool ComesAgain(int signal) {
   int none = 0;
-  if (!received_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) {
-    ::_exit(kInterruptedStatus);
-  }
+  return !received_signal.compare_exchange_strong(none, signal) && signal != SIGHUP;
 }
 
-void CountSignal(int signal) {
-  int none = 0;
-  if (!received_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) {
-    received_again = true;
-  }
+void EndAtSecond(int signal) {
+  if (ComesAgain(signal)) ::_exit(kInterruptedStatus);
+}
+
+void CountSecond(int signal) {
+  if (ComesAgain(signal)) received_again = true;
 }
 
 void EndProcess(int /*signal*/) {
@@ -68,7 +68,7 @@ InterruptGuard::InterruptGuard(FurtherInterrupts further) {
   INGOT_ASSERT(!is_second, "two InterruptGuards at a time");
   received_signal = 0;
   received_again = false;
-  const auto handler = further == FurtherInterrupts::kAreCounted ? &CountSignal : &NoteSignal;
+  const auto handler = further == FurtherInterrupts::kAreCounted ? &CountSecond : &EndAtSecond;
   for (size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &previous_actions[i]);
     if (previous_actions[i].sa_handler != SIG_IGN) Install(handler, kSignals[i]);

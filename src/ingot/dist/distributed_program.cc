@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "ingot/base/error.h"
-#include "ingot/dist/operands.h"
+#include "ingot/dist/late_turns.h"
 #include "ingot/dist/sum_segments.h"
 
 namespace ingot::dist {
@@ -113,7 +113,7 @@ class Distributor {
         } else {
           ReduceAlone(task, here);
         }
-      } else if (index <= last_exchange_ && (Updates(task) || TurnOf(task) > 0)) {
+      } else if (index <= last_exchange_ && (Updates(task) || late_.TurnOf(task) > 0)) {
         AddLate(task);
       } else {
         AddTask(task, here.tasks);
@@ -221,46 +221,12 @@ class Distributor {
   // What changes something waits for the last exchange, and so does what needs a value of that: in
   // the turn behind it.
   void AddLate(const Task& task) {
-    const size_t turn = TurnOf(task);
-    AddTask(task, LateAt(turn));
-    if (task.kind != Task::Kind::kJoint) return;
-    for (const auto& publication : base_.joints[task.index].publications) {
-      if (publication.to.space == Operand::Space::kShared) late_value_[publication.to.at] = turn;
-    }
+    const size_t turn = late_.TurnOf(task);
+    AddTask(task, late_.At(turn));
+    late_.NoteLate(task, turn);
   }
-  std::vector<Task>& LateAt(size_t turn) {
-    if (late_.size() <= turn) late_.resize(turn + 1);
-    return late_[turn];
-  }
-  // 0: it needs no value that is late.
-  size_t TurnOf(const Task& task) const {
-    size_t turn = 0;
-    const auto visit = [&](const Operand& operand) {
-      const auto found = operand.space == Operand::Space::kShared ? late_value_.find(operand.at)
-                                                                  : late_value_.end();
-      if (found != late_value_.end()) turn = std::max(turn, found->second + 1);
-    };
-    if (task.kind == Task::Kind::kTile) {
-      ForEachOperand(base_.units[task.index], visit);
-    } else if (task.kind == Task::Kind::kJoint) {
-      ForEachOperand(base_.joints[task.index].instructions, visit);
-    } else if (task.kind == Task::Kind::kShard) {
-      for (const auto& routine : base_.parts[task.index].routines) {
-        ForEachOperand(routine.instructions, visit);
-      }
-    } else if (task.kind == Task::Kind::kMesh) {
-      for (const runtime::MeshValue& value : base_.meshes[task.index]) {
-        if (!value.is_rows) visit({Operand::Space::kShared, value.from});
-      }
-    }
-    return turn;
-  }
-  // Sums over the batch, and what they are made of, are not late themselves.
   void CheckNeedsNothingLate(const Task& task) const {
-    const bool is_updated_with =
-        task.kind == Task::Kind::kJoint ||
-        (task.kind == Task::Kind::kTile && !base_.units[task.index].updates.empty());
-    if (late_value_.empty() || is_updated_with || TurnOf(task) == 0) return;
+    if (!late_.IsHeldUp(task)) return;
     throw Error(ErrorCode::kUnsupported,
                 "the step cannot be shared by several processes: a joint task changes state, and "
                 "sums over the batch are made of what it computes");
@@ -268,16 +234,14 @@ class Distributor {
 
   // What is late, behind the last exchange: the first turn beside the tasks of `stage`.
   void PushWithLate(Stage stage) {
-    for (size_t turn = 0; turn < std::max<size_t>(1, late_.size()); ++turn) {
-      if (turn < late_.size()) {
-        stage.tasks.insert(stage.tasks.end(), late_[turn].begin(), late_[turn].end());
-        stage.updates = std::any_of(late_[turn].begin(), late_[turn].end(),
-                                    [this](const Task& task) { return Updates(task); });
-      }
+    late_.At(0);
+    for (const std::vector<Task>& turn : late_.Take()) {
+      stage.tasks.insert(stage.tasks.end(), turn.begin(), turn.end());
+      stage.updates =
+          std::any_of(turn.begin(), turn.end(), [this](const Task& task) { return Updates(task); });
       stage.judged_later = ownership_ != nullptr && stage.updates;
       Push(std::exchange(stage, {}));
     }
-    late_.clear();
   }
 
   // Plans for the buckets, whose sums may come together over several stages.
@@ -421,7 +385,7 @@ class Distributor {
       }
       if (whole.updates.empty() || part() == StepPart::kGradients) continue;
       if (group != nullptr) {
-        AddOwnPart(task, *group, whole, source, LateAt(TurnOf(task)));
+        AddOwnPart(task, *group, whole, source, late_.At(late_.TurnOf(task)));
         continue;
       }
       if (update_unit[task.index] < 0) {
@@ -431,7 +395,7 @@ class Distributor {
       }
       Task own = task;
       own.index = static_cast<uint32_t>(update_unit[task.index]);
-      LateAt(TurnOf(task)).push_back(own);
+      late_.At(late_.TurnOf(task)).push_back(own);
     }
   }
 
@@ -499,7 +463,7 @@ class Distributor {
       here.tasks.push_back(task);
     } else {
       INGOT_ASSERT(whole.shared < 0, "a gradient is updated with and shared");
-      LateAt(TurnOf(task)).push_back(task);
+      late_.At(late_.TurnOf(task)).push_back(task);
     }
   }
 
@@ -671,9 +635,7 @@ class Distributor {
   };
   Bucket& BucketAt(int index) { return buckets_[static_cast<size_t>(index)]; }
   std::vector<Bucket> buckets_;
-  // By turns: a task needs nothing of others in its turn.
-  std::vector<std::vector<Task>> late_;
-  std::map<uint64_t, size_t> late_value_;  // the turn of a value that all shards share
+  LateTurns late_{base_};
   std::map<uint32_t, uint32_t> own_unit_;  // of this worker's part of an update
 };
 
