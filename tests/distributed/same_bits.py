@@ -1,6 +1,7 @@
 """Any number of workers gives the bits of one process."""
 
 import json
+import os
 
 from harness import JOBS, MLP, MNIST, Distributed, Done, summary, validations, weights
 
@@ -31,6 +32,16 @@ class SameBits(Distributed):
         self.assertEqual(shared, plain)
         self.assertEqual(summary(run)["test_accuracy"], summary(alone)["test_accuracy"])
         self.assertEqual(sum(summary(run)["samples_per_rank"]), 2 * 2000)
+
+    def test_the_peak_is_that_of_all_workers(self):
+        cache = self.folder / "cache"
+        done = Done("launch", "-n", 2, MLP, "--data", MNIST, "--out", self.folder / "run", "--threads", 1,
+                    "--set", "steps=4", env={"INGOT_CACHE": str(cache)})
+        self.assertEqual(done.status, 0, done.err)
+        peaks = json.loads((cache / "gemm_peak.json").read_text())
+        threads = min(2, len(os.sched_getaffinity(0)))
+        self.assertEqual(len(peaks), 1, peaks)
+        self.assertIn(f" {threads} threads", next(iter(peaks)))
 
     def test_shared_validation_has_the_numbers_of_one_process(self):
         options = ("--epochs", 2, "--set", "data.validation=0.4", "--set", "logical_shards=8")

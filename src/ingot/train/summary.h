@@ -33,7 +33,7 @@ struct Summary {
   std::optional<int64_t> skipped_steps;  // of fp16: gradients overflowed
   std::optional<double> loss_scale;      // of fp16, at the end
   std::optional<double> gflops;  // of the median step; products and convolutions, 2 a multiply-add
-  std::optional<double> gemm_peak_gflops;  // what the machine reaches on as many threads
+  std::optional<double> gemm_peak_gflops;  // what the machine reaches on all workers' threads
   std::string gemm_peak_reason;            // why that is not known; else ""
   uint64_t peak_memory_bytes = 0;          // largest resident set of the process
   int64_t resumed_from_step = 0;           // 0 where the run was not resumed

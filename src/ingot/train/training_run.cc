@@ -12,7 +12,6 @@
 #include "ingot/base/text.h"
 #include "ingot/compiler/compile.h"
 #include "ingot/data/prefetch.h"
-#include "ingot/train/gemm_peak.h"
 #include "ingot/train/trace_file.h"
 
 namespace ingot::train {
@@ -368,12 +367,23 @@ void TrainingRun::FillTimes(Summary& summary) const {
       TimeTable(clock_.Seconds(), telemetry_->Totals(), threads_, summary.prefetch_wait_seconds);
 }
 
+// The arithmetic of a step is that of all workers.
+GemmPeak TrainingRun::PeakOfAllWorkers(bool may_measure) const {
+  if (Workers() == 1) return FindGemmPeak(file_system_, threads_, may_measure);
+  const std::vector<dist::MemberInfo>& members = group_->view.members;
+  for (const dist::MemberInfo& member : members) {
+    if (member.machine == members[0].machine) continue;
+    return {std::nullopt, "the workers are on several machines"};
+  }
+  const int threads = std::min(threads_ * Workers(), std::max(threads_, AvailableCpus()));
+  return FindGemmPeak(file_system_, threads, may_measure);
+}
+
 void TrainingRun::FillRates(Summary& summary) const {
   const double flops = compiler::PlanOf(*setup_.programs[0]).flops;
   if (flops > 0 && timer_.Median() > 0) summary.gflops = 1e-9 * flops / timer_.Median();
   const bool is_worth_it = timer_.total_seconds() >= kWorthMeasuringSeconds || setup_.job.steps > 0;
-  const GemmPeak peak =
-      FindGemmPeak(file_system_, threads_, request_.measure_gemm_peak && is_worth_it);
+  const GemmPeak peak = PeakOfAllWorkers(request_.measure_gemm_peak && is_worth_it);
   summary.gemm_peak_gflops = peak.gflops;
   summary.gemm_peak_reason = peak.reason;
 }

@@ -22,6 +22,7 @@
 #include "ingot/train/checkpoint_writer.h"
 #include "ingot/train/engine_snapshot.h"
 #include "ingot/train/evaluation.h"
+#include "ingot/train/gemm_peak.h"
 #include "ingot/train/local_rounds.h"
 #include "ingot/train/monitor.h"
 #include "ingot/train/recorder.h"
@@ -53,6 +54,7 @@ class TrainingRun {
   TrainResult Finish(RunEnd end);
   bool EvaluateTest(Summary& summary);  // false: interrupted
   void FillSummary(Summary& summary, RunEnd end) const;
+  GemmPeak PeakOfAllWorkers(bool may_measure) const;
   void FillRates(Summary& summary) const;
   void FillTimes(Summary& summary) const;
   void Save(bool as_step, bool as_best, bool as_final);
