@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -251,6 +252,11 @@ def state_of(pid):
     return resident, len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
 
 
+def heap_used(server):
+    text = server.get("/metrics", address=server.metrics)[1]
+    return int(float(re.search(r"^ingot_heap_used_bytes (\S+)$", text, re.MULTILINE).group(1)))
+
+
 def fill(models):
     for name in ("steady", "moving", "coming"):
         add_model(models, name, "double")
@@ -279,11 +285,12 @@ def main():
         threads = [threading.Thread(target=soak.run, args=(function, seed)) for seed, function in enumerate(work)]
         for thread in threads:
             thread.start()
-        residents = []  # KiB, ten times in all
+        residents, used = [], []  # KiB, ten times in all; of the process, and of its heap in use
         while any(thread.is_alive() for thread in threads):
             time.sleep(SECONDS / 10)
             if server.process.poll() is None:
                 residents.append(state_of(server.process.pid)[0] >> 10)
+                used.append(heap_used(server) >> 10)
         for thread in threads:
             thread.join()
         for _ in range(300):  # connections that were cut off go one by one
@@ -291,8 +298,10 @@ def main():
             if late[1] <= before[1]:
                 break
             time.sleep(0.1)
+        if server.process.poll() is None:
+            used.append(heap_used(server) >> 10)
         code = server.stop()
-        print(f"{soak.counts}; resident KiB {residents}, then {late[0] >> 10}; files {before[1]} before, {late[1]} "
+        print(f"{soak.counts}; resident KiB {residents}, then {late[0] >> 10}; heap in use KiB {used}; files {before[1]} before, {late[1]} "
               f"after; threads {before[2]}, then {late[2]}")
         if code != 0:
             soak.faults.append(f"the server ended with {code}: {''.join(server.log[-5:])}")

@@ -2,12 +2,12 @@
 #include "ingot/serve/metrics.h"
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
+#include "ingot/base/heap.h"
+#include "ingot/base/machine.h"
 #include "ingot/serve/served_model.h"
 
 namespace ingot::serve {
@@ -178,20 +178,18 @@ void WriteModels(const std::vector<Sample>& samples, Writer& w) {
   }
 }
 
-double ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  double size = 0, resident = 0;
-  file >> size >> resident;
-  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
-}
-
 void WriteServer(ServerState& state, Writer& w) {
   w.Head("ingot_connections", "gauge", "Open connections");
   w.Line("ingot_connections", "", static_cast<double>(state.connections ? state.connections() : 0));
   w.Head("ingot_requests_in_flight", "gauge", "Inference requests being answered");
   w.Line("ingot_requests_in_flight", "", static_cast<double>(state.in_flight.load()));
   w.Head("ingot_resident_memory_bytes", "gauge", "Resident memory of the process");
-  w.Line("ingot_resident_memory_bytes", "", ResidentBytes());
+  w.Line("ingot_resident_memory_bytes", "", static_cast<double>(ResidentBytes()));
+  const HeapUse heap = ReadHeapUse();
+  w.Head("ingot_heap_used_bytes", "gauge", "Bytes of the heap in use");
+  w.Line("ingot_heap_used_bytes", "", static_cast<double>(heap.used));
+  w.Head("ingot_heap_free_bytes", "gauge", "Bytes of the heap that are free");
+  w.Line("ingot_heap_free_bytes", "", static_cast<double>(heap.free));
   w.Head("ingot_uptime_seconds", "gauge", "Time since the start of the process");
   w.Line("ingot_uptime_seconds", "",
          std::chrono::duration<double>(std::chrono::steady_clock::now() - state.started).count());

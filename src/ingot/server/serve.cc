@@ -5,13 +5,13 @@
 #include <thread>
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/heap.h"
 #include "ingot/base/machine.h"
 #include "ingot/cli/program.h"
 #include "ingot/serve/onnx_backend.h"
@@ -63,6 +63,20 @@ class StartWatch {
   int done_;
   std::thread thread_;
 };
+
+// Meanwhile, what holes of the heaps have come together to goes back to the system.
+int WaitForSignal(const sigset_t& signals) {
+  constexpr uint64_t kWorthGivingBack = 4 << 20;
+  const timespec patience = {10, 0};
+  uint64_t looked_at = 0;  // an idle server has nothing new to give back
+  while (true) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &patience);
+    if (signal > 0) return signal;
+    const uint64_t free = ReadHeapUse().free;
+    if (free > kWorthGivingBack && free != looked_at) TrimHeap();
+    looked_at = free;
+  }
+}
 
 class Serve : public cli::Verb {
  public:
@@ -122,12 +136,7 @@ class Serve : public cli::Verb {
 
   int Run(const Streams& streams) override {
     Fill();
-    // Large bodies and answers go back to the system at once: left to itself, malloc keeps them in
-    // its heaps, where small blocks that outlive them hold the memory.
-    ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    // One heap for each event loop and a few for all other threads: every heap has holes of its
-    // own, and what one thread frees fills holes of the heap that it came from.
-    ::mallopt(M_ARENA_MAX, serve::EventLoops(options_) + 2);
+    KeepHeapsSmall(serve::EventLoops(options_));
     // Signals are waited for below; blocked before there is any thread.
     sigset_t signals;
     sigemptyset(&signals);
@@ -145,8 +154,7 @@ class Serve : public cli::Verb {
     streams.Out(fmt::format("ready http={} grpc={} metrics={}\n", server.http_address(),
                             server.grpc_address(), server.metrics_address()));
     std::fflush(streams.out);
-    for (int signal = 0; sigwait(&signals, &signal) == 0;) {
-      if (signal != SIGHUP) break;
+    while (WaitForSignal(signals) == SIGHUP) {
       for (const std::string& name : server.repository().Poll())
         log.Info("looked at '" + name + "'");
     }
