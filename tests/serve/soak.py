@@ -253,7 +253,7 @@ def state_of(pid):
 
 
 def heap_used(server):
-    text = server.get("/metrics", address=server.metrics)[1]
+    text = server.get("/metrics", address=server.metrics)[2].decode()
     return int(float(re.search(r"^ingot_heap_used_bytes (\S+)$", text, re.MULTILINE).group(1)))
 
 
