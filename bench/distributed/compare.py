@@ -1,10 +1,14 @@
 """Steps of several processes on this machine: Ingot beside PyTorch DDP on Gloo, in one run.
 
-usage: compare.py [--networks mlp,cnn,gpt] [--workers 2,4] [--rounds 3] [--python PYTHON]
+usage: compare.py [--networks mlp,cnn,gpt] [--workers 2,4] [--rounds 3] [--python PYTHON] [--order]
 
-Each worker has one thread. Rounds alternate between the two, and the best median of a step counts,
-so that a busy moment of the machine hurts neither. PYTHON is one that has torch (default:
-.venv-bench/bin/python; without it Ingot is measured alone).
+Each worker has one thread. Rounds alternate between the two; the median round counts, of the median
+step of each. PYTHON is one that has torch (default: .venv-bench/bin/python; without it Ingot is
+measured alone).
+
+--order sets Ingot beside itself instead: what a step costs whose sums have the order of eight
+logical shards, the same for any number of workers, against one with a shard for each worker, whose
+order is free to be any.
 """
 
 import argparse
@@ -12,6 +16,7 @@ import json
 import os
 import pathlib
 import socket
+import statistics
 import subprocess
 import tempfile
 
@@ -23,12 +28,12 @@ STEPS = {"mlp": 300, "cnn": 10, "gpt": 5}
 PATIENCE_S = 300
 
 
-def ingot(network, workers):
+def ingot(network, workers, shards=4):
     """Seconds of a step."""
     with tempfile.TemporaryDirectory() as folder:
         command = [INGOT, "launch", "-n", workers, JOBS[network], "--out", f"{folder}/run", "--quiet",
                    "--threads", 1, "--epochs", 0, "--set", f"steps={STEPS[network]}", "--set",
-                   "evaluate=false", "--set", "logical_shards=4"]
+                   "evaluate=false", "--set", f"logical_shards={shards}"]
         if network == "mlp":
             command += ["--set", "data.source={synthetic: {shape: [784], classes: 10, samples: 4096}}"]
         subprocess.run([str(word) for word in command], check=True, timeout=PATIENCE_S,
@@ -56,28 +61,50 @@ def ddp(python, network, workers):
             process.wait()
 
 
+def compare(network, workers, args, has_torch):
+    own, peer = [], []
+    for _ in range(args.rounds):
+        own.append(ingot(network, workers))
+        if has_torch:
+            peer.append(ddp(args.python, network, workers))
+    row = f"{network:8} {workers:7} {statistics.median(own) * 1000:7.2f} ms"
+    if peer:
+        ratio = statistics.median(peer) / statistics.median(own)
+        row += f" {statistics.median(peer) * 1000:9.2f} ms {ratio:13.1f}"
+    print(row, flush=True)
+
+
+def compare_order(network, workers, args):
+    fixed, free = [], []
+    for _ in range(args.rounds):
+        fixed.append(ingot(network, workers, shards=8))
+        free.append(ingot(network, workers, shards=workers))
+    cost = statistics.median(fixed) / statistics.median(free) - 1
+    print(f"{network:8} {workers:7} {statistics.median(fixed) * 1000:7.2f} ms {statistics.median(free) * 1000:7.2f} ms "
+          f"{100 * cost:+6.0f}%", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--networks", default="mlp,cnn,gpt")
     parser.add_argument("--workers", default="2,4")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--python", default=str(ROOT / ".venv-bench/bin/python"))
+    parser.add_argument("--order", action="store_true")
     args = parser.parse_args()
     has_torch = pathlib.Path(args.python).exists()
-    if not has_torch:
-        print(f"{args.python} is not there: PyTorch is not measured (--python names one that has torch)")
-    print(f"{'network':8} {'workers':>7} {'Ingot':>10} {'PyTorch DDP':>12} {'times faster':>13}")
+    if args.order:
+        print(f"{'network':8} {'workers':>7} {'8 shards':>10} {'a worker 1':>10} {'cost':>7}")
+    else:
+        if not has_torch:
+            print(f"{args.python} is not there: PyTorch is not measured (--python names one that has torch)")
+        print(f"{'network':8} {'workers':>7} {'Ingot':>10} {'PyTorch DDP':>12} {'times faster':>13}")
     for network in args.networks.split(","):
         for workers in map(int, args.workers.split(",")):
-            own, peer = [], []
-            for _ in range(args.rounds):
-                own.append(ingot(network, workers))
-                if has_torch:
-                    peer.append(ddp(args.python, network, workers))
-            row = f"{network:8} {workers:7} {min(own) * 1000:7.2f} ms"
-            if peer:
-                row += f" {min(peer) * 1000:9.2f} ms {min(peer) / min(own):13.1f}"
-            print(row, flush=True)
+            if args.order:
+                compare_order(network, workers, args)
+            else:
+                compare(network, workers, args, has_torch)
 
 
 if __name__ == "__main__":
