@@ -103,11 +103,8 @@ void Coordinator::Loop() {
         if (LastNumber(*options_.store, "coordinator") > generation_) break;
         options_.store->Put("lease", fmt::format("{} {:.3f}", generation_, now));
       } catch (const Error& error) {
-        // The members are connected, and go on. Said once in a while.
-        if (now >= complain_at_) {
-          Log(true, error.message());
-          complain_at_ = now + kComplainSeconds;
-        }
+        // The members are connected, and go on.
+        if (complaint_.IsDue()) Log(true, error.message());
       }
     }
     if (!running_ && !ended_) TryForm(now);

@@ -17,14 +17,12 @@
 #include <thread>
 #include <vector>
 
+#include "ingot/dist/complaint.h"
 #include "ingot/dist/group.h"
 #include "ingot/dist/store.h"
 #include "ingot/dist/wire.h"
 
 namespace ingot::dist {
-
-// So often is said what goes on failing.
-inline constexpr double kComplainSeconds = 10;
 
 struct CoordinatorOptions {
   Store* store = nullptr;
@@ -111,7 +109,7 @@ class Coordinator {
   double gathering_since_ = 0;
   double last_tick_ = 0;
   double last_lease_ = 0;
-  double complain_at_ = 0;
+  Complaint complaint_;
   double last_said_waiting_ = 0;
   std::string lead_;
   Json last_group_;

@@ -78,11 +78,9 @@ void Member::Loop() {
         const std::lock_guard lock(mutex_);
         failed_ = std::current_exception();
       } else {
-        // It is tried again in a moment, and said once in a while.
-        const double now = MonotonicSeconds();
-        if (now >= complain_at_) {
+        // It is tried again in a moment.
+        if (complaint_.IsDue()) {
           Log(true, fmt::format("the rendezvous cannot be reached: {}", error.message()));
-          complain_at_ = now + kComplainSeconds;
         }
         SleepSeconds(0.1);
       }

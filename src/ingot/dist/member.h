@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "ingot/base/error.h"
+#include "ingot/dist/complaint.h"
 #include "ingot/dist/coordinator.h"
 #include "ingot/dist/group.h"
 #include "ingot/dist/group_exchange.h"
@@ -124,7 +125,7 @@ class Member {
   int64_t generation_ = 0;
   std::string lease_;
   double lease_changed_ = 0;
-  double complain_at_ = 0;
+  Complaint complaint_;
   double heard_ = 0;
   double beat_at_ = 0;
   double last_tick_ = 0;
