@@ -12,6 +12,8 @@ import time
 from harness import (MLP, MNIST, PATIENCE_S, Distributed, end_all, finish, pids, start, step_of, summary,
                      validations, weights)
 
+STORM_SECONDS = float(os.environ.get("INGOT_STORM_SECONDS", "20"))
+
 
 class Elastic(Distributed):
     """Workers that die, stop and come again."""
@@ -135,23 +137,20 @@ class Elastic(Distributed):
 
     def test_kill_storm(self):
         """A random process is killed or stopped every second, for a while."""
-        seconds = float(os.environ.get("INGOT_STORM_SECONDS", "20"))
         job = (MLP, "--epochs", 100000, "--set", "logical_shards=8")
         run = self.folder / "run"
         process = start("launch", "-n", 4, *job, "--data", MNIST, "--out", run, "--ledger")
         self.addCleanup(end_all, run)
         self.wait_for(lambda: step_of(run) >= 5, process)
         stopped, pauses = [], []
-        end = time.monotonic() + seconds
+        end = time.monotonic() + STORM_SECONDS
         while time.monotonic() < end:
             victims = pids(run)
             name = random.choice(sorted(victims, key=str))
             how = random.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
             at = step_of(run)
             began = time.monotonic()
-            try:
-                os.kill(victims[name], how)
-            except ProcessLookupError:
+            if not signal_process(victims[name], how):
                 continue
             if how == signal.SIGSTOP:
                 stopped.append(victims[name])
@@ -161,17 +160,11 @@ class Elastic(Distributed):
                 pauses.append((time.monotonic() - began, name, how.name))
             time.sleep(max(0, began + 1 - time.monotonic()))
             while stopped and random.random() < 0.7:
-                try:
-                    os.kill(stopped.pop(), signal.SIGCONT)
-                except ProcessLookupError:
-                    pass
+                signal_process(stopped.pop(), signal.SIGCONT)
         for pid in stopped:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
+            signal_process(pid, signal.SIGCONT)
         pauses.sort()
-        self.assertGreater(len(pauses), seconds / 10, "that was no storm")
+        self.assertGreater(len(pauses), STORM_SECONDS / 10, "that was no storm")
         print(f"{len(pauses)} losses, median pause {pauses[len(pauses) // 2][0] * 1000:.0f} ms, "
               f"longest {pauses[-1]}")
         # It would run for ever: Ctrl-C ends it after the step at hand. A second one would end a worker
@@ -184,10 +177,7 @@ class Elastic(Distributed):
                 if name == "supervisor" or now - asked.get(pid, -math.inf) < 20:
                     continue
                 asked[pid] = now
-                try:
-                    os.kill(pid, signal.SIGINT)
-                except ProcessLookupError:
-                    pass
+                signal_process(pid, signal.SIGINT)
             time.sleep(0.2)
         self.assertTrue((run / "summary.json").exists())
         lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
@@ -206,3 +196,48 @@ class Elastic(Distributed):
         last = sorted(path for path in (run / "checkpoints").iterdir() if "step-" in path.name)[-1]
         digest = hashlib.sha256((last / "model.safetensors").read_bytes()).hexdigest()
         self.assertEqual(digest, weights(alone))
+
+    def test_storms_over_short_epochs(self):
+        """Losses at the ends of epochs, too, and while state goes from one worker to another."""
+        job = (MLP, "--epochs", 60, "--set", "logical_shards=8", "--set", "data.validation=0.9")
+        expected = weights(self.train("alone", *job))
+        end = time.monotonic() + STORM_SECONDS / 2
+        runs = 0
+        while runs == 0 or time.monotonic() < end:
+            run = self.folder / f"run-{runs}"
+            process = start("launch", "-n", 3, *job, "--data", MNIST, "--out", run, "--ledger")
+            self.addCleanup(lambda p=process, r=run: p.poll() is None and (p.kill(), end_all(r)))
+            self.wait_for(lambda: step_of(run) >= 1, process)
+            self.disturb(run, process, losses=12)
+            _, err = finish(process, ("--out", run))
+            self.assertEqual(process.returncode, 0, err[-3000:])
+            self.assertEqual(weights(run), expected, err)
+            runs += 1
+
+    def disturb(self, run, process, losses):
+        """A random worker is killed, or stopped for a while, every eighth of a second."""
+        killed, stopped = collections.Counter(), []
+        while process.poll() is None and (losses > 0 or stopped):
+            victim = random.randrange(3)
+            pid = pids(run).get(victim)
+            if losses > 0 and pid is not None:
+                kills = killed[victim] < 3 and random.random() < 0.33  # one that dies more often stays away
+                if signal_process(pid, signal.SIGKILL if kills else signal.SIGSTOP):
+                    losses -= 1
+                    killed[victim] += kills
+                    if not kills:
+                        stopped.append((time.monotonic() + 0.8 * random.random(), pid))
+            time.sleep(0.25 * random.random())
+            due = [entry for entry in stopped if entry[0] < time.monotonic()]
+            for entry in due:
+                signal_process(entry[1], signal.SIGCONT)
+                stopped.remove(entry)
+
+
+def signal_process(pid, number):
+    """Whether it was still there."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -196,6 +196,7 @@ class TrainingRun {
   std::optional<CheckpointWriter> writer_;
   std::optional<Recorder> recorder_;
   std::unique_ptr<runtime::StepEngine> engine_;
+  bool engine_is_fresh_ = true;  // no other worker's state has been written into it
   std::shared_ptr<const runtime::BatchSource> source_;
   std::optional<TimedSource> timed_source_;
   std::optional<nn::Schedule> schedule_;

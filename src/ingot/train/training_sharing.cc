@@ -134,16 +134,23 @@ void TrainingRun::SendState(int peer) {
 }
 
 void TrainingRun::ReceiveState(int peer) {
-  // Until all of it has come there is none.
-  step_ = -1;
+  // What is held already stays until all of it has come: who sends it may be lost meanwhile.
+  const bool holds = step_ >= 0 && !IsSpread();
+  if (!holds) step_ = -1;
+  engine_is_fresh_ = false;
   uint64_t bytes = 0;
   group_->exchange->Receive(peer, &bytes, sizeof(bytes));
   std::string text(bytes, '\0');
   group_->exchange->Receive(peer, text.data(), text.size());
+  std::vector<formats::NamedTensor> newer;
   for (const std::string& name : engine_->StateNames()) {
     Tensor value = engine_->ReadState(name);
     group_->exchange->Receive(peer, value.raw(), value.bytes());
-    engine_->WriteState(name, value);
+    if (holds) {
+      newer.push_back({name, std::move(value)});
+    } else {
+      engine_->WriteState(name, value);
+    }
   }
   if (rounds_) {
     std::vector<formats::NamedTensor> state = rounds_->State();
@@ -152,6 +159,7 @@ void TrainingRun::ReceiveState(int peer) {
     }
     rounds_->SetState(state);
   }
+  for (const formats::NamedTensor& state : newer) engine_->WriteState(state.name, state.tensor);
   ReadRunState(text);
 }
 

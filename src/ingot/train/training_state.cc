@@ -46,9 +46,9 @@ void TrainingRun::InitializeWeights() {
     WriteWhole(parameter.name, nn::InitialValue(parameter, static_cast<uint64_t>(setup_.job.seed)));
   }
   if (setup_.job.start_from) StartFromFile();
-  // The engine's memory begins as zeros.
+  // The engine's memory begins as zeros, unless another worker was lost while it sent its state.
   for (const nn::StateSpec& state : setup_.steps[0].state) {
-    if (state.initial == 0 || IsDerived(state)) continue;
+    if ((state.initial == 0 && engine_is_fresh_) || IsDerived(state)) continue;
     const std::vector<double> values(static_cast<size_t>(state.shape.size()), state.initial);
     WriteWhole(state.name, Tensor::Of<double>(state.shape, std::span(values)).Cast(state.dtype));
   }
