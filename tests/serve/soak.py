@@ -3,7 +3,7 @@
 usage: soak.py [SECONDS]. Clients over HTTP, gRPC and streams send random valid requests to models of several kinds
 and compare every answer; others send nonsense on both ports, cancel, hang up in the middle, or are killed; models
 are loaded again with other configurations and files, unloaded, and fail to load. At the end memory must be where it
-was after the first tenth of the time, and open files where they were before the first client.
+was after the first tenth of the time, the heap's use where it was in the first half, and open files where they were before the first client.
 """
 
 import json
@@ -308,6 +308,9 @@ def main():
         # As much as there was under load once all kinds of work had been done, and room for the heap's holes.
         if residents and late[0] >> 10 > residents[0] + (16 << 10):
             soak.faults.append("memory grew")
+        # Plans for shapes that had not come yet are made in the first half of the time, too.
+        if used and used[-1] > max(used[:len(used) // 2 + 1]) + (4 << 10):
+            soak.faults.append("the heap's use grew")
         if late[1] > before[1]:
             soak.faults.append("files stayed open")
         for fault in soak.faults:
