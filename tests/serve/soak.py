@@ -3,7 +3,8 @@
 usage: soak.py [SECONDS]. Clients over HTTP, gRPC and streams send random valid requests to models of several kinds
 and compare every answer; others send nonsense on both ports, cancel, hang up in the middle, or are killed; models
 are loaded again with other configurations and files, unloaded, and fail to load. At the end memory must be where it
-was after the first tenth of the time, the heap's use where it was in the first half, and open files where they were before the first client.
+was after the first tenth of the time, the heap's use where it was in the first half, and open files where they were
+before the first client.
 """
 
 import json
