@@ -125,8 +125,12 @@ HWY_INLINE V Activate(D d, const Epilogue& epilogue, V x, V y) {
     case Epilogue::Kind::kNone:
       return x;
     case Epilogue::Kind::kRelu:
-      // Written so that NaN passes through.
+      // Written so that NaN and -0 pass through.
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+      return hn::Max(hn::Zero(d), x);  // the second operand where one is NaN, or both are 0
+#else
       return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
+#endif
     case Epilogue::Kind::kLeakyRelu:
       return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(x, hn::Set(d, epilogue.alpha)), x);
     case Epilogue::Kind::kElu:
@@ -144,8 +148,12 @@ HWY_INLINE V Activate(D d, const Epilogue& epilogue, V x, V y) {
     case Epilogue::Kind::kReluGradient:
       return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), x);
     case Epilogue::Kind::kClip: {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+      return hn::Min(hn::Set(d, epilogue.beta), hn::Max(hn::Set(d, epilogue.alpha), x));
+#else
       const V bounded = hn::Min(hn::Max(x, hn::Set(d, epilogue.alpha)), hn::Set(d, epilogue.beta));
       return hn::IfThenElse(hn::IsNaN(x), x, bounded);
+#endif
     }
     case Epilogue::Kind::kSilu:
       return hn::Mul(x, SigmoidOf(d, x));

@@ -83,24 +83,20 @@ HWY_INLINE void FinishWhole(const TileCall& call, FloatVector (&sum)[MR][NV]) {
   }
 }
 
-template <int MR, int NV>
-HWY_INLINE void Finish(const TileCall& call, FloatVector (&sum)[MR][NV]) {
+// Part of a panel's columns, or a rarer activation. `sum`: rows by vectors. Apart from the tile,
+// and through memory, so that there everything stays in registers.
+HWY_NOINLINE void FinishSome(const TileCall& call, const FloatVector* sum, size_t rows,
+                             size_t vectors) {
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
-  if (call.columns >= NV * lanes) {
-    const auto kind = call.epilogue == nullptr ? Epilogue::Kind::kNone : call.epilogue->kind;
-    if (kind == Epilogue::Kind::kNone) return FinishWhole<Epilogue::Kind::kNone>(call, sum);
-    if (kind == Epilogue::Kind::kRelu) return FinishWhole<Epilogue::Kind::kRelu>(call, sum);
-    if (kind == Epilogue::Kind::kClip) return FinishWhole<Epilogue::Kind::kClip>(call, sum);
-  }
-  for (int j = 0; j < NV; ++j) {
-    const size_t first = static_cast<size_t>(j) * lanes;
+  for (size_t j = 0; j < vectors; ++j) {
+    const size_t first = j * lanes;
     const size_t count = call.columns - std::min(call.columns, first);
     if (count == 0) return;
     const FloatVector bias =
         call.bias == nullptr ? hn::Zero(d) : LoadSome(call.bias + first, count);
-    for (int i = 0; i < MR; ++i) {
-      FloatVector value = sum[i][j];
+    for (size_t i = 0; i < rows; ++i) {
+      FloatVector value = sum[i * vectors + j];
       if (call.bias != nullptr) value = hn::Add(value, bias);
       if (call.residual != nullptr) {
         value = hn::Add(value, LoadSome(call.residual[i] + first, count));
@@ -116,38 +112,76 @@ HWY_INLINE void Finish(const TileCall& call, FloatVector (&sum)[MR][NV]) {
   }
 }
 
+// What a tile continues, where part of a panel's columns is used.
+HWY_NOINLINE void StartSome(const TileCall& call, FloatVector* sum, size_t rows, size_t vectors) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < vectors; ++j) {
+      const size_t first = j * lanes;
+      const size_t count = call.columns - std::min(call.columns, first);
+      sum[i * vectors + j] = count > 0 ? LoadSome(call.c[i] + first, count) : hn::Zero(d);
+    }
+  }
+}
+
+template <int MR, int NV>
+HWY_INLINE void Start(const TileCall& call, FloatVector (&sum)[MR][NV]) {
+  const FloatTag d;
+  const size_t lanes = hn::Lanes(d);
+  if (!call.continues) {
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+      hwy::Prefetch(call.c[i]);
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) sum[i][j] = hn::Zero(d);
+    }
+  } else if (call.columns >= NV * lanes) {
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+      const float* from = call.c[i];
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) {
+        sum[i][j] = hn::LoadU(d, from + static_cast<size_t>(j) * lanes);
+      }
+    }
+  } else {
+    FloatVector before[MR * NV];
+    StartSome(call, before, MR, NV);
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < NV; ++j) sum[i][j] = before[i * NV + j];
+    }
+  }
+}
+
+template <int MR, int NV>
+HWY_INLINE void Finish(const TileCall& call, FloatVector (&sum)[MR][NV]) {
+  if (call.columns >= NV * hn::Lanes(FloatTag())) {
+    const auto kind = call.epilogue == nullptr ? Epilogue::Kind::kNone : call.epilogue->kind;
+    if (kind == Epilogue::Kind::kNone) return FinishWhole<Epilogue::Kind::kNone>(call, sum);
+    if (kind == Epilogue::Kind::kRelu) return FinishWhole<Epilogue::Kind::kRelu>(call, sum);
+    if (kind == Epilogue::Kind::kClip) return FinishWhole<Epilogue::Kind::kClip>(call, sum);
+  }
+  FloatVector sums[MR * NV];
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) sums[i * NV + j] = sum[i][j];
+  }
+  FinishSome(call, sums, MR, NV);
+}
+
 template <int MR, int NV>
 void RunTileProduct(const TileCall& call) {
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
-  FloatVector sum[MR][NV];
-#pragma GCC unroll 32
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) {
-      sum[i][j] = hn::Zero(d);
-    }
-  }
-  if (call.continues) {
-    for (int i = 0; i < MR; ++i) {
-      for (int j = 0; j < NV; ++j) {
-        const size_t first = static_cast<size_t>(j) * lanes;
-        const size_t count = call.columns - std::min(call.columns, first);
-        if (count > 0) sum[i][j] = LoadSome(call.c[i] + first, count);
-      }
-    }
-  } else {
-    for (int i = 0; i < MR; ++i) hwy::Prefetch(call.c[i]);
-  }
+  FloatVector acc[MR][NV];
+  Start(call, acc);
   const float* row[MR];
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i) row[i] = call.a[i];
-  FloatVector acc[MR][NV];
-#pragma GCC unroll 32
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) acc[i][j] = sum[i][j];
-  }
   const size_t b_row = call.b_row;
   const auto a_column = static_cast<ptrdiff_t>(call.a_column);
   for (size_t pair = 0; pair < call.pair_count; ++pair) {
@@ -177,18 +211,7 @@ void RunWideProduct(const TileCall& call) {
   const FloatTag d;
   const size_t lanes = hn::Lanes(d);
   FloatVector acc[MR][NV];
-#pragma GCC unroll 32
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) acc[i][j] = hn::Zero(d);
-  }
-  if (call.continues) {
-    for (int i = 0; i < MR; ++i) {
-      for (int j = 0; j < NV; ++j) {
-        acc[i][j] = hn::LoadU(d, call.c[i] + static_cast<size_t>(j) * lanes);
-      }
-    }
-  }
+  Start(call, acc);
   const auto a_column = static_cast<ptrdiff_t>(call.a_column);
   for (size_t pair = 0; pair < call.pair_count; ++pair) {
     ptrdiff_t at = call.pairs[pair].a;
