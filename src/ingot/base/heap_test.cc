@@ -1,3 +1,4 @@
+// Heap use that is reported is what the process holds, and what is free goes back.
 #include "ingot/base/heap.h"
 
 #include <memory>
