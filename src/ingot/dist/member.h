@@ -71,6 +71,9 @@ class Member {
   Member(const Member&) = delete;
   Member& operator=(const Member&) = delete;
 
+  // That of its card.
+  const std::string& id() const { return options_.card.id; }
+
   // Waits until this worker belongs to a group and is connected with all of it. `step`: how far it
   // is, a number that grows with the steps done, -1 where it does not hold the state; `why` it left
   // the one before. Nothing where the run has ended meanwhile (another worker has finished it).

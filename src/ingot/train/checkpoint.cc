@@ -17,6 +17,13 @@ namespace {
 
 constexpr std::string_view kTemporary = ".tmp-";      // being written, or being removed
 constexpr std::string_view kSetAside = ".replaced-";  // whole; its successor is about to be renamed
+// Folders of writers that others may take over from; the same, taken away from one.
+constexpr std::string_view kWriter = ".writer-";
+constexpr std::string_view kFormerWriter = ".former-";
+// In such a folder:
+constexpr std::string_view kReady = "ready-";
+constexpr std::string_view kReplaced = "replaced-";
+constexpr std::string_view kRemoved = "removed-";
 
 std::string In(const std::string& parent, std::string_view name) {
   return parent + "/" + std::string(name);
@@ -67,24 +74,66 @@ void WriteInto(FileSystem& file_system, const std::string& directory,
   file_system.SyncDirectory(directory);
 }
 
-// Gives the temporary its name; what had the name is set aside first and removed afterwards.
-void Publish(FileSystem& file_system, const std::string& parent, const std::string& name) {
+std::string TemporaryOf(const std::string& parent, const std::string& name,
+                        const std::string& writer) {
+  return In(parent, std::string(kTemporary) + (writer.empty() ? "" : writer + "-") + name);
+}
+std::string FolderOf(const std::string& parent, const std::string& writer) {
+  return In(parent, std::string(kWriter) + writer);
+}
+
+// Gives the temporary its name; what had the name is set aside first and removed afterwards. All of
+// that goes by way of the writer's folder, where it has one: no step succeeds once that is gone.
+void Publish(FileSystem& file_system, const std::string& parent, const std::string& name,
+             const std::string& writer) {
   const std::string target = In(parent, name);
-  const std::string temporary = In(parent, std::string(kTemporary) + name);
-  const std::string aside = In(parent, std::string(kSetAside) + name);
+  std::string ready = TemporaryOf(parent, name, writer);
+  std::string aside = In(parent, std::string(kSetAside) + name);
+  if (!writer.empty()) {
+    const std::string folder = FolderOf(parent, writer);
+    const std::string temporary = std::exchange(ready, In(folder, std::string(kReady) + name));
+    aside = In(folder, std::string(kReplaced) + name);
+    file_system.RemoveAll(ready);
+    file_system.Rename(temporary, ready);
+  }
   const bool replaces = file_system.Exists(target);
   if (replaces) {
     file_system.RemoveAll(aside);
     file_system.Rename(target, aside);
   }
   try {
-    file_system.Rename(temporary, target);
+    file_system.Rename(ready, target);
   } catch (const Error&) {
     if (replaces) file_system.Rename(aside, target);
     throw;
   }
   file_system.SyncDirectory(parent);
   if (replaces) file_system.RemoveAll(aside);
+}
+
+// Gives what was set aside its name back where the successor never arrived.
+void Rescue(FileSystem& file_system, const std::string& parent, const std::string& aside,
+            const std::string& name) {
+  const std::string target = In(parent, name);
+  if (file_system.Exists(target)) return file_system.RemoveAll(aside);
+  file_system.Rename(aside, target);
+  file_system.SyncDirectory(parent);
+}
+
+// What a former writer left. First its folder goes away from it, with one rename: from then on it
+// changes nothing here.
+void CleanWriter(FileSystem& file_system, const std::string& parent, const std::string& name) {
+  std::string folder = In(parent, name);
+  if (name.starts_with(kWriter)) {
+    const std::string former = In(parent, std::string(kFormerWriter) + name.substr(kWriter.size()));
+    file_system.RemoveAll(former);
+    file_system.Rename(std::exchange(folder, former), former);
+  }
+  for (const std::string& each : file_system.List(folder)) {
+    if (!each.starts_with(kReplaced)) continue;
+    Rescue(file_system, parent, In(folder, each), each.substr(kReplaced.size()));
+  }
+  file_system.RemoveAll(folder);
 }
 
 // The tensors of one file, after its size and digest were found to be as the manifest says.
@@ -127,15 +176,18 @@ std::optional<int64_t> StepOfCheckpointName(std::string_view name) {
 }
 
 void WriteCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name,
-                     const Checkpoint& checkpoint) {
-  const std::string temporary = In(parent, std::string(kTemporary) + name);
+                     const Checkpoint& checkpoint, const std::string& writer) {
+  const std::string temporary = TemporaryOf(parent, name, writer);
   try {
     file_system.RemoveAll(temporary);  // of a write that failed and could not clean up
     WriteInto(file_system, temporary, checkpoint);
-    Publish(file_system, parent, name);
+    Publish(file_system, parent, name, writer);
   } catch (const Error& error) {
     try {
       file_system.RemoveAll(temporary);
+      if (!writer.empty()) {
+        file_system.RemoveAll(In(FolderOf(parent, writer), std::string(kReady) + name));
+      }
     } catch (const Error&) {
       // The first error is the one that matters; CleanLeftovers tries again.
     }
@@ -174,26 +226,40 @@ void CleanLeftovers(FileSystem& file_system, const std::string& parent) {
   if (!file_system.Exists(parent)) return;
   for (const std::string& name : file_system.List(parent)) {
     if (name.starts_with(kSetAside)) {
-      const std::string target = In(parent, name.substr(kSetAside.size()));
-      if (file_system.Exists(target)) {
-        file_system.RemoveAll(In(parent, name));
-      } else {
-        file_system.Rename(In(parent, name), target);
-        file_system.SyncDirectory(parent);
-      }
+      Rescue(file_system, parent, In(parent, name), name.substr(kSetAside.size()));
+    } else if (name.starts_with(kWriter) || name.starts_with(kFormerWriter)) {
+      CleanWriter(file_system, parent, name);
     } else if (name.starts_with(kTemporary)) {
       file_system.RemoveAll(In(parent, name));
     }
   }
 }
 
-void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name) {
+void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name,
+                      const std::string& writer) {
   const std::string path = In(parent, name);
   if (!file_system.Exists(path)) return;
-  const std::string doomed = In(parent, std::string(kTemporary) + "removed-" + name);
+  const std::string doomed = writer.empty()
+                                 ? In(parent, std::string(kTemporary) + "removed-" + name)
+                                 : In(FolderOf(parent, writer), std::string(kRemoved) + name);
   file_system.RemoveAll(doomed);
   file_system.Rename(path, doomed);
   file_system.RemoveAll(doomed);
+}
+
+void BeginWriting(FileSystem& file_system, const std::string& parent, const std::string& writer) {
+  CleanLeftovers(file_system, parent);
+  file_system.CreateDirectories(FolderOf(parent, writer));
+}
+
+bool MayWrite(FileSystem& file_system, const std::string& parent, const std::string& writer) {
+  return file_system.Exists(FolderOf(parent, writer));
+}
+
+void EndWriting(FileSystem& file_system, const std::string& parent, const std::string& writer) {
+  if (MayWrite(file_system, parent, writer)) {
+    CleanWriter(file_system, parent, std::string(kWriter) + writer);
+  }
 }
 
 }  // namespace ingot::train

@@ -42,9 +42,11 @@ std::optional<int64_t> StepOfCheckpointName(std::string_view name);
 
 // Writes `checkpoint` as PARENT/NAME, in the place of what stands there. PARENT must exist. After
 // an Error(kIo) PARENT/NAME is as it was, or (where only the last sync failed) already the new one,
-// whole; the temporary directory has been removed as far as that was possible.
+// whole; the temporary directory has been removed as far as that was possible. `writer`: one that
+// has begun below, and may have been taken over from, which is an Error(kIo), too; "": the only
+// one.
 void WriteCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name,
-                     const Checkpoint& checkpoint);
+                     const Checkpoint& checkpoint, const std::string& writer = "");
 
 // Reads and verifies: the manifest against its own checksum, every file against its size and
 // SHA-256, and only then the tensors, which are views of the mapped files: do not write to them.
@@ -58,6 +60,17 @@ Checkpoint ReadCheckpoint(const std::string& path);
 void CleanLeftovers(FileSystem& file_system, const std::string& parent);
 
 // Removes PARENT/NAME such that at any instant it is either whole or gone. Throws Error(kIo).
-void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name);
+void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name,
+                      const std::string& writer = "");
+
+// Where several processes follow each other as the one that writes, the one before may be alive,
+// and in the middle of a write: it was stopped, or cut off for a while. So each has a folder in
+// PARENT of its own, by the way of which all changes go, each by a rename. BeginWriting takes that
+// of the one before away (and removes what was left as CleanLeftovers does): all that it still does
+// to PARENT fails, and then MayWrite says that it is no error of the disk. `writer`: no two have
+// the same name. Throw Error(kIo).
+void BeginWriting(FileSystem& file_system, const std::string& parent, const std::string& writer);
+bool MayWrite(FileSystem& file_system, const std::string& parent, const std::string& writer);
+void EndWriting(FileSystem& file_system, const std::string& parent, const std::string& writer);
 
 }  // namespace ingot::train

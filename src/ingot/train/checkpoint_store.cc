@@ -11,13 +11,48 @@
 
 namespace ingot::train {
 
-CheckpointStore::CheckpointStore(FileSystem& file_system, std::string directory, int64_t keep)
-    : file_system_(file_system), directory_(std::move(directory)), keep_(keep) {
+CheckpointStore::CheckpointStore(FileSystem& file_system, std::string directory, int64_t keep,
+                                 std::string writer)
+    : file_system_(file_system),
+      directory_(std::move(directory)),
+      keep_(keep),
+      writer_(std::move(writer)) {
   INGOT_ASSERT(keep >= 1, "a store keeps at least one checkpoint");
 }
 
+void CheckpointStore::Begin() {
+  if (!writer_.empty()) BeginWriting(file_system_, directory_, writer_);
+}
+
+void CheckpointStore::End() {
+  if (writer_.empty()) return;
+  try {
+    EndWriting(file_system_, directory_, writer_);
+  } catch (const Error&) {
+    // Whoever writes next tries again.
+  }
+}
+
+bool CheckpointStore::IsTakenOver() const {
+  return !writer_.empty() && !MayWrite(file_system_, directory_, writer_);
+}
+
+template <typename Change>
+void CheckpointStore::DoAsWriter(const Change& change) {
+  if (IsTakenOver()) return;
+  try {
+    change();
+  } catch (const Error&) {
+    if (!IsTakenOver()) throw;
+  }
+}
+
 void CheckpointStore::Clean() {
-  CleanLeftovers(file_system_, directory_);
+  if (writer_.empty()) {
+    CleanLeftovers(file_system_, directory_);
+  } else {
+    Begin();
+  }
 }
 
 std::vector<int64_t> CheckpointStore::Steps() const {
@@ -33,16 +68,19 @@ std::vector<int64_t> CheckpointStore::Steps() const {
 void CheckpointStore::Save(const Checkpoint& checkpoint) {
   INGOT_ASSERT(checkpoint.resumable, "only resumable checkpoints are named by their step");
   file_system_.CreateDirectories(directory_);
-  const int64_t step = checkpoint.manifest.step;
-  WriteCheckpoint(file_system_, directory_, CheckpointName(step), checkpoint);
-  const std::vector<int64_t> steps = Steps();
-  const auto here = std::find(steps.begin(), steps.end(), step);
-  const int64_t not_later = here - steps.begin() + 1;
-  for (int64_t i = 0; i < static_cast<int64_t>(steps.size()); ++i) {
-    if (i < not_later - keep_ || i >= not_later) {
-      RemoveCheckpoint(file_system_, directory_, CheckpointName(steps[static_cast<size_t>(i)]));
+  DoAsWriter([&] {
+    const int64_t step = checkpoint.manifest.step;
+    WriteCheckpoint(file_system_, directory_, CheckpointName(step), checkpoint, writer_);
+    const std::vector<int64_t> steps = Steps();
+    const auto here = std::find(steps.begin(), steps.end(), step);
+    const int64_t not_later = here - steps.begin() + 1;
+    for (int64_t i = 0; i < static_cast<int64_t>(steps.size()); ++i) {
+      if (i < not_later - keep_ || i >= not_later) {
+        const std::string name = CheckpointName(steps[static_cast<size_t>(i)]);
+        RemoveCheckpoint(file_system_, directory_, name, writer_);
+      }
     }
-  }
+  });
 }
 
 void CheckpointStore::SaveAs(const std::string& name, const Checkpoint& checkpoint) {
@@ -52,7 +90,7 @@ void CheckpointStore::SaveAs(const std::string& name, const Checkpoint& checkpoi
   parameters.parameters = checkpoint.parameters;
   parameters.metadata = checkpoint.metadata;
   parameters.resumable = false;
-  WriteCheckpoint(file_system_, directory_, name, parameters);
+  DoAsWriter([&] { WriteCheckpoint(file_system_, directory_, name, parameters, writer_); });
 }
 
 LoadedCheckpoint CheckpointStore::LoadNewest() const {

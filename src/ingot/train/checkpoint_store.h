@@ -27,13 +27,21 @@ struct LoadedCheckpoint {
 };
 
 // Not safe for use by several threads at once. One process at a time may write (run_directory.h
-// sees to that); reading beside it is safe.
+// sees to that, or, among the workers of a group, Begin); reading beside it is safe.
 class CheckpointStore {
  public:
-  // Touches nothing yet. `keep` >= 1: so many of the newest resumable checkpoints stay.
-  CheckpointStore(FileSystem& file_system, std::string directory, int64_t keep);
+  // Touches nothing yet. `keep` >= 1: so many of the newest resumable checkpoints stay. `writer`:
+  // the name of one that others may take over from (checkpoint.h); "": there is no other.
+  CheckpointStore(FileSystem& file_system, std::string directory, int64_t keep,
+                  std::string writer = "");
 
   const std::string& directory() const { return directory_; }
+
+  // Of a writer with a name: it takes over from whoever was before it. From then on Save and SaveAs
+  // do something until another takes over. Throws Error(kIo).
+  void Begin();
+  void End();
+  bool IsTakenOver() const;
 
   // Removes what a killed process left behind. For the process that will write. Throws Error(kIo).
   void Clean();
@@ -54,9 +62,14 @@ class CheckpointStore {
   LoadedCheckpoint LoadNewest() const;
 
  private:
+  // What `change` does, unless another has taken over.
+  template <typename Change>
+  void DoAsWriter(const Change& change);
+
   FileSystem& file_system_;
   std::string directory_;
   int64_t keep_;
+  std::string writer_;
 };
 
 }  // namespace ingot::train

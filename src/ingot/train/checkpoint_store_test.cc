@@ -199,5 +199,109 @@ TEST_P(CheckpointFaults, ReplacingTheBest) {
       });
 }
 
+// Does something else before one of its operations.
+class InterruptedFileSystem : public FaultyFileSystem {
+ public:
+  InterruptedFileSystem(size_t at, std::function<void()> interruption)
+      : FaultyFileSystem(RealFileSystem(), {.at = SIZE_MAX}),
+        left_(at),
+        interruption_(std::move(interruption)) {}
+  bool was_interrupted() const { return was_interrupted_; }
+
+  void CreateDirectories(const std::string& path) override {
+    Pass();
+    FaultyFileSystem::CreateDirectories(path);
+  }
+  std::unique_ptr<WritableFile> OpenForWrite(const std::string& path) override {
+    Pass();
+    return FaultyFileSystem::OpenForWrite(path);
+  }
+  void Rename(const std::string& from, const std::string& to) override {
+    Pass();
+    FaultyFileSystem::Rename(from, to);
+  }
+  void RemoveAll(const std::string& path) override {
+    Pass();
+    FaultyFileSystem::RemoveAll(path);
+  }
+  bool Exists(const std::string& path) override {
+    Pass();
+    return FaultyFileSystem::Exists(path);
+  }
+
+ private:
+  void Pass() {
+    if (was_interrupted_ || left_-- > 0) return;
+    was_interrupted_ = true;
+    interruption_();
+  }
+  size_t left_;
+  std::function<void()> interruption_;
+  bool was_interrupted_ = false;
+};
+
+TEST(CheckpointStore, AWriterMayBeTakenOverFromAtAnyMoment) {
+  for (size_t n = 0;; ++n) {
+    SCOPED_TRACE("before operation " + std::to_string(n));
+    ASSERT_LT(n, 1000u);
+    const TestFolder folder;
+    CheckpointStore second(RealFileSystem(), folder.path(), 2, "second");
+    InterruptedFileSystem files(n, [&second] {
+      second.Begin();
+      second.Save(ExampleCheckpoint(3));
+      second.SaveAs(kBestCheckpoint, ExampleCheckpoint(3));
+    });
+    CheckpointStore first(files, folder.path(), 2, "first");
+    CheckpointStore before(RealFileSystem(), folder.path(), 2, "first");
+    before.Begin();
+    for (const int64_t step : {1, 2}) before.Save(ExampleCheckpoint(step));
+    before.SaveAs(kBestCheckpoint, ExampleCheckpoint(1));
+    // What was on its way when the process stood still, and what it does before it knows.
+    first.SaveAs(kBestCheckpoint, ExampleCheckpoint(2));
+    first.Save(ExampleCheckpoint(4));
+    const bool was_interrupted = files.was_interrupted();
+    EXPECT_EQ(before.IsTakenOver(), was_interrupted);
+    second.End();
+    before.End();
+    if (!was_interrupted) {
+      ExpectCheckpoint(before.LoadNewest().checkpoint, ExampleCheckpoint(4));
+      return;
+    }
+    EXPECT_EQ(ReadCheckpoint(folder / "best").manifest.step, 3);
+    const LoadedCheckpoint loaded = second.LoadNewest();
+    EXPECT_TRUE(loaded.skipped.empty());
+    ExpectCheckpoint(loaded.checkpoint, ExampleCheckpoint(3));
+    for (const std::string& name : RealFileSystem().List(folder.path())) {
+      EXPECT_NE(name[0], '.') << name;
+      ReadCheckpoint(folder / name);  // throws where it is not whole
+    }
+  }
+}
+
+TEST(CheckpointStore, WhoComesBackTakesOverAgain) {
+  const TestFolder folder;
+  CheckpointStore first(RealFileSystem(), folder.path(), 2, "first");
+  CheckpointStore second(RealFileSystem(), folder.path(), 2, "second");
+  first.Begin();
+  second.Begin();
+  first.SaveAs(kBestCheckpoint, ExampleCheckpoint(1));
+  EXPECT_FALSE(fs::exists(folder / "best"));
+  first.Begin();
+  first.Clean();  // leaves it the one that writes
+  first.SaveAs(kBestCheckpoint, ExampleCheckpoint(2));
+  second.SaveAs(kBestCheckpoint, ExampleCheckpoint(3));
+  EXPECT_EQ(ReadCheckpoint(folder / "best").manifest.step, 2);
+}
+
+TEST(CheckpointStore, WhatAWriterSetAsideComesBack) {
+  const TestFolder folder;
+  CheckpointStore first(RealFileSystem(), folder.path(), 2, "first");
+  first.Begin();
+  first.SaveAs(kBestCheckpoint, ExampleCheckpoint(1));
+  fs::rename(folder / "best", folder / ".writer-first/replaced-best");
+  CheckpointStore(RealFileSystem(), folder.path(), 2).Clean();
+  EXPECT_EQ(RealFileSystem().List(folder.path()), (std::vector<std::string>{"best"}));
+}
+
 }  // namespace
 }  // namespace ingot::train

@@ -212,6 +212,8 @@ void TrainingRun::LeaveGroup() {
 
 // The lead opens the run directory and writes down what the one before it did not come to.
 void TrainingRun::TakeLead() {
+  // Another led while this worker stood still.
+  if (directory_ && store_->IsTakenOver()) LeaveLead();
   if (directory_ || out_.empty()) return;
   const bool begins = group_->view.step() < 0;
   OpenDirectory(begins && !BeginsAgain() ? request_.mode : RunMode::kShared);
@@ -247,6 +249,7 @@ void TrainingRun::LeaveLead() {
   recorder_.emplace(file_system_, nullptr, false);
   ledger_.Close();
   writer_.reset();
+  store_->End();
   store_.reset();
   directory_.reset();
 }

@@ -141,12 +141,14 @@ void TrainingRun::MakeMonitors() {
 
 void TrainingRun::OpenDirectory(RunMode mode) {
   directory_.emplace(file_system_, out_, mode);
-  store_.emplace(file_system_, directory_->checkpoints(), setup_.job.checkpoint.keep);
+  store_.emplace(file_system_, directory_->checkpoints(), setup_.job.checkpoint.keep,
+                 member_ ? member_->id() : "");
   writer_.emplace(*store_);
   // The job first: a run that is killed from here on can be resumed.
   if (mode == RunMode::kNew || mode == RunMode::kOverwrite) {
     directory_->WriteJob(setup_.resolved.ToYaml());
   }
+  store_->Begin();
   if (request_.logger != nullptr) request_.logger->OpenFile(directory_->File(kLogFile));
 }
 

@@ -108,6 +108,7 @@ void TrainingRun::ReadRunState(const std::string& text) {
   interval_sums_->Clear();
   epoch_sums_->Restore(json.at("epoch_sums").get<std::map<std::string, double>>());
   interval_sums_->Restore(json.at("interval_sums").get<std::map<std::string, double>>());
+  MakeMonitors();  // they forget what the sender has not seen
   best_.Restore(MonitorFrom(json.at("best")));
   early_stopping_.Restore(MonitorFrom(json.at("early_stopping")));
   plateau_.Restore(MonitorFrom(json.at("plateau")));
