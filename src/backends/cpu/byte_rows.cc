@@ -150,6 +150,93 @@ void FindRangeImpl(const float* from, int64_t count, float& low, float& high) {
   }
 }
 
+// Vectors of one side from `at` on, without zero point and times its scale.
+template <typename T>
+HWY_INLINE FVector ScaledBytes(const T* from, IntVector zero, FVector scale) {
+  const IntTag d;
+  const hn::Rebind<T, IntTag> narrow;
+  const IntVector number = hn::Sub(hn::PromoteTo(d, hn::LoadU(narrow, from)), zero);
+  return hn::Mul(hn::ConvertTo(FTag(), number), scale);
+}
+
+template <typename A, typename B, typename T>
+HWY_INLINE void AddBytesTo(const AddBytesCall& call) {
+  const IntTag d;
+  const FTag df;
+  const hn::Rebind<T, IntTag> narrow;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto* a = static_cast<const A*>(call.a.bytes);
+  const auto* b = static_cast<const B*>(call.b.bytes);
+  auto* to = static_cast<T*>(call.to);
+  const IntVector a_zero = hn::Set(d, call.a.zero), b_zero = hn::Set(d, call.b.zero);
+  const FVector a_scale = hn::Set(df, call.a.scale), b_scale = hn::Set(df, call.b.scale);
+  const FVector low = hn::Set(df, static_cast<float>(call.least - call.zero));
+  const FVector high = hn::Set(df, static_cast<float>(call.most - call.zero));
+  const IntVector shift = hn::Set(d, kRoundsBits - call.zero);
+  const auto sum = [&](const A* left, const B* right) HWY_ATTR {
+    const FVector value =
+        hn::Add(ScaledBytes(left, a_zero, a_scale), ScaledBytes(right, b_zero, b_scale));
+    return Whole(hn::Min(hn::Max(value, low), high), shift);
+  };
+  int64_t i = 0;
+#if HWY_TARGET == HWY_AVX2
+  for (; i + 2 * lanes <= call.count; i += 2 * lanes) {
+    StoreTwoOfBytes(sum(a + i, b + i), sum(a + i + lanes, b + i + lanes), to + i);
+  }
+#endif
+  for (; i + lanes <= call.count; i += lanes) {
+    hn::StoreU(hn::DemoteTo(narrow, sum(a + i, b + i)), narrow, to + i);
+  }
+  if (i == call.count) return;
+  const auto rest = static_cast<size_t>(call.count - i);
+  HWY_ALIGN A left[HWY_MAX_BYTES / 4] = {};
+  HWY_ALIGN B right[HWY_MAX_BYTES / 4] = {};
+  HWY_ALIGN T result[HWY_MAX_BYTES / 4];
+  std::memcpy(left, a + i, rest);
+  std::memcpy(right, b + i, rest);
+  hn::StoreU(hn::DemoteTo(narrow, sum(left, right)), narrow, result);
+  std::memcpy(to + i, result, rest);
+}
+
+template <typename A, typename B>
+void AddBytesOf(const AddBytesCall& call) {
+  call.is_signed ? AddBytesTo<A, B, int8_t>(call) : AddBytesTo<A, B, uint8_t>(call);
+}
+
+void AddBytesImpl(const AddBytesCall& call) {
+  if (call.a.is_signed) {
+    return call.b.is_signed ? AddBytesOf<int8_t, int8_t>(call) : AddBytesOf<int8_t, uint8_t>(call);
+  }
+  call.b.is_signed ? AddBytesOf<uint8_t, int8_t>(call) : AddBytesOf<uint8_t, uint8_t>(call);
+}
+
+template <typename T>
+void MaxOfRows(const T* const* rows, size_t count, size_t channels, T* to) {
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  size_t c = 0;
+  for (; c + lanes <= channels; c += lanes) {
+    auto largest = hn::LoadU(d, rows[0] + c);
+    for (size_t t = 1; t < count; ++t) largest = hn::Max(largest, hn::LoadU(d, rows[t] + c));
+    hn::StoreU(largest, d, to + c);
+  }
+  for (; c < channels; ++c) {
+    to[c] = rows[0][c];
+    for (size_t t = 1; t < count; ++t) to[c] = std::max(to[c], rows[t][c]);
+  }
+}
+
+void MaxOfBytesImpl(const std::byte* const* rows, size_t count, bool is_signed, size_t channels,
+                    std::byte* to) {
+  if (is_signed) {
+    MaxOfRows(reinterpret_cast<const int8_t* const*>(rows), count, channels,
+              reinterpret_cast<int8_t*>(to));
+  } else {
+    MaxOfRows(reinterpret_cast<const uint8_t* const*>(rows), count, channels,
+              reinterpret_cast<uint8_t*>(to));
+  }
+}
+
 }  // namespace ingot::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -160,6 +247,8 @@ HWY_EXPORT(RequantizeImpl);
 HWY_EXPORT(QuantizeBytesImpl);
 HWY_EXPORT(DequantizeBytesImpl);
 HWY_EXPORT(FindRangeImpl);
+HWY_EXPORT(AddBytesImpl);
+HWY_EXPORT(MaxOfBytesImpl);
 
 ByteFinish ByteFinish::Of(const RequantizeCall& call, size_t columns) {
   ByteFinish finish;
@@ -202,6 +291,13 @@ void QuantizeBytes(const float* from, float scale, int32_t zero, bool is_signed,
 void DequantizeBytes(const void* from, bool is_signed, float scale, int32_t zero, int64_t count,
                      float* to) {
   HWY_DYNAMIC_DISPATCH(DequantizeBytesImpl)(from, is_signed, scale, zero, count, to);
+}
+void AddBytes(const AddBytesCall& call) {
+  HWY_DYNAMIC_DISPATCH(AddBytesImpl)(call);
+}
+void MaxOfBytes(const std::byte* const* rows, size_t count, bool is_signed, size_t channels,
+                std::byte* to) {
+  HWY_DYNAMIC_DISPATCH(MaxOfBytesImpl)(rows, count, is_signed, channels, to);
 }
 void FindRange(const float* from, int64_t count, float& low, float& high) {
   HWY_DYNAMIC_DISPATCH(FindRangeImpl)(from, count, low, high);

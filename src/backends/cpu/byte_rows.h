@@ -40,6 +40,27 @@ struct ByteFinish {
   static ByteFinish Of(const RequantizeCall& call, size_t columns);
 };
 
+// to = (a - a_zero) * a_scale + (b - b_zero) * b_scale, rounded to nearest even, plus zero, cut to
+// [least, most].
+struct AddBytesCall {
+  struct Side {
+    const void* bytes = nullptr;
+    bool is_signed = false;
+    int32_t zero = 0;
+    float scale = 1;
+  };
+  Side a, b;
+  bool is_signed = false;
+  int32_t zero = 0, least = 0, most = 255;
+  int64_t count = 0;
+  void* to = nullptr;
+};
+void AddBytes(const AddBytesCall& call);
+
+// to = the largest of `count` rows of bytes, at least one, for each of the channels.
+void MaxOfBytes(const std::byte* const* rows, size_t count, bool is_signed, size_t channels,
+                std::byte* to);
+
 // Whole tensors: QuantizeLinear and DequantizeLinear with one scale, and the least and largest.
 void QuantizeBytes(const float* from, float scale, int32_t zero, bool is_signed, int64_t count,
                    void* to);

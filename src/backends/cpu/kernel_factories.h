@@ -29,5 +29,7 @@ KernelPointer MakeBatchNormKernel(const ir::Node& node);           // sums, appl
 KernelPointer MakeBatchNormUpdateKernel(const ir::Node& node);     // sums, apply, gradients for X
 KernelPointer MakeStridedCopyKernel(const ir::Node& node);         // Slice, Expand, Transpose
 KernelPointer MakeQuantizeKernel(const ir::Node& node);  // to and from bytes, with one scale
+KernelPointer MakeQuantizedAddKernel(const ir::Node& node);
+KernelPointer MakeBytePoolKernel(const ir::Node& node);
 
 }  // namespace ingot::cpu

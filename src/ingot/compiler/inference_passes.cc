@@ -8,6 +8,7 @@
 #include "ingot/passes/fold_batch_norm.h"
 #include "ingot/passes/fold_constants.h"
 #include "ingot/passes/fuse_attention.h"
+#include "ingot/passes/fuse_byte_ops.h"
 #include "ingot/passes/fuse_convolution.h"
 #include "ingot/passes/fuse_elementwise.h"
 #include "ingot/passes/fuse_matmul.h"
@@ -22,6 +23,7 @@ namespace ingot::compiler {
 void PrepareForInference(ir::Graph& graph, const ir::OpRegistry& registry,
                          passes::PassRunner& passes) {
   passes.Run("fuse_quantized", graph, [&](ir::Graph& g) { passes::FuseQuantized(g, registry); });
+  passes.Run("fuse_byte_ops", graph, [&](ir::Graph& g) { passes::FuseByteOps(g, registry); });
   passes.Run("fold_batch_norm", graph, [&](ir::Graph& g) { passes::FoldBatchNorm(g, registry); });
   passes.Run("eliminate_dead_code", graph, [](ir::Graph& g) { passes::EliminateDeadCode(g); });
 }

@@ -141,7 +141,8 @@ bool IsQuantizationOfAll(const Node* node) {
 
 // An elementwise op over transposed values is a transposition of the op.
 bool MoveThroughElementwise(Node* node, const ir::OpRegistry& registry) {
-  const bool each = node->op().elementwise || IsQuantizationOfAll(node);
+  const bool each =
+      node->op().elementwise || IsQuantizationOfAll(node) || Is(node, "ingot.QuantizedAdd");
   if (!each || node->outputs().size() != 1) return false;
   if (std::none_of(node->inputs().begin(), node->inputs().end(), HasSource)) return false;
   if (!HasRank(node->output(), 3)) return false;

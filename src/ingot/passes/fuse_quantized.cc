@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "ingot/passes/activation_epilogue.h"
+#include "ingot/passes/quantized_values.h"
 #include "ingot/passes/rewrite.h"
 
 namespace ingot::passes {
@@ -13,48 +14,6 @@ namespace {
 
 using ir::Node;
 using ir::Value;
-
-bool IsBytes(DType dtype) {
-  return dtype == DType::kU8 || dtype == DType::kI8;
-}
-
-// Bytes with scales and one zero point.
-struct Quantized {
-  Value* bytes = nullptr;
-  std::vector<float> scales;  // one, or one for each place of an axis
-  int64_t zero = 0;
-};
-
-std::optional<Quantized> Make(Value* bytes, const Value* scale, const Value* zero) {
-  if (!bytes->type().is_tensor() || !IsBytes(bytes->type().dtype())) return std::nullopt;
-  const Tensor* scales = ConstantOf(scale);
-  if (scales == nullptr || scales->dtype() != DType::kF32 || scales->shape().rank() > 1 ||
-      scales->size() == 0) {
-    return std::nullopt;
-  }
-  Quantized result{bytes, {scales->data<float>().begin(), scales->data<float>().end()}, 0};
-  if (zero == nullptr) return result;
-  const Tensor* zeros = ConstantOf(zero);
-  if (zeros == nullptr || zeros->size() == 0) return std::nullopt;
-  const std::vector<int64_t> numbers = zeros->ToInts();
-  for (const int64_t number : numbers) {
-    if (number != numbers[0]) return std::nullopt;
-  }
-  result.zero = numbers[0];
-  return result;
-}
-
-// Of a DequantizeLinear to f32; of its axis where it has several scales.
-std::optional<Quantized> DequantizedFrom(const Value* value, int64_t axis) {
-  const Node* node = value->producer();
-  if (!Is(node, "DequantizeLinear") || node->GetInt("block_size", 0) != 0) return std::nullopt;
-  if (value->type().dtype() != DType::kF32) return std::nullopt;
-  auto result = Make(node->input(0), node->input(1), node->input(2));
-  if (!result || result->scales.size() == 1) return result;
-  int64_t given = node->GetInt("axis", 1);
-  if (given < 0 && value->type().has_rank()) given += value->type().rank();
-  return given == axis ? result : std::nullopt;
-}
 
 // What is known of a quantised product until it is built.
 struct Product {
@@ -137,15 +96,12 @@ void TakeFollowers(Product& p) {
     next = OnlyUser(p.last->output());
   }
   if (!Is(next, "QuantizeLinear") || next->input(0) != p.last->output()) return;
-  const Tensor* scale = ConstantOf(next->input(1));
-  const Tensor* zero = next->input(2) == nullptr ? nullptr : ConstantOf(next->input(2));
-  if (scale == nullptr || scale->size() != 1 || scale->dtype() != DType::kF32) return;
-  if (next->input(2) != nullptr && (zero == nullptr || zero->size() != 1)) return;
-  if (!IsBytes(next->output()->type().dtype())) return;
+  const auto quantizer = QuantizerOf(next);
+  if (!quantizer) return;
   p.quantizes = true;
-  p.y_scale = scale->data<float>()[0];
-  p.y_zero = zero == nullptr ? 0 : zero->ToInts()[0];
-  p.y_type = next->output()->type().dtype();
+  p.y_scale = quantizer->scale;
+  p.y_zero = quantizer->zero;
+  p.y_type = quantizer->type;
   p.last = next;
 }
 
@@ -180,8 +136,8 @@ std::optional<Product> MatchQLinear(Node* node) {
     p.trans_b = node->GetInt("transB") != 0;
     if (node->GetInt("transA") != 0 || node->GetFloat("alpha") != 1) return std::nullopt;
   }
-  const auto x = Make(node->input(0), node->input(1), node->input(2));
-  const auto w = Make(node->input(3), node->input(4), node->input(5));
+  const auto x = QuantizedOf(node->input(0), node->input(1), node->input(2));
+  const auto w = QuantizedOf(node->input(3), node->input(4), node->input(5));
   if (!x || !w) return std::nullopt;
   p.x = *x;
   p.w = *w;

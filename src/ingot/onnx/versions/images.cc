@@ -50,17 +50,10 @@ Outputs DropEmptyInputs(ImportedNode& node, ir::Builder&) {
   return std::nullopt;
 }
 
-// Places in column-major order concern the second output alone. Integers are exact as f32.
-Outputs SimplerMaxPool(ImportedNode& node, ir::Builder& builder) {
-  if (node.outputs > 1 || node.input(0) == nullptr) return std::nullopt;
-  node.Drop("storage_order");
-  const DType dtype = node.inputs[0]->type().dtype();
-  if (dtype != DType::kU8 && dtype != DType::kI8) return std::nullopt;
-  const ir::Attributes to_f32 = {{"to", static_cast<int64_t>(DType::kF32)}};
-  ir::Value* result =
-      builder.Op("MaxPool", {builder.Op("Cast", {node.inputs[0]}, to_f32)}, node.attributes);
-  return std::vector<ir::Value*>{
-      builder.Op("Cast", {result}, {{"to", static_cast<int64_t>(dtype)}})};
+// Places in column-major order concern the second output alone.
+Outputs SimplerMaxPool(ImportedNode& node, ir::Builder&) {
+  if (node.outputs <= 1) node.Drop("storage_order");
+  return std::nullopt;
 }
 
 Outputs OldGridSample(ImportedNode& node, ir::Builder&) {

@@ -85,7 +85,11 @@ void ForEachOutput(const Pool& pool, F f) {
 }
 
 void InferPool(InferContext& context) {
-  RequireType(context, 0, Types::kFloat);
+  // The largest of bytes is one of them.
+  const DType dtype = context.input(0).dtype();
+  const bool bytes = dtype == DType::kU8 || dtype == DType::kI8;
+  const bool largest = context.node().op_type().find("Max") != std::string::npos;
+  if (!bytes || !largest) RequireType(context, 0, Types::kFloat);
   const Type& x = context.input(0);
   context.SetOutput(0, x.has_rank() ? PooledType(context.node(), x) : x);
 }
@@ -100,7 +104,7 @@ int64_t FindLargest(const Pool& pool, const T* x, int64_t n, int64_t c, int64_t 
   for (int64_t t = 0; t < pool.table.taps(); ++t) {
     const int64_t s = pool.table.At(p, t);
     if (s < 0) continue;
-    const double value{x[pool.x.At(n, c, s)]};
+    const auto value = static_cast<double>(x[pool.x.At(n, c, s)]);
     if (best < 0 || value > largest || (std::isnan(value) && !std::isnan(largest))) {
       best = s;
       largest = value;
@@ -109,17 +113,25 @@ int64_t FindLargest(const Pool& pool, const T* x, int64_t n, int64_t c, int64_t 
   return best;
 }
 
-void MaxReference(const ir::ReferenceCall& call) {
+template <typename T>
+void LargestOfWindows(const ir::ReferenceCall& call) {
   const Pool pool(call.node, call.input(0), call.output());
-  DispatchFloat(call.node.op_type(), call.input(0).dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* x = call.input(0).as<T>();
-    ForEachOutput(pool, [&](int64_t n, int64_t c, int64_t p) {
-      const int64_t s = FindLargest(pool, x, n, c, p);
-      call.output().as<T>()[pool.y.At(n, c, p)] =
-          s < 0 ? static_cast<T>(-std::numeric_limits<double>::infinity()) : x[pool.x.At(n, c, s)];
-    });
+  using Limits = std::numeric_limits<T>;
+  const T nothing = Limits::is_integer ? Limits::lowest()
+                                       : static_cast<T>(-std::numeric_limits<double>::infinity());
+  const T* x = call.input(0).as<T>();
+  ForEachOutput(pool, [&](int64_t n, int64_t c, int64_t p) {
+    const int64_t s = FindLargest(pool, x, n, c, p);
+    call.output().as<T>()[pool.y.At(n, c, p)] = s < 0 ? nothing : x[pool.x.At(n, c, s)];
   });
+}
+
+void MaxReference(const ir::ReferenceCall& call) {
+  const DType dtype = call.input(0).dtype;
+  if (dtype == DType::kU8) return LargestOfWindows<uint8_t>(call);
+  if (dtype == DType::kI8) return LargestOfWindows<int8_t>(call);
+  DispatchFloat(call.node.op_type(), dtype,
+                [&](auto tag) { LargestOfWindows<typename decltype(tag)::type>(call); });
 }
 
 void MaxGradientReference(const ir::ReferenceCall& call) {
@@ -292,6 +304,21 @@ OpDefinition PoolOp(const std::string& name, const std::string& summary, bool gl
   return op;
 }
 
+// Windows at the border and inside, of more channels than a vector holds.
+OpCase BytesOverPlanes(const std::string& name, DType dtype) {
+  std::vector<int64_t> x;
+  for (int64_t i = 0; i < 2 * 5 * 6 * 83; ++i) {
+    x.push_back(i * i * 7 % 251 - (dtype == DType::kI8 ? 128 : 0));
+  }
+  return OpCase{.name = name,
+                .inputs = {Integers({2, 5, 6, 83}, x, dtype)},
+                .attributes = {{"channels_last", int64_t{1}},
+                               {"kernel_shape", Ints{3, 2}},
+                               {"strides", Ints{2, 1}},
+                               {"pads", Ints{1, 1, 0, 0}}},
+                .gradient = false};
+}
+
 OpDefinition MaxForward(const std::string& name, const std::string& summary, bool global) {
   OpDefinition op = PoolOp(name, summary, global, /*average=*/false);
   op.gradient = [name](GradientContext& context) {
@@ -407,7 +434,9 @@ void RegisterPooling(ir::OpRegistry& registry) {
        ExpectedCase("padding_never_wins", {Floats({1, 1, 3}, {-4, -5, -6})}, {-4, -4, -5}, padded),
        ExpectedCase("last_by_hand", {Floats({1, 4, 2}, {1, 8, 5, 7, -2, 6, -3, 9})}, {5, 8, -2, 9},
                     Last(two)),
-       ExpectedOnly("nan", {Floats({1, 1, 4}, {1, NAN, 3, 2})}, {NAN, 3}, two)});
+       ExpectedOnly("nan", {Floats({1, 1, 4}, {1, NAN, 3, 2})}, {NAN, 3}, two),
+       ExpectedOnly("bytes", {Integers({1, 1, 4}, {1, 200, 3, 2}, DType::kU8)}, {200, 3}, two),
+       BytesOverPlanes("bytes_last", DType::kU8), BytesOverPlanes("signed_last", DType::kI8)});
   Add(registry, MaxBackward("MaxPool", false),
       {ExpectedOnly("first_of_equals", {Floats({1, 1, 4}, {5, 5, 1, 2}), Floats({1, 1, 2}, {3, 4})},
                     {3, 0, 0, 4}, two),
