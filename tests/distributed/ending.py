@@ -61,6 +61,20 @@ class Ending(Distributed):
         self.assertTrue((run / "summary.json").exists())
         self.nothing_runs(run)
 
+    def test_a_worker_that_stays_away_does_not_spoil_the_run(self):
+        run, process = self.begin("--set", "steps=4000", "--epochs", 0)
+        killed = set()
+        while process.poll() is None:
+            pid = pids(run).get(2)
+            if pid is not None and pid not in killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            time.sleep(0.01)
+        _, err = finish(process, ("--out", run))
+        self.assertIn("at its start and stays away", err)
+        self.assertEqual(process.returncode, 0, err)
+        self.nothing_runs(run)
+
     def test_a_second_interrupt_ends_all_at_once(self):
         run, process = self.begin("--grace", 1000, env={"INGOT_SILENCE_SECONDS": "1000"})
         os.kill(pids(run)[1], signal.SIGSTOP)

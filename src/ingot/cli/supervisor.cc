@@ -344,6 +344,7 @@ void Supervisor::Interrupt(const Worker& worker, int signal) {
 // A worker that did not end by itself.
 void Supervisor::HandleDeath(Worker& worker, const std::string& how) {
   worker.status = passed_on_ != 0 ? kInterrupted : kFailed;
+  worker.is_lost = passed_on_ == 0;
   if (ending_ || passed_on_ != 0) return;
   worker.quick_deaths =
       MonotonicSeconds() - worker.started < kQuickSeconds ? worker.quick_deaths + 1 : 0;
@@ -354,7 +355,6 @@ void Supervisor::HandleDeath(Worker& worker, const std::string& how) {
     return;
   }
   if (!is_remote()) return Start(worker);
-  worker.is_lost = true;
   worker.start_at = MonotonicSeconds() + kAgainSeconds;
 }
 
