@@ -12,11 +12,13 @@ namespace {
 // What a task reads again for every panel should stay in the second-level cache.
 constexpr int64_t kStripeFloats = int64_t{1} << 15;
 // Below this much work (in seconds, by rough rates) a product stays on one thread.
-constexpr double kWorthSharing = 12e-6;
+constexpr double kWorthSharing = 8e-6;
 constexpr double kFlopsPerSecond = 80e9;
 constexpr double kBytesPerSecond = 25e9;
-constexpr int64_t kTasksPerThread = 4;
+constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kMostPairsAtOnce = 64;  // of one call of the tile
+constexpr int64_t kMostTogether = int64_t{1}
+                                  << 17;  // floats of a matrix that is packed for all tasks
 constexpr int64_t kLineFloats = 16;       // of a line of the cache
 
 // Asks for these floats in the second-level cache.
@@ -182,11 +184,10 @@ void PackedProduct::PackMatrix(const float* w, float* packed) const {
 }
 
 size_t PackedProduct::scratch_bytes() const {
-  if (!pads_ && pairs_ == 1) {  // what RunPacked packs
-    int64_t deepest = 0;
-    for (const Block& block : blocks_) deepest = std::max(deepest, block.k);
+  if (!pads_ && pairs_ == 1) {  // what PackTiles packs
     const int64_t rows = rows_ * shape_.columns.output;
-    return static_cast<size_t>(rows * deepest + 16) * sizeof(float);
+    const int64_t floats = PackedRow() * std::max(rows, PacksTogether() ? Positions() : 0);
+    return static_cast<size_t>(floats + 16) * sizeof(float);
   }
   if (!pads_) return 0;
   const int64_t floats = samples_ * PaddedRows(rows_) * line_ * shape_.channels;
@@ -205,8 +206,8 @@ PackedProduct::Cut PackedProduct::CutFor(size_t threads) const {
   const double seconds = std::max(2 * macs / kFlopsPerSecond, bytes / kBytesPerSecond);
   if (seconds < kWorthSharing) return cut;
   const int64_t tasks = cut.samples * cut.rows;
-  const int64_t wanted = std::min(static_cast<int64_t>(threads) * kTasksPerThread,
-                                  static_cast<int64_t>(seconds / (kWorthSharing / 4)));
+  const int64_t at_most = static_cast<int64_t>(threads) * kTasksPerThread;
+  const int64_t wanted = std::min(at_most, static_cast<int64_t>(seconds / (kWorthSharing / 4)));
   const auto unit = static_cast<int64_t>(positions <= kMostWideRows ? tiles_.wide_panels[0] : 1);
   if (tasks < wanted) {
     cut.panels = std::clamp<int64_t>(CeilDiv(wanted, tasks), 1, CeilDiv(panels_, unit));
@@ -239,6 +240,10 @@ void PackedProduct::Run(const float* packed, const PackedOperands& operands, std
     RunTask(TaskAt(cut, static_cast<int64_t>(index)), packed, operands,
             reinterpret_cast<float*>(scratch + thread * scratch_stride));
   };
+  if (cut.panels > 1 && PacksTogether()) {
+    RunTogether(cut, packed, operands, reinterpret_cast<float*>(scratch), team);
+    return;
+  }
   const bool shares = cut.panels > 1 || tasks >= static_cast<int64_t>(team.threads());
   if (shares && team.threads() > 1) {
     team.ForEach(static_cast<size_t>(tasks), run);
@@ -288,6 +293,14 @@ struct PackedProduct::Walk {
   int64_t output = 0;     // of the panel at hand: its first column
   int64_t channel = 0;    // of the block at hand: what is added to a position
   int64_t n = 0, i = 0, j = 0, out = 0;
+  const float* next = nullptr;  // the weights behind those in use
+  int64_t next_floats = 0;
+
+  // They come from memory while several tiles use the ones before them.
+  void FetchNext(int64_t tile, int64_t tiles) const {
+    if (tiles < 4) return;
+    FetchAhead(next, next_floats * tile / tiles, next_floats * (tile + 1) / tiles);
+  }
 
   void Start() { n = i = j = out = 0; }
   const float* Input() const { return base + n * plane + i * row_step + j * column_step; }
@@ -304,6 +317,15 @@ struct PackedProduct::Walk {
 
 void PackedProduct::RunTask(const Task& task, const float* packed, const PackedOperands& operands,
                             float* scratch) const {
+  if (pads_) Pad(task, operands.x, scratch);
+  Walk walk = WalkOf(task, pads_ ? scratch : operands.x);
+  if (!PacksRows(task, walk)) return RunPanels(task, walk, packed, operands);
+  PackTiles(walk, 0, TilesOf(walk), scratch);
+  RunPacked(task, walk, packed, operands, scratch);
+}
+
+// `from`: the operand x, or the task's padded part of it.
+PackedProduct::Walk PackedProduct::WalkOf(const Task& task, const float* from) const {
   const ConvolutionAxis& rows = shape_.rows;
   const int64_t channels = shape_.channels;
   Walk walk;
@@ -313,13 +335,11 @@ void PackedProduct::RunTask(const Task& task, const float* packed, const PackedO
   walk.row_step = rows.stride * line_ * channels;
   walk.column_step = shape_.columns.stride * channels;
   if (pads_) {
-    Pad(task, operands.x, scratch);
-    walk.base = scratch;
+    walk.base = from;
     walk.plane = PaddedRows(walk.rows) * line_ * channels;
   } else {
     walk.plane = rows.input * line_ * channels;
-    walk.base =
-        operands.x + task.sample * walk.plane + task.row_begin * rows.stride * line_ * channels;
+    walk.base = from + task.sample * walk.plane + task.row_begin * rows.stride * line_ * channels;
   }
   // A matrix, or whole rows of a plane that are read without gaps.
   const bool one_column = walk.columns == 1;
@@ -328,20 +348,72 @@ void PackedProduct::RunTask(const Task& task, const float* packed, const PackedO
                  (one_column || walk.rows == 1 || walk.row_step == walk.columns * walk.column_step);
   walk.out_plane = rows.output * walk.columns;
   walk.out_first = task.sample * walk.out_plane + task.row_begin * walk.columns;
-  if (PacksRows(task, walk)) return RunPacked(task, walk, packed, operands, scratch);
-  RunPanels(task, walk, packed, operands);
+  return walk;
 }
 
+// With vectors of 8 floats: where positions are few, so that weights stream past. Of 16: also where
+// rows that lie a power of two apart would push each other out of the first-level cache,
+// which holds fewer rows of wide panels.
 bool PackedProduct::PacksRows(const Task& task, const Walk& walk) const {
-  return walk.is_line && !pads_ && pairs_ == 1 && walk.positions >= 12 && depth_ >= 64 &&
-         task.panel_end - task.panel_begin >= 3 && shape_.groups == 1;
+  if (!walk.is_line || pads_ || pairs_ > 1 || shape_.groups > 1 || walk.positions < 12)
+    return false;
+  if (tiles_.lanes > 8) return depth_ >= 64 && task.panel_end - task.panel_begin >= 3;
+  return StreamsWeights();
+}
+
+bool PackedProduct::StreamsWeights() const {
+  return depth_ >= 64 && panels_ >= 8 && Positions() <= 64;
+}
+
+// Of a matrix of a moderate size: its rows are packed once for all tasks.
+bool PackedProduct::PacksTogether() const {
+  const bool wide = tiles_.lanes > 8 && depth_ >= 64 && panels_ >= 3;
+  return !pads_ && pairs_ == 1 && shape_.groups == 1 && shape_.columns.output == 1 &&
+         shape_.samples == 1 && Positions() >= 12 && Positions() * depth_ <= kMostTogether &&
+         (wide || StreamsWeights());
+}
+
+void PackedProduct::RunTogether(const Cut& cut, const float* packed, const PackedOperands& operands,
+                                float* scratch, runtime::Team& team) const {
+  const auto scratch_of = [&](const Walk& walk) { return scratch + walk.out_first * PackedRow(); };
+  const int64_t pieces =
+      CeilDiv(static_cast<int64_t>(team.threads()) * kTasksPerThread, cut.rows);  // of each stripe
+  team.ForEach(static_cast<size_t>(cut.rows * pieces), [&](size_t index, size_t) {
+    const auto i = static_cast<int64_t>(index);
+    const Walk walk = WalkOf(TaskAt(cut, i / pieces * cut.panels), operands.x);
+    const int64_t piece = i % pieces, tiles = TilesOf(walk);
+    PackTiles(walk, tiles * piece / pieces, tiles * (piece + 1) / pieces, scratch_of(walk));
+  });
+  team.ForEach(static_cast<size_t>(cut.rows * cut.panels), [&](size_t index, size_t) {
+    const Task task = TaskAt(cut, static_cast<int64_t>(index));
+    const Walk walk = WalkOf(task, operands.x);
+    RunPacked(task, walk, packed, operands, scratch_of(walk));
+  });
+}
+
+int64_t PackedProduct::TilesOf(const Walk& walk) {
+  return CeilDiv(walk.positions, static_cast<int64_t>(kMostTileRows));
+}
+
+// Each tile's rows side by side, for one block of the sum after the other.
+void PackedProduct::PackTiles(const Walk& walk, int64_t begin, int64_t end, float* to) const {
+  const auto pack = Tiles().pack_transposed;  // moves elements of four bytes, whatever they are
+  const int64_t tiles = TilesOf(walk);
+  for (int64_t tile = begin; tile < end; ++tile) {
+    const int64_t row = walk.positions * tile / tiles;
+    const int64_t rows = walk.positions * (tile + 1) / tiles - row;
+    for (const Block& block : blocks_) {
+      pack(walk.base + row * walk.step + block.k_begin, static_cast<size_t>(walk.step),
+           static_cast<size_t>(block.k), static_cast<size_t>(rows), static_cast<size_t>(rows),
+           to + row * PackedRow() + rows * block.k_begin);
+    }
+  }
 }
 
 void PackedProduct::RunPacked(const Task& task, const Walk& walk, const float* packed,
-                              const PackedOperands& operands, float* scratch) const {
-  const int64_t tiles = CeilDiv(walk.positions, static_cast<int64_t>(kMostTileRows));
+                              const PackedOperands& operands, const float* scratch) const {
+  const int64_t tiles = TilesOf(walk);
   const auto begin_of = [&](int64_t tile) { return walk.positions * tile / tiles; };
-  const auto pack = Tiles().pack_transposed;  // moves elements of four bytes, whatever they are
   const TilePair pair;
   const float* a[kMostTileRows];
   float* c[kMostTileRows];
@@ -352,12 +424,6 @@ void PackedProduct::RunPacked(const Task& task, const Walk& walk, const float* p
   call.pairs = &pair;
   call.pair_count = 1;
   for (const Block& block : blocks_) {
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t row = begin_of(tile);
-      const auto rows = static_cast<size_t>(begin_of(tile + 1) - row);
-      pack(walk.base + row * walk.step + block.k_begin, static_cast<size_t>(walk.step),
-           static_cast<size_t>(block.k), rows, rows, scratch + row * block.k);
-    }
     const bool last = &block == &blocks_.back();
     call.k = static_cast<size_t>(block.k);
     call.continues = &block != &blocks_.front();
@@ -373,21 +439,18 @@ void PackedProduct::RunPacked(const Task& task, const Walk& walk, const float* p
       call.bias = last && operands.bias != nullptr ? operands.bias + output : nullptr;
       const auto run = tiles_.run;
       // The next panel's weights come from memory while this one's are in use.
-      const bool is_last = panel + 1 == task.panel_end;
-      const Block* next_block = is_last ? &block + 1 : &block;
-      const int64_t next_panel = is_last ? task.panel_begin : panel + 1;
-      const float* next = nullptr;
-      int64_t next_floats = 0;
-      if (next_block <= &blocks_.back()) {
-        next = packed + PanelBegin(next_panel) + next_block->k_begin * WidthOf(next_panel);
-        next_floats = next_block->k * WidthOf(next_panel);
-      }
+      const bool turns = panel + 1 == task.panel_end && !last;
+      const Block& next_block = turns ? *(&block + 1) : block;
+      const int64_t next_panel = turns ? task.panel_begin : std::min(panel + 1, panels_ - 1);
+      const float* next =
+          packed + PanelBegin(next_panel) + next_block.k_begin * WidthOf(next_panel);
+      const int64_t next_floats = next_block.k * WidthOf(next_panel);
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t row = begin_of(tile), rows = begin_of(tile + 1) - row;
         FetchAhead(next, next_floats * tile / tiles, next_floats * (tile + 1) / tiles);
         for (int64_t r = 0; r < rows; ++r) {
           const int64_t at = (walk.out_first + row + r) * shape_.outputs + output;
-          a[r] = scratch + row * block.k + r;
+          a[r] = scratch + row * PackedRow() + rows * block.k_begin + r;
           c[r] = operands.y + at;
           residual[r] = operands.residual == nullptr ? nullptr : operands.residual + at;
         }
@@ -438,6 +501,10 @@ void PackedProduct::RunPanels(const Task& task, Walk& walk, const float* packed,
         done += here;
         weights += here * block.k * width;
         const bool last = &block == &blocks_.back() && done == block.pairs;
+        // Also of the next task's first panel, which this thread is likely to take.
+        const bool more = !last || panel + together < panels_;
+        walk.next = more ? weights : nullptr;
+        walk.next_floats = more ? here * block.k * width : 0;
         RunTiles(walk, call, operands, last, together > 1);
       }
     }
@@ -468,6 +535,7 @@ void PackedProduct::RunTiles(Walk& walk, TileCall call, const PackedOperands& op
     const float* added = operands.residual == nullptr ? nullptr : operands.residual + first;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t rows = walk.positions * (tile + 1) / tiles - walk.positions * tile / tiles;
+      walk.FetchNext(tile, tiles);
       for (int64_t r = 0; r < rows; ++r, from += walk.step, to += shape_.outputs) {
         a[r] = from;
         c[r] = to;
@@ -481,6 +549,7 @@ void PackedProduct::RunTiles(Walk& walk, TileCall call, const PackedOperands& op
   walk.Start();
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t rows = walk.positions * (tile + 1) / tiles - walk.positions * tile / tiles;
+    walk.FetchNext(tile, tiles);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t out = (walk.out_first + walk.out) * shape_.outputs + walk.output;
       a[r] = walk.Input() + walk.channel;

@@ -78,12 +78,21 @@ class PackedProduct {
   Task TaskAt(const Cut& cut, int64_t index) const;
   void RunTask(const Task& task, const float* packed, const PackedOperands& operands,
                float* scratch) const;
+  Walk WalkOf(const Task& task, const float* from) const;
+  int64_t Positions() const { return shape_.samples * shape_.rows.output * shape_.columns.output; }
   void Pad(const Task& task, const float* x, float* to) const;
-  // Many rows of a matrix, packed tile by tile: rows that lie a power of two apart would push each
-  // other and the weights out of the first-level cache.
+  // Whether rows of a matrix are packed tile by tile before the product.
   bool PacksRows(const Task& task, const Walk& walk) const;
+  bool StreamsWeights() const;
+  bool PacksTogether() const;
+  // Floats for a row of a packed tile; packing writes a little beyond a tile.
+  int64_t PackedRow() const { return depth_ + 8; }
+  void RunTogether(const Cut& cut, const float* packed, const PackedOperands& operands,
+                   float* scratch, runtime::Team& team) const;
+  static int64_t TilesOf(const Walk& walk);
+  void PackTiles(const Walk& walk, int64_t begin, int64_t end, float* to) const;
   void RunPacked(const Task& task, const Walk& walk, const float* packed,
-                 const PackedOperands& operands, float* scratch) const;
+                 const PackedOperands& operands, const float* scratch) const;
   void RunPanels(const Task& task, Walk& walk, const float* packed,
                  const PackedOperands& operands) const;
   void RunTiles(Walk& walk, TileCall call, const PackedOperands& operands, bool last,

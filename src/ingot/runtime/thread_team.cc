@@ -14,9 +14,13 @@
 namespace ingot::runtime {
 namespace {
 
-// How often a waiting thread looks before it sleeps: some 20 microseconds. Between two kernels of a
-// network less than that passes.
-constexpr int kLooks = 1000;
+// How often a waiting thread looks before it sleeps; a look takes some 30 nanoseconds. To be woken
+// takes tens of microseconds, for which the others do its work: so a helper outlasts what a network
+// computes on one thread between two loops, and the owner an index of another's. Between two runs,
+// a helper waits for about as long as the next request of a client takes that waits for each.
+constexpr int kLooksOfOwner = 3000;
+constexpr int kLooksWhenOwned = 6000;
+constexpr int kLooksOtherwise = 1500;
 
 }  // namespace
 
@@ -87,7 +91,7 @@ void ThreadTeam::Work(size_t thread) {
 void ThreadTeam::WaitForHelpers() {
   uint32_t door = door_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
   for (int look = 0; (door & kInside) != 0; ++look) {
-    if (look < kLooks) {
+    if (look < kLooksOfOwner) {
       PauseSpin();
       door = door_.load(std::memory_order_acquire);
       continue;
@@ -103,7 +107,8 @@ void ThreadTeam::Help(size_t thread) {
   uint32_t seen = 0;
   while (true) {
     for (int look = 0; loops_.load(std::memory_order_acquire) == seen; ++look) {
-      if (look < kLooks) {
+      const bool owned = owned_.load(std::memory_order_relaxed);
+      if (look < (owned ? kLooksWhenOwned : kLooksOtherwise)) {
         PauseSpin();
         continue;
       }

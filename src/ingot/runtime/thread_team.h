@@ -1,7 +1,8 @@
 // ThreadTeam: threads that share the work of kernels, one loop at a time.
 //
-// A loop is opened by a store and closed by a store; helpers look for one for some microseconds and
-// then sleep on a futex, so that an idle team uses no CPU. Indices are claimed one by one: a helper
+// A loop is opened by a store and closed by a store; helpers look for one for some microseconds,
+// longer while the team is somebody's, and then sleep on a futex, so that an idle team uses no CPU.
+// Indices are claimed one by one: a helper
 // that the system has stopped holds up no more than the one index it works at.
 //
 // Each thread begins with a range of its own, the same part of every loop, and then takes from the
@@ -32,9 +33,16 @@ class ThreadTeam final : public Team {
   size_t threads() const override { return helpers_.size() + 1; }
 
   // Several threads may want the team at once: one has it, the others work alone.
-  bool TryAcquire() { return helpers_.empty() || busy_.try_lock(); }
+  bool TryAcquire() {
+    if (helpers_.empty()) return true;
+    if (!busy_.try_lock()) return false;
+    owned_.store(true, std::memory_order_relaxed);
+    return true;
+  }
   void Release() {
-    if (!helpers_.empty()) busy_.unlock();
+    if (helpers_.empty()) return;
+    owned_.store(false, std::memory_order_relaxed);
+    busy_.unlock();
   }
 
  protected:
@@ -61,6 +69,7 @@ class ThreadTeam final : public Team {
   std::atomic<uint32_t> loops_{0};  // opened so far; what helpers wait for
   std::atomic<uint32_t> sleepers_{0};
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> owned_{false};  // more loops are likely to come soon
 
   // Of each thread's range, the next index that nobody has claimed.
   struct alignas(64) Next {

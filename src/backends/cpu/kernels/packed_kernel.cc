@@ -16,6 +16,9 @@ namespace {
 
 using Packed = std::shared_ptr<const std::byte>;
 
+// Multiplications of a depthwise convolution that take some microseconds.
+constexpr int64_t kWorthSharing = int64_t{3} << 16;
+
 // The operands' numbers; -1 where absent.
 struct OperandNumbers {
   int bias = -1, residual = -1, y = 0;
@@ -74,9 +77,11 @@ class DepthwiseKernel : public runtime::SharedKernel {
                  runtime::Team& team) const override {
     const int64_t work = Rows() * shape_.columns.output * shape_.channels * shape_.rows.kernel *
                          shape_.columns.kernel;
-    if (team.threads() == 1 || work < (int64_t{1} << 19)) return Run(operands, scratch);
+    if (team.threads() == 1 || work < kWorthSharing) return Run(operands, scratch);
     const PackedOperands call = at_.Bind(operands, epilogue_);
-    const int64_t pieces = std::min<int64_t>(Rows(), static_cast<int64_t>(team.threads()) * 4);
+    // Some rows each, which are computed by twos.
+    const int64_t pieces =
+        std::clamp<int64_t>(Rows() / 3, 1, static_cast<int64_t>(team.threads()) * 4);
     team.ForEach(static_cast<size_t>(pieces), [&](size_t index, size_t) {
       const auto i = static_cast<int64_t>(index);
       DepthwiseRows(shape_, Weights(), call, Rows() * i / pieces, Rows() * (i + 1) / pieces);
