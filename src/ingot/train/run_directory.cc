@@ -93,6 +93,17 @@ std::optional<int64_t> StepOfLine(std::string_view line) {
   return step->get<int64_t>();
 }
 
+// The lines before the first that is of a later step, no record, or cut off.
+std::string_view RecordsUpTo(std::string_view text, int64_t step) {
+  size_t keep = 0;
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', keep)) {
+    const std::optional<int64_t> at = StepOfLine(text.substr(keep, end - keep));
+    if (!at || *at > step) break;
+    keep = end + 1;
+  }
+  return text.substr(0, keep);
+}
+
 }  // namespace
 
 RunDirectory::RunDirectory(FileSystem& file_system, const std::string& path, RunMode mode)
@@ -135,31 +146,34 @@ void RunDirectory::TruncateMetrics(int64_t step) {
   const std::string path = File(kMetricsFile);
   if (!file_system_.Exists(path)) return;
   const std::string text = ReadFile(path);
-  size_t keep = 0;
-  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', keep)) {
-    const std::optional<int64_t> at = StepOfLine(std::string_view(text).substr(keep, end - keep));
-
-    if (!at || *at > step) break;
-    keep = end + 1;
-  }
+  const size_t keep = RecordsUpTo(text, step).size();
   if (keep != text.size() && ::truncate(path.c_str(), static_cast<off_t>(keep)) != 0) {
     throw FileError("truncate", path, errno);
   }
 }
 
-void RunDirectory::AppendMetrics(const MetricsRecord& record) {
+void RunDirectory::TakeOverMetrics(int64_t step) {
+  INGOT_ASSERT(!metrics_.valid(), "metrics are taken over before the first record");
   const std::string path = File(kMetricsFile);
-  if (!metrics_.valid()) {
-    metrics_ =
-        FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-    if (!metrics_.valid()) throw FileError("open for writing", path, errno);
-  }
+  const std::string text = file_system_.Exists(path) ? ReadFile(path) : "";
+  WriteFileAtomically(file_system_, path, RecordsUpTo(text, step));
+  OpenMetrics();
+}
+
+void RunDirectory::OpenMetrics() {
+  const std::string path = File(kMetricsFile);
+  metrics_ = FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!metrics_.valid()) throw FileError("open for writing", path, errno);
+}
+
+void RunDirectory::AppendMetrics(const MetricsRecord& record) {
+  if (!metrics_.valid()) OpenMetrics();
   const std::string line = ToJson(record) + "\n";
   std::string_view rest = line;
   while (!rest.empty()) {
     const ssize_t written = ::write(metrics_.get(), rest.data(), rest.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw FileError("write to", path, errno);
+    if (written < 0) throw FileError("write to", File(kMetricsFile), errno);
     rest.remove_prefix(static_cast<size_t>(written));
   }
 }

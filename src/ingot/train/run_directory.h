@@ -66,10 +66,15 @@ class RunDirectory {
   // Drops the records of later steps, and a last line that a crash has cut off. For a resumed run,
   // before its first AppendMetrics. Throws Error(kIo).
   void TruncateMetrics(int64_t step);
+  // The same for a worker that becomes the one that writes: in a new file, which is open from then
+  // on, so that what the worker before it still writes goes nowhere.
+  void TakeOverMetrics(int64_t step);
   // One line, handed to the system at once. Throws Error(kIo).
   void AppendMetrics(const MetricsRecord& record);
 
  private:
+  void OpenMetrics();
+
   FileSystem& file_system_;
   std::string path_;
   FileDescriptor lock_;

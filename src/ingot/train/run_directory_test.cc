@@ -169,6 +169,20 @@ TEST_F(RunDirectoryTest, MetricsAreAppendedAndTruncated) {
   EXPECT_EQ(Get("metrics.jsonl"), "");
 }
 
+TEST_F(RunDirectoryTest, WhatTheWriterBeforeStillWritesGoesNowhere) {
+  RunDirectory before = Open(RunMode::kShared);
+  before.TakeOverMetrics(0);
+  before.AppendMetrics({"train", 10, 0, 0.1, {}});
+  before.AppendMetrics({"train", 20, 1, 0.2, {}});
+  RunDirectory after = Open(RunMode::kShared);
+  after.TakeOverMetrics(10);
+  before.AppendMetrics({"train", 30, 1, 0.3, {}});
+  after.AppendMetrics({"train", 20, 1, 0.4, {}});
+  EXPECT_EQ(Get("metrics.jsonl"),
+            "{\"kind\":\"train\",\"step\":10,\"epoch\":0,\"seconds\":0.1}\n"
+            "{\"kind\":\"train\",\"step\":20,\"epoch\":1,\"seconds\":0.4}\n");
+}
+
 TEST_F(RunDirectoryTest, SummaryHasTheKeysThatProgramsRelyOn) {
   RunDirectory run = Open(RunMode::kNew);
   Summary summary;

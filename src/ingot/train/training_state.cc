@@ -32,8 +32,12 @@ void TrainingRun::Initialize() {
   if (may_resume && directory_) Resume();
   if (!was_resumed_) InitializeWeights();
   DeriveState();
-  if (directory_ && may_resume) {
+  if (directory_ && member_) {
+    directory_->TakeOverMetrics(step_);
+  } else if (directory_ && may_resume) {
     directory_->TruncateMetrics(step_);
+  }
+  if (directory_ && may_resume) {
     // The job of a run that is longer than what is asked for stays.
     if (step_ <= setup_.total_steps) directory_->WriteJob(setup_.resolved.ToYaml());
   }
