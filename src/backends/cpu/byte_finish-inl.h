@@ -109,6 +109,53 @@ HWY_INLINE void FinishSums(const ByteFinish& finish, const int32_t* sums, size_t
   }
 }
 
+// Where the rows of a tile go.
+struct FinishedRows {
+  const ByteFinish* finish = nullptr;
+  std::byte* to = nullptr;
+  size_t to_row = 0;  // bytes from row to row
+  size_t columns = 0;
+};
+
+#if HWY_TARGET == HWY_AVX2
+// Two whole vectors of plain bytes: most of all.
+template <typename T>
+HWY_INLINE void FinishPlain(const FinishedRows& rows, size_t count, const int32_t* sums) {
+  const FTag df;
+  const PlainFinish finish(*rows.finish);
+  const __m256 scale[2] = {hn::LoadU(df, rows.finish->scale).raw,
+                           hn::LoadU(df, rows.finish->scale + 8).raw};
+  const auto* from = reinterpret_cast<const __m256i*>(sums);
+  std::byte* to = rows.to;
+  for (size_t row = 0; row < count; row += 2, from += 4) {
+    const size_t second = row + 1 < count ? 2 : 0;
+    const __m256i bytes =
+        finish.Two<T>({from[0], from[1]}, {from[second], from[second + 1]}, scale);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(bytes));
+    to += rows.to_row;
+    if (second == 0) return;
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_extracti128_si256(bytes, 1));
+    to += rows.to_row;
+  }
+}
+#endif
+
+// Rows of sums, each of NV vectors, one behind the other.
+template <int NV>
+HWY_INLINE void FinishTile(const FinishedRows& rows, size_t count, const int32_t* sums) {
+#if HWY_TARGET == HWY_AVX2
+  if (NV == 2 && rows.columns == 16 && rows.finish->plain) {
+    return rows.finish->type == RequantizeCall::Type::kU8 ? FinishPlain<uint8_t>(rows, count, sums)
+                                                          : FinishPlain<int8_t>(rows, count, sums);
+  }
+#endif
+  const size_t lanes = hn::Lanes(IntTag());
+  for (size_t row = 0; row < count; ++row) {
+    FinishSums(*rows.finish, sums + row * NV * lanes, NV, rows.columns,
+               rows.to + row * rows.to_row);
+  }
+}
+
 }  // namespace ingot::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif

@@ -18,7 +18,10 @@ constexpr int64_t kTasksPerThread = 3;
 
 }  // namespace
 
-ByteProduct::ByteProduct(const ConvolutionShape& shape) : shape_(shape), tiles_(&ByteTiles()) {
+ByteProduct::ByteProduct(const ConvolutionShape& shape, Weights weights)
+    : shape_(shape),
+      tiles_(&ByteTiles()),
+      quads_(weights == Weights::kBytes ? QuadTiles() : nullptr) {
   in_group_ = shape.channels / shape.groups;
   out_group_ = shape.outputs / shape.groups;
   const auto width = static_cast<int64_t>(tiles_->width());
@@ -28,7 +31,8 @@ ByteProduct::ByteProduct(const ConvolutionShape& shape) : shape_(shape), tiles_(
   padded_ = RoundUp(depth_, 4);
   // A cache line more than there is: rows that lie a power of two apart push each other out.
   row_ = RoundUp(padded_, 32) + 32;
-  rows_ = std::clamp<int64_t>(kStripeBytes / (2 * row_) / 4 * 4, 16, kMostRows);
+  if (quads_ != nullptr) row_ = RoundUp(padded_, 64) + 64;
+  rows_ = std::clamp<int64_t>(kStripeBytes / RowBytes() / 4 * 4, 16, kMostRows);
   block_ = kPanelBytes / (2 * width) / 4 * 4;
   const auto fits = [](const ConvolutionAxis& axis) {
     return axis.kernel == 1 && axis.pad == 0 && (axis.output - 1) * axis.stride < axis.input;
@@ -36,13 +40,13 @@ ByteProduct::ByteProduct(const ConvolutionShape& shape) : shape_(shape), tiles_(
   gathers_ = !fits(shape.rows) || !fits(shape.columns);
 }
 
-ByteProduct ByteProduct::OfMatrices(int64_t m, int64_t k, int64_t n) {
+ByteProduct ByteProduct::OfMatrices(int64_t m, int64_t k, int64_t n, Weights weights) {
   ConvolutionShape shape;
   shape.samples = 1;
   shape.channels = k;
   shape.outputs = n;
   shape.columns.input = shape.columns.output = m;
-  return ByteProduct(shape);
+  return ByteProduct(shape, weights);
 }
 
 int64_t ByteProduct::ColumnsOf(int64_t panel) const {
@@ -68,6 +72,11 @@ int64_t ByteProduct::PanelBegin(int64_t panel) const {
 
 // The weights, and the inner product of each output with itself behind them.
 size_t ByteProduct::packed_bytes() const {
+  // At most; what is not needed of it is never touched.
+  if (quads_ != nullptr) {
+    return static_cast<size_t>(QuadDataBegin() + panels_ * (RoundUp(padded_, 64) + 64) +
+                               2 * PanelBegin(panels_));
+  }
   return static_cast<size_t>(InnerBegin() + shape_.outputs * 4);
 }
 
@@ -115,6 +124,7 @@ void ByteProduct::RunTiles(int64_t panel, const std::byte* packed, const ByteTil
 
 void ByteProduct::Pack(const std::function<void(int64_t output, int16_t* line)>& fill,
                        std::byte* to) const {
+  if (quads_ != nullptr) return PackQuads(fill, to);
   std::memset(to, 0, packed_bytes());
   std::vector<int16_t> line(static_cast<size_t>(padded_));  // zeros beyond the depth
   for (int64_t output = 0; output < shape_.outputs; ++output) {
@@ -151,7 +161,7 @@ void ByteProduct::Multiply(const int16_t* wide, int64_t row, const int32_t* inne
 
 size_t ByteProduct::scratch_bytes() const {
   const int64_t rows = std::min(rows_, RoundUp(positions(), 4));
-  const int64_t numbers = rows * row_ * 2;
+  const int64_t numbers = rows * RowBytes();
   const int64_t sums = rows * static_cast<int64_t>(tiles_->width()) * 4;
   return static_cast<size_t>(numbers + RoundUp(rows * 4, 64) + sums + RoundUp(depth_, 64) + 64);
 }
@@ -204,7 +214,7 @@ void ByteProduct::RunTask(int64_t position, int64_t positions, int64_t panel, in
   Stripe stripe;
   const int64_t most = std::min(rows_, RoundUp(positions, 4));
   stripe.wide = reinterpret_cast<int16_t*>(scratch);
-  scratch += most * row_ * 2;
+  scratch += most * RowBytes();
   stripe.inner = reinterpret_cast<int32_t*>(scratch);
   scratch += RoundUp(most * 4, 64);
   stripe.sums = reinterpret_cast<int32_t*>(scratch);
@@ -217,11 +227,24 @@ void ByteProduct::RunTask(int64_t position, int64_t positions, int64_t panel, in
     for (int64_t p = panel; p < panel + panels; ++p) {
       if (p / panels_in_group_ != group) {
         group = p / panels_in_group_;
-        Widen(stripe, group, operands);
+        Prepare(stripe, group, operands);
       }
       RunPanel(stripe, p, packed, operands);
     }
   }
+}
+
+void ByteProduct::Prepare(Stripe& stripe, int64_t group, const ByteOperands& operands) const {
+  if (quads_ != nullptr) {
+    PlaceBytes(stripe, group, operands);
+  } else {
+    Widen(stripe, group, operands);
+  }
+}
+
+bool ByteProduct::IsDense() const {
+  return shape_.rows.stride == 1 && shape_.columns.stride == 1 &&
+         shape_.rows.output == shape_.rows.input && shape_.columns.output == shape_.columns.input;
 }
 
 void ByteProduct::Widen(const Stripe& stripe, int64_t group, const ByteOperands& operands) const {
@@ -259,8 +282,7 @@ void ByteProduct::Widen(const Stripe& stripe, int64_t group, const ByteOperands&
 void ByteProduct::WidenLines(const Stripe& stripe, WidenRowsCall call) const {
   const int64_t columns = shape_.columns.output, rows = shape_.rows.output;
   const std::byte* x = call.from;
-  const bool dense = shape_.rows.stride == 1 && shape_.columns.stride == 1 &&
-                     rows == shape_.rows.input && columns == shape_.columns.input;
+  const bool dense = IsDense();
   for (int64_t done = 0; done < stripe.rows;) {
     const int64_t at = stripe.first + done;
     const int64_t column = at % columns, row = at / columns % rows, sample = at / columns / rows;
@@ -344,7 +366,11 @@ void ByteProduct::RunPanel(const Stripe& stripe, int64_t panel, const std::byte*
   int32_t start[kWidestByteTile] = {};
   float scale[kWidestByteTile] = {}, offset[kWidestByteTile] = {};
   RequantizeCall requantize = operands.finish;
-  StartOf(panel, packed, requantize.bias, start);
+  if (quads_ != nullptr) {
+    StartOfQuads(panel, packed, operands, start);
+  } else {
+    StartOf(panel, packed, requantize.bias, start);
+  }
   const auto there = static_cast<size_t>(ColumnsOf(panel));
   if (operands.sums == nullptr) std::memcpy(scale, requantize.scale + output, there * 4);
   if (requantize.offset != nullptr) std::memcpy(offset, requantize.offset + output, there * 4);
@@ -366,7 +392,12 @@ void ByteProduct::RunPanel(const Stripe& stripe, int64_t panel, const std::byte*
     call.to =
         static_cast<std::byte*>(requantize.to) + (stripe.first * shape_.outputs + output) * bytes;
   }
-  RunTiles(panel, packed, call, stripe.rows, operands.sums == nullptr ? &finish : nullptr);
+  if (operands.sums == nullptr) call.finish = &finish;
+  if (quads_ != nullptr) {
+    RunQuads(stripe, panel, packed, call);
+  } else {
+    RunTiles(panel, packed, call, stripe.rows, call.finish);
+  }
   for (int64_t row = 0; operands.sums != nullptr && row < stripe.rows; ++row) {
     std::memcpy(operands.sums + (stripe.first + row) * shape_.outputs + output,
                 stripe.sums + row * width, there * 4);

@@ -201,6 +201,33 @@ TEST_P(ByteProductTest, WinogradHoldsTheLargestSums) {
   EXPECT_EQ(ByteWinograd::SideFor(test.shape, 1 << 29), 0);
 }
 
+// Weights that are bytes: of quads that stand as they are, of masked ones, and of both.
+TEST_P(ByteProductTest, GivesTheSumsOfBytesByBytes) {
+  const Case shapes[] = {
+      {Shape(4, 16, 1, 1, 1, 1, 0), false, 0},     // the input is read where it stands
+      {Shape(64, 40, 1, 1, 1, 1, 0), false, 120},  //
+      {Shape(64, 24, 1, 1, 1, 1, 0), true, -3},    // with a sign
+      {Shape(37, 70, 1, 1, 1, 1, 0), true, 127},   // neither fours nor whole panels
+      {Shape(64, 24, 1, 1, 2, 1, 0), false, 255},  // one tap, with a stride
+      {Shape(3, 19, 1, 3, 2, 1, 1), false, 9},     // padding
+      {Shape(130, 66, 1, 3, 1, 1, 1), true, -128},
+      {Shape(24, 40, 2, 1, 1, 1, 0), false, 77},  // groups, read where they stand
+      {Shape(6, 20, 2, 3, 1, 2, 2), true, 3},     // and dilation
+  };
+  for (Case test : shapes) {
+    const std::vector<int16_t> wide = test.w;
+    for (const int64_t masked : {0, 1, 3}) {  // none, all, each third
+      for (size_t i = 0; i < wide.size(); ++i) {
+        const int64_t quad = static_cast<int64_t>(i) % test.Depth() / 4;
+        const bool large = masked > 0 && quad % masked == 0;
+        const int value = wide[i] / 2 - (wide[i] < -253 ? 1 : 0);  // [-128, 127]
+        test.w[i] = static_cast<int16_t>(large ? value : value / 2);
+      }
+      Check(test, ByteProduct(test.shape, ByteProduct::Weights::kBytes));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EverySet, ByteProductTest, testing::ValuesIn(InstructionSets()),
                          [](const auto& info) { return info.param; });
 

@@ -45,45 +45,6 @@ HWY_INLINE IntVector OnePair(const int16_t* from) {
   return hn::Set(IntTag(), bits);
 }
 
-HWY_INLINE void FinishRow(const ByteTileCall& call, size_t row, const int32_t* sums,
-                          size_t vectors) {
-  FinishSums(*call.finish, sums, vectors, call.columns, call.to + row * call.to_row);
-}
-
-#if HWY_TARGET == HWY_AVX2
-// The same for two whole vectors of plain bytes: most of all.
-template <typename T>
-HWY_INLINE void FinishPlain(const ByteTileCall& call, size_t rows, const int32_t* sums) {
-  const FTag df;
-  const PlainFinish finish(*call.finish);
-  const __m256 scale[2] = {hn::LoadU(df, call.finish->scale).raw,
-                           hn::LoadU(df, call.finish->scale + 8).raw};
-  const auto* from = reinterpret_cast<const __m256i*>(sums);
-  std::byte* to = call.to;
-  for (size_t row = 0; row < rows; row += 2, from += 4) {
-    const size_t second = row + 1 < rows ? 2 : 0;
-    const __m256i bytes =
-        finish.Two<T>({from[0], from[1]}, {from[second], from[second + 1]}, scale);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(bytes));
-    to += call.to_row;
-    if (second == 0) return;
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_extracti128_si256(bytes, 1));
-    to += call.to_row;
-  }
-}
-
-HWY_INLINE bool FinishFast(const ByteTileCall& call, size_t rows, const int32_t* sums) {
-  if (call.columns != 16 || !call.finish->plain) return false;
-  call.finish->type == RequantizeCall::Type::kU8 ? FinishPlain<uint8_t>(call, rows, sums)
-                                                 : FinishPlain<int8_t>(call, rows, sums);
-  return true;
-}
-#else
-HWY_INLINE bool FinishFast(const ByteTileCall&, size_t, const int32_t*) {
-  return false;
-}
-#endif
-
 template <bool kVnni, int MR, int NV>
 HWY_INLINE void RunOneTile(const ByteTileCall& call) {
   const IntTag d;
@@ -141,8 +102,8 @@ HWY_INLINE void RunOneTile(const ByteTileCall& call) {
                  sums + static_cast<size_t>(i) * sums_row + static_cast<size_t>(j) * lanes);
     }
   }
-  if (call.finish == nullptr || (NV == 2 && FinishFast(call, MR, own))) return;
-  for (size_t row = 0; row < MR; ++row) FinishRow(call, row, own + row * sums_row, NV);
+  if (call.finish == nullptr) return;
+  FinishTile<NV>({call.finish, call.to, call.to_row, call.columns}, MR, own);
 }
 
 template <bool kVnni, int MR, int NV>

@@ -112,6 +112,11 @@ struct Weights {
         bytes(w.raw()),
         is_signed(w.dtype() == DType::kI8),
         zero(static_cast<int32_t>(w_zero)) {}
+  // Whether they are bytes without their zero point too.
+  ByteProduct::Weights Kind() const {
+    return (is_signed && zero == 0) || (!is_signed && zero == 128) ? ByteProduct::Weights::kBytes
+                                                                   : ByteProduct::Weights::kWide;
+  }
   int16_t At(int64_t i) const {
     const auto byte = std::to_integer<uint8_t>(bytes[i]);
     return static_cast<int16_t>((is_signed ? static_cast<int8_t>(byte) : int32_t{byte}) - zero);
@@ -185,9 +190,10 @@ PackedKernelPointer MakeQuantizedConvolutionKernel(const ir::Node& node, PackedW
     return std::make_shared<ByteKernel<ByteWinograd>>(winograd, std::move(packed), q,
                                                       "quantized_winograd_i8");
   }
-  const ByteProduct product(shape);
-  Packed packed = weights.Get(*w, Layout("i8 OIHW", w_zero, shape), product.packed_bytes(),
-                              [=](std::byte* to) { product.Pack(fill, to); });
+  const ByteProduct product(shape, filters.Kind());
+  Packed packed =
+      weights.Get(*w, Layout("i8 OIHW", w_zero, shape) + product.layout(), product.packed_bytes(),
+                  [=](std::byte* to) { product.Pack(fill, to); });
   return std::make_shared<ByteKernel<ByteProduct>>(product, std::move(packed), q,
                                                    "quantized_product_i8");
 }
@@ -199,9 +205,10 @@ PackedKernelPointer MakeMatMul(const Tensor& w, int64_t w_zero, bool transposed,
   const int64_t n = w.shape()[transposed ? 0 : 1], k = w.shape()[transposed ? 1 : 0];
   const int64_t rows = k == 0 ? 0 : elements / k;
   if (rows == 0 || n == 0) return nullptr;
-  const ByteProduct product = ByteProduct::OfMatrices(rows, k, n);
+  const ByteProduct product = ByteProduct::OfMatrices(rows, k, n, Weights(w, w_zero).Kind());
   Packed packed = weights.Get(
-      w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()), product.packed_bytes(),
+      w, Layout(transposed ? "i8 NK" : "i8 KN", w_zero, ConvolutionShape()) + product.layout(),
+      product.packed_bytes(),
       [product, values = Weights(w, w_zero), transposed, n, k](std::byte* to) {
         product.Pack(
             [&](int64_t o, int16_t* line) {
