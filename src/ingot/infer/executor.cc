@@ -8,9 +8,11 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/machine.h"
+#include "ingot/compiler/batch_split.h"
 #include "ingot/compiler/inference_passes.h"
 #include "ingot/ops/interpreter.h"
 #include "ingot/passes/align_constants.h"
+#include "ingot/passes/propagate_shapes.h"
 #include "ingot/passes/rewrite.h"
 #include "ingot/runtime/thread_team.h"
 
@@ -65,8 +67,20 @@ struct Executor::Entry {
   ShapeKey key;
   std::unique_ptr<compiler::InferencePlan> plan;  // null: runs dynamically
   std::string problem;                            // why
+  // Or the plan of a part of the batch, which is run so many times.
+  std::shared_ptr<Entry> part;
+  int64_t parts = 1;
+  std::vector<compiler::InferencePlan::OutputType> outputs;
   std::mutex mutex;
   std::vector<std::unique_ptr<compiler::InferencePlan::Context>> idle;
+
+  bool is_planned() const { return plan != nullptr || part != nullptr; }
+  std::vector<Tensor> MakeOutputs() const {
+    std::vector<Tensor> tensors;
+    tensors.reserve(outputs.size());
+    for (const auto& output : outputs) tensors.emplace_back(output.dtype, output.shape);
+    return tensors;
+  }
 };
 
 struct Executor::State {
@@ -101,8 +115,9 @@ class Executor::Lease {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
 
+  // `part` of `parts` along the first axis of all inputs and outputs.
   void Run(std::span<const Tensor> inputs, std::span<Tensor> outputs,
-           std::span<int64_t> nanoseconds = {}) {
+           std::span<int64_t> nanoseconds = {}, size_t part = 0, size_t parts = 1) {
     const void* in[kMostOnStack];
     void* out[kMostOnStack];
     std::vector<const void*> more_in;
@@ -117,8 +132,12 @@ class Executor::Lease {
       more_out.resize(outputs.size());
       to = more_out.data();
     }
-    for (size_t i = 0; i < inputs.size(); ++i) from[i] = inputs[i].raw();
-    for (size_t i = 0; i < outputs.size(); ++i) to[i] = outputs[i].raw();
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      from[i] = inputs[i].raw() + inputs[i].bytes() / parts * part;
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      to[i] = outputs[i].raw() + outputs[i].bytes() / parts * part;
+    }
     runtime::Team& team = has_team_ ? static_cast<runtime::Team&>(state_.team) : alone_;
     entry_.plan->Run(*context_, {from, inputs.size()}, {to, outputs.size()}, team, nanoseconds);
   }
@@ -199,6 +218,7 @@ std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inp
   for (size_t i = 0; i < inputs.size(); ++i) {
     graph->inputs()[i]->set_type(ir::Type::Tensor(inputs[i].dtype(), inputs[i].shape()));
   }
+  if (SplitBatch(inputs, *graph, *entry)) return entry;
   passes::PassRunner passes(options_.passes);
   weights_->Defer();
   try {
@@ -218,11 +238,65 @@ std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inp
   runtime::NoTeam alone;
   weights_->PackAll(has_team ? static_cast<runtime::Team&>(state_->team) : alone);
   if (has_team) state_->team.Release();
+  entry->outputs = entry->plan->outputs();
   return entry;
+}
+
+// `graph` is of the whole batch; an entry for a part that has a plan becomes the entry's.
+bool Executor::SplitBatch(std::span<const Tensor> inputs, const ir::Graph& graph,
+                          Entry& entry) const {
+  if (inputs.empty()) return false;
+  const auto first = [](const Shape& shape) { return shape.rank() == 0 ? 0 : shape[0]; };
+  const int64_t batch = first(inputs[0].shape());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Type& type = graph_->inputs()[i]->type();
+    if (batch < 2 || first(inputs[i].shape()) != batch) return false;
+    if (!type.has_rank() || type.dim(0).is_static()) return false;
+  }
+  // Extents that must be equal stay so only where all of them are of the first axis.
+  for (const ir::Value* input : graph_->inputs()) {
+    for (int axis = 1; axis < input->type().rank(); ++axis) {
+      const ir::Dimension& dim = input->type().dim(axis);
+      for (const ir::Value* other : graph_->inputs()) {
+        const ir::Dimension& samples = other->type().dim(0);
+        if (dim.is_symbolic() && samples.is_symbolic() && dim.symbol() == samples.symbol()) {
+          return false;
+        }
+      }
+    }
+  }
+  const std::unique_ptr<ir::Graph> whole = graph.Clone();
+  passes::PassRunner passes(options_.passes);
+  passes.Run("propagate_shapes", *whole,
+             [&](ir::Graph& g) { passes::PropagateShapes(g, registry_); });
+  const int64_t samples = compiler::SamplesAtOnce(*whole, batch);
+  if (samples >= batch) return false;
+  std::vector<Tensor> parts;
+  for (const Tensor& input : inputs) {
+    std::vector<int64_t> dims = input.shape().dims();
+    dims[0] = samples;
+    parts.emplace_back(input.dtype(), Shape(dims));
+  }
+  std::shared_ptr<Entry> part = FindLocked(parts);
+  if (part->plan == nullptr) return false;
+  for (auto output : part->outputs) {
+    std::vector<int64_t> dims = output.shape.dims();
+    if (dims.empty() || dims[0] != samples) return false;
+    dims[0] = batch;
+    output.shape = Shape(dims);
+    entry.outputs.push_back(std::move(output));
+  }
+  entry.part = std::move(part);
+  entry.parts = batch / samples;
+  return true;
 }
 
 std::shared_ptr<Executor::Entry> Executor::Find(std::span<const Tensor> inputs) const {
   const std::lock_guard<std::mutex> lock(state_->mutex);
+  return FindLocked(inputs);
+}
+
+std::shared_ptr<Executor::Entry> Executor::FindLocked(std::span<const Tensor> inputs) const {
   auto& entries = state_->entries;
   for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
     if (!Matches(inputs, (*entry)->key)) continue;
@@ -234,7 +308,8 @@ std::shared_ptr<Executor::Entry> Executor::Find(std::span<const Tensor> inputs) 
     return entries.front();
   }
   CheckInputs(inputs);
-  entries.push_front(MakeEntry(inputs));
+  std::shared_ptr<Entry> made = MakeEntry(inputs);
+  entries.push_front(std::move(made));
   ForgetOldPlans();
   return entries.front();
 }
@@ -256,13 +331,29 @@ void Executor::ForgetOldPlans() const {
 
 std::vector<Tensor> Executor::Run(std::span<const Tensor> inputs, bool alone) const {
   const std::shared_ptr<Entry> entry = Find(inputs);
-  if (entry->plan == nullptr) return ops::InterpretInOrder(*state_->dynamic, inputs);
-  std::vector<Tensor> outputs;
-  outputs.reserve(entry->plan->outputs().size());
-  for (const auto& output : entry->plan->outputs())
-    outputs.emplace_back(output.dtype, output.shape);
-  Lease(*entry, *state_, alone).Run(inputs, outputs);
+  if (!entry->is_planned()) return ops::InterpretInOrder(*state_->dynamic, inputs);
+  std::vector<Tensor> outputs = entry->MakeOutputs();
+  RunPlanned(*entry, inputs, outputs, alone);
   return outputs;
+}
+
+void Executor::RunPlanned(Entry& entry, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                          bool alone) const {
+  if (entry.part == nullptr) {
+    Lease(entry, *state_, alone).Run(inputs, outputs);
+    return;
+  }
+  const auto parts = static_cast<size_t>(entry.parts);
+  const auto run = [&](size_t part, size_t) {
+    Lease(*entry.part, *state_, true).Run(inputs, outputs, {}, part, parts);
+  };
+  if (alone || !state_->team.TryAcquire()) {
+    for (size_t part = 0; part < parts; ++part) run(part, 0);
+    return;
+  }
+  const std::unique_ptr<runtime::ThreadTeam, void (*)(runtime::ThreadTeam*)> owned(
+      &state_->team, [](runtime::ThreadTeam* team) { team->Release(); });
+  owned->ForEach(parts, run);
 }
 
 void Executor::Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const {
@@ -272,34 +363,39 @@ void Executor::Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) co
                                               " outputs are given, expected " +
                                               std::to_string(graph_->outputs().size()));
   }
-  if (entry->plan == nullptr) {
+  if (!entry->is_planned()) {
     std::vector<Tensor> results = ops::InterpretInOrder(*state_->dynamic, inputs);
     std::copy(results.begin(), results.end(), outputs.begin());
     return;
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
-    const auto& wanted = entry->plan->outputs()[i];
+    const auto& wanted = entry->outputs[i];
     if (outputs[i].dtype() == wanted.dtype && outputs[i].shape() == wanted.shape) continue;
     throw Error(ErrorCode::kInvalidInput,
                 "output '" + graph_->output_names()[i] + "' is given as " +
                     (outputs[i].empty() ? "nothing" : outputs[i].Describe()) + ", expected " +
                     ir::Type::Tensor(wanted.dtype, wanted.shape).ToString());
   }
-  Lease(*entry, *state_).Run(inputs, outputs);
+  RunPlanned(*entry, inputs, outputs, false);
 }
 
 std::vector<KernelTime> Executor::Profile(std::span<const Tensor> inputs, int count) const {
   const std::shared_ptr<Entry> entry = Find(inputs);
-  if (entry->plan == nullptr) return {};
-  std::vector<Tensor> outputs;
-  for (const auto& output : entry->plan->outputs())
-    outputs.emplace_back(output.dtype, output.shape);
-  std::vector<int64_t> nanoseconds(entry->plan->kernels().size());
-  Lease lease(*entry, *state_);
-  for (int i = 0; i < count; ++i) lease.Run(inputs, outputs, nanoseconds);
+  if (!entry->is_planned()) return {};
+  std::vector<Tensor> outputs = entry->MakeOutputs();
+  Entry& planned = entry->part == nullptr ? *entry : *entry->part;
+  const auto parts = static_cast<size_t>(entry->parts);
+  std::vector<int64_t> nanoseconds(planned.plan->kernels().size());
+  Lease lease(planned, *state_, parts > 1);
+  for (int i = 0; i < count; ++i) {
+    for (size_t part = 0; part < parts; ++part) {
+      lease.Run(inputs, outputs, nanoseconds, part, parts);
+    }
+  }
   std::vector<KernelTime> times;
   for (size_t i = 0; i < nanoseconds.size(); ++i) {
-    times.push_back({entry->plan->kernels()[i], nanoseconds[i]});
+    times.push_back({planned.plan->kernels()[i], nanoseconds[i]});
+    times.back().kernel.flops *= static_cast<double>(parts);
   }
   return times;
 }
@@ -307,11 +403,12 @@ std::vector<KernelTime> Executor::Profile(std::span<const Tensor> inputs, int co
 bool Executor::IsPlanned(std::span<const Tensor> inputs, std::string* problem) const {
   const std::shared_ptr<Entry> entry = Find(inputs);
   if (problem != nullptr) *problem = entry->problem;
-  return entry->plan != nullptr;
+  return entry->is_planned();
 }
 
 size_t Executor::arena_bytes(std::span<const Tensor> inputs) const {
   const std::shared_ptr<Entry> entry = Find(inputs);
+  if (entry->part != nullptr) return entry->part->plan->arena_bytes() * state_->team.threads();
   return entry->plan == nullptr ? 0 : entry->plan->arena_bytes();
 }
 

@@ -66,7 +66,8 @@ class Executor {
   // Into tensors of the right types; allocates nothing once the plan for these shapes is made.
   void Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
 
-  // Runs `count` times with a clock around every kernel. Empty where the graph runs dynamically.
+  // Runs `count` times with a clock around every kernel; parts of a batch one after the other.
+  // Empty where the graph runs dynamically.
   std::vector<KernelTime> Profile(std::span<const Tensor> inputs, int count) const;
 
   // Whether these inputs have a plan; false: they run node by node, and `problem` says why.
@@ -82,6 +83,10 @@ class Executor {
   class Lease;   // of a context of an entry
 
   std::shared_ptr<Entry> Find(std::span<const Tensor> inputs) const;
+  std::shared_ptr<Entry> FindLocked(std::span<const Tensor> inputs) const;
+  bool SplitBatch(std::span<const Tensor> inputs, const ir::Graph& graph, Entry& entry) const;
+  void RunPlanned(Entry& entry, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                  bool alone) const;
   std::shared_ptr<Entry> MakeEntry(std::span<const Tensor> inputs) const;
   void CheckInputs(std::span<const Tensor> inputs) const;
   void ForgetOldPlans() const;

@@ -95,6 +95,23 @@ std::unique_ptr<ir::Graph> Cnn() {
   return graph;
 }
 
+// Layers that write more for a few samples than caches hold.
+std::unique_ptr<ir::Graph> WidePictures() {
+  using Ints = std::vector<int64_t>;
+  auto graph = std::make_unique<ir::Graph>("pictures");
+  ir::Builder b(*graph, Registry());
+  ir::Value* x =
+      graph->AddInput("x", ir::Type::Tensor(DType::kF32, {ir::Dimension("batch"), 3, 95, 97}));
+  ir::Value* h = b.Op("Conv", {x, b.Constant(Random({17, 3, 3, 3}, 1, 0.3F))},
+                      {{"strides", Ints{1, 1}}, {"pads", Ints{1, 1, 1, 1}}});
+  h = b.Op("Relu", {h});
+  h = b.Op("Conv", {h, b.Constant(Random({17, 1, 3, 3}, 2, 0.3F))}, {{"group", int64_t{17}}});
+  h = b.Op("Flatten", {b.Op("GlobalAveragePool", {b.Op("Relu", {h})})});
+  graph->AddOutput(b.Op("Gemm", {h, b.Constant(Random({17, 5}, 3)), b.Constant(Random({5}, 4))}),
+                   "y");
+  return graph;
+}
+
 // A block of a transformer as exporters write it.
 std::unique_ptr<ir::Graph> Encoder() {
   auto graph = std::make_unique<ir::Graph>("encoder");
@@ -281,6 +298,32 @@ TEST(Executor, RunsNodeByNodeWhatHasNoStaticShapes) {
   const std::vector<Tensor> inputs = {Random({6, 4}, 1), Tensor::Of<int64_t>({2}, {3, 8})};
   EXPECT_FALSE(executor.IsPlanned(inputs));
   ExpectLikeInterpreter(executor, *copy, inputs);
+}
+
+TEST(Executor, RunsALargeBatchInParts) {
+  for (const int threads : {1, 3}) {
+    const Executor executor(WidePictures(), Registry(), {.threads = threads});
+    const std::vector<Tensor> batch = {Random({7, 3, 95, 97}, 1)};
+    Tensor y(DType::kF32, {7, 5});
+    const std::vector<Tensor> returned = executor.Run(batch);
+    executor.Run(batch, {&y, 1});
+    EXPECT_EQ(LargestDifference(returned[0], y), 0);
+    const std::vector<Tensor> alone = executor.Run(batch, true);
+    EXPECT_EQ(LargestDifference(alone[0], y), 0);
+    const size_t bytes = batch[0].bytes() / 7;
+    for (size_t i = 0; i < 7; ++i) {
+      std::vector<Tensor> one = {Tensor(DType::kF32, {1, 3, 95, 97})};
+      std::memcpy(one[0].raw(), batch[0].raw() + i * bytes, bytes);
+      const std::vector<Tensor> expected = executor.Run(one);
+      EXPECT_EQ(std::memcmp(expected[0].raw(), y.raw() + i * 20, 20), 0) << i;
+      if (i == 0) {  // it is the part's memory that a batch takes
+        EXPECT_EQ(executor.arena_bytes(batch),
+                  executor.arena_bytes(one) * static_cast<size_t>(threads));
+        EXPECT_EQ(executor.Profile(batch, 1)[0].kernel.flops,
+                  7 * executor.Profile(one, 1)[0].kernel.flops);
+      }
+    }
+  }
 }
 
 }  // namespace
