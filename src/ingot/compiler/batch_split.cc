@@ -83,6 +83,9 @@ class SampleAxis {
       const int64_t axis = node.GetInt("axis", 0);
       return axis > 0 && AllBySample(node);
     }
+    if (passes::Is(&node, "ingot.QuantizedAdd")) {  // of one shape
+      return IsBySample(node.input(0)) && IsBySample(node.input(1));
+    }
     if (!IsBySample(node.input(0))) return false;
     for (size_t i = 1; i < node.inputs().size(); ++i) {
       if (node.input(i) != nullptr && IsBySample(node.input(i))) return false;
@@ -92,6 +95,8 @@ class SampleAxis {
     if (IsOneOf(node, "Reshape") || IsOneOf(node, "Squeeze") || IsOneOf(node, "Unsqueeze")) {
       return HasAxis(node.output());
     }
+    if (passes::Is(&node, "ingot.QuantizedConv")) return true;
+    if (passes::Is(&node, "ingot.QuantizedMatMul")) return KeepsRows(node);
     const bool known = std::any_of(kBySample.begin(), kBySample.end(),
                                    [&](std::string_view name) { return IsOneOf(node, name); });
     return known && KeepsByAttributes(node);
@@ -115,6 +120,11 @@ class SampleAxis {
     return true;
   }
 
+  static bool KeepsRows(const Node& product) {
+    return product.input(0)->type().shape().rank() > 1 && product.input(1)->type().is_static() &&
+           product.input(1)->type().shape().rank() == 2;
+  }
+
   bool KeepsByAttributes(const Node& node) const {
     const int rank = node.input(0)->type().shape().rank();
     const auto past_first = [&](int64_t axis) { return axis > 0 || (axis < 0 && axis + rank > 0); };
@@ -123,7 +133,7 @@ class SampleAxis {
       return node.GetInt("transA", 0) == 0 &&
              (added == nullptr || added->type().shape().rank() < 2 || FirstExtent(added) == 1);
     }
-    if (IsOneOf(node, "MatMul")) return rank > 1 && node.input(1)->type().shape().rank() == 2;
+    if (IsOneOf(node, "MatMul")) return KeepsRows(node);
     if (IsOneOf(node, "BatchNormalization") && node.GetInt("training_mode", 0) != 0) return false;
     if (IsOneOf(node, "QuantizeLinear") || IsOneOf(node, "DequantizeLinear")) {
       return node.input(1)->type().shape().size() == 1 || past_first(node.GetInt("axis", 1));
