@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/interleave.h"
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/tile_product.h"
 #include "ingot/ir/op.h"
@@ -63,6 +64,12 @@ class TransposeKernel : public runtime::Kernel {
       Tiles().pack_transposed(from, static_cast<size_t>(axis.from),
                               static_cast<size_t>(dense_.extent), static_cast<size_t>(axis.extent),
                               static_cast<size_t>(axis.extent), to);
+      return;
+    }
+    if (dense_.to == axis.extent && axis.extent >= 2 &&
+        axis.extent <= static_cast<int64_t>(kMostInterleaved)) {
+      Interleave(from, static_cast<size_t>(axis.from), static_cast<size_t>(axis.extent),
+                 static_cast<size_t>(dense_.extent), to);
       return;
     }
     for (int64_t j = 0; j < axis.extent; j += kSquare) {
