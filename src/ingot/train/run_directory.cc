@@ -84,21 +84,21 @@ nlohmann::ordered_json Number(double value) {
   return value;
 }
 
-// The step of a line, or nothing where it is no record.
-std::optional<int64_t> StepOfLine(std::string_view line) {
+// Whether a line is a record of what was done by this step, with or without the end of its epoch.
+bool IsRecordUpTo(std::string_view line, int64_t step, bool epoch_is_open) {
   const nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return std::nullopt;
-  const auto step = json.find("step");
-  if (step == json.end() || !step->is_number_integer()) return std::nullopt;
-  return step->get<int64_t>();
+  if (!json.is_object()) return false;
+  const auto found = json.find("step");
+  if (found == json.end() || !found->is_number_integer()) return false;
+  const auto at = found->get<int64_t>();
+  return at < step || (at == step && (!epoch_is_open || json.value("kind", "") == "train"));
 }
 
-// The lines before the first that is of a later step, no record, or cut off.
-std::string_view RecordsUpTo(std::string_view text, int64_t step) {
+// The lines before the first that is of what came later, no record, or cut off.
+std::string_view RecordsUpTo(std::string_view text, int64_t step, bool epoch_is_open) {
   size_t keep = 0;
   for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', keep)) {
-    const std::optional<int64_t> at = StepOfLine(text.substr(keep, end - keep));
-    if (!at || *at > step) break;
+    if (!IsRecordUpTo(text.substr(keep, end - keep), step, epoch_is_open)) break;
     keep = end + 1;
   }
   return text.substr(0, keep);
@@ -146,17 +146,17 @@ void RunDirectory::TruncateMetrics(int64_t step) {
   const std::string path = File(kMetricsFile);
   if (!file_system_.Exists(path)) return;
   const std::string text = ReadFile(path);
-  const size_t keep = RecordsUpTo(text, step).size();
+  const size_t keep = RecordsUpTo(text, step, /*epoch_is_open=*/false).size();
   if (keep != text.size() && ::truncate(path.c_str(), static_cast<off_t>(keep)) != 0) {
     throw FileError("truncate", path, errno);
   }
 }
 
-void RunDirectory::TakeOverMetrics(int64_t step) {
+void RunDirectory::TakeOverMetrics(int64_t step, bool epoch_is_open) {
   INGOT_ASSERT(!metrics_.valid(), "metrics are taken over before the first record");
   const std::string path = File(kMetricsFile);
   const std::string text = file_system_.Exists(path) ? ReadFile(path) : "";
-  WriteFileAtomically(file_system_, path, RecordsUpTo(text, step));
+  WriteFileAtomically(file_system_, path, RecordsUpTo(text, step, epoch_is_open));
   OpenMetrics();
 }
 

@@ -171,16 +171,32 @@ TEST_F(RunDirectoryTest, MetricsAreAppendedAndTruncated) {
 
 TEST_F(RunDirectoryTest, WhatTheWriterBeforeStillWritesGoesNowhere) {
   RunDirectory before = Open(RunMode::kShared);
-  before.TakeOverMetrics(0);
+  before.TakeOverMetrics(0, false);
   before.AppendMetrics({"train", 10, 0, 0.1, {}});
   before.AppendMetrics({"train", 20, 1, 0.2, {}});
   RunDirectory after = Open(RunMode::kShared);
-  after.TakeOverMetrics(10);
+  after.TakeOverMetrics(10, false);
   before.AppendMetrics({"train", 30, 1, 0.3, {}});
   after.AppendMetrics({"train", 20, 1, 0.4, {}});
   EXPECT_EQ(Get("metrics.jsonl"),
             "{\"kind\":\"train\",\"step\":10,\"epoch\":0,\"seconds\":0.1}\n"
             "{\"kind\":\"train\",\"step\":20,\"epoch\":1,\"seconds\":0.4}\n");
+}
+
+TEST_F(RunDirectoryTest, AnEpochThatIsOpenHasItsRecordsYetToCome) {
+  RunDirectory before = Open(RunMode::kShared);
+  before.TakeOverMetrics(0, false);
+  before.AppendMetrics({"train", 10, 1, 0.1, {}});
+  const std::string train = Get("metrics.jsonl");
+  before.AppendMetrics({"epoch", 10, 1, 0.1, {}});
+  before.AppendMetrics({"validation", 10, 1, 0.1, {}});
+  const std::string all = Get("metrics.jsonl");
+  RunDirectory closed = Open(RunMode::kShared);
+  closed.TakeOverMetrics(10, false);
+  EXPECT_EQ(Get("metrics.jsonl"), all);
+  RunDirectory open = Open(RunMode::kShared);
+  open.TakeOverMetrics(10, true);
+  EXPECT_EQ(Get("metrics.jsonl"), train);
 }
 
 TEST_F(RunDirectoryTest, SummaryHasTheKeysThatProgramsRelyOn) {

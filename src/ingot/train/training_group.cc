@@ -225,7 +225,7 @@ void TrainingRun::TakeLead() {
     return;
   }
   std::set<std::pair<std::string, int64_t>> known;
-  directory_->TakeOverMetrics(step_);
+  directory_->TakeOverMetrics(step_, epoch_sums_->weight() > 0);
   if (file_system_.Exists(directory_->File(kMetricsFile))) {
     for (const std::string& line : Split(ReadFile(directory_->File(kMetricsFile)), '\n')) {
       const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
