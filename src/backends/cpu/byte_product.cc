@@ -25,6 +25,7 @@ ByteProduct::ByteProduct(const ConvolutionShape& shape, Weights weights)
   in_group_ = shape.channels / shape.groups;
   out_group_ = shape.outputs / shape.groups;
   const auto width = static_cast<int64_t>(tiles_->width());
+  group_width_ = RoundUp(out_group_, static_cast<int64_t>(tiles_->lanes));
   panels_in_group_ = CeilDiv(out_group_, width);
   panels_ = panels_in_group_ * shape.groups;
   depth_ = shape.rows.kernel * shape.columns.kernel * in_group_;
@@ -33,7 +34,7 @@ ByteProduct::ByteProduct(const ConvolutionShape& shape, Weights weights)
   row_ = RoundUp(padded_, 32) + 32;
   if (quads_ != nullptr) row_ = RoundUp(padded_, 64) + 64;
   rows_ = std::clamp<int64_t>(kStripeBytes / RowBytes() / 4 * 4, 16, kMostRows);
-  block_ = kPanelBytes / (2 * width) / 4 * 4;
+  blocks_ = std::max<int64_t>(CeilDiv(padded_, kPanelBytes / (2 * width) / 4 * 4), 1);
   const auto fits = [](const ConvolutionAxis& axis) {
     return axis.kernel == 1 && axis.pad == 0 && (axis.output - 1) * axis.stride < axis.input;
   };
@@ -51,23 +52,21 @@ ByteProduct ByteProduct::OfMatrices(int64_t m, int64_t k, int64_t n, Weights wei
 
 int64_t ByteProduct::ColumnsOf(int64_t panel) const {
   const auto width = static_cast<int64_t>(tiles_->width());
-  return std::min(width, out_group_ - panel % panels_in_group_ * width);
+  return std::min(width, out_group_ - PlaceInGroup(panel) * width);
 }
 
 int64_t ByteProduct::WidthOf(int64_t panel) const {
-  return RoundUp(ColumnsOf(panel), static_cast<int64_t>(tiles_->lanes));
+  const auto width = static_cast<int64_t>(tiles_->width());
+  return std::min(width, group_width_ - PlaceInGroup(panel) * width);
 }
 
 int64_t ByteProduct::OutputOf(int64_t panel) const {
-  return panel / panels_in_group_ * out_group_ +
-         panel % panels_in_group_ * static_cast<int64_t>(tiles_->width());
+  return GroupOf(panel) * out_group_ + PlaceInGroup(panel) * static_cast<int64_t>(tiles_->width());
 }
 
 int64_t ByteProduct::PanelBegin(int64_t panel) const {
-  const auto lanes = static_cast<int64_t>(tiles_->lanes);
   const auto width = static_cast<int64_t>(tiles_->width());
-  return padded_ *
-         (panel / panels_in_group_ * RoundUp(out_group_, lanes) + panel % panels_in_group_ * width);
+  return padded_ * (GroupOf(panel) * group_width_ + PlaceInGroup(panel) * width);
 }
 
 // The weights, and the inner product of each output with itself behind them.
@@ -99,16 +98,18 @@ void ByteProduct::RunTiles(int64_t panel, const std::byte* packed, const ByteTil
                            int64_t rows, const ByteFinish* finish) const {
   const auto* weights = reinterpret_cast<const int16_t*>(packed) + PanelBegin(panel);
   const int64_t width = WidthOf(panel);
-  const size_t vectors = static_cast<size_t>(width) / tiles_->lanes;
-  const int64_t blocks = std::max<int64_t>(CeilDiv(padded_, block_), 1);
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t k = padded_ / 4 * block / blocks * 4;
+  const size_t vectors =
+      width <= static_cast<int64_t>(tiles_->lanes) ? 1 : static_cast<size_t>(width) / tiles_->lanes;
+  const int64_t quads = padded_ / 4;
+  for (int64_t block = 0, k = 0; block < blocks_; ++block) {
+    const int64_t end = block + 1 == blocks_ ? quads : quads * (block + 1) / blocks_;
     ByteTileCall call = first;
-    call.quads = static_cast<size_t>(padded_ / 4 * (block + 1) / blocks - k / 4);
-    call.w = weights + k * width;
-    call.x += k;
+    call.quads = static_cast<size_t>(end - k);
+    call.w = weights + 4 * k * width;
+    call.x += 4 * k;
+    k = end;
     call.continues = block > 0;
-    call.finish = block + 1 == blocks ? finish : nullptr;
+    call.finish = block + 1 == blocks_ ? finish : nullptr;
     call.tiles = static_cast<size_t>(rows) / kMostByteRows;
     if (call.tiles > 0) tiles_->run[kMostByteRows - 1][vectors - 1](call);
     const size_t done = call.tiles * kMostByteRows, rest = static_cast<size_t>(rows) - done;

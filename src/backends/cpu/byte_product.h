@@ -46,7 +46,7 @@ class ByteProduct {
   // Of rows that were widened already, of one group: sums [rows], sums_row() apart.
   void Multiply(const int16_t* wide, int64_t row, const int32_t* inner, int64_t rows,
                 const std::byte* packed, int32_t* sums) const;
-  int64_t sums_row() const { return RoundUp(out_group_, static_cast<int64_t>(tiles_->lanes)); }
+  int64_t sums_row() const { return group_width_; }
   // Numbers of a widened row, and from one of them to the next where they lie well in the caches.
   int64_t padded_depth() const { return padded_; }
   int64_t row() const { return row_; }
@@ -108,6 +108,13 @@ class ByteProduct {
   bool IsDense() const;        // the positions are those of the input
   int64_t InnerBegin() const;  // of the inner products in what is packed, in bytes
   int64_t positions() const { return shape_.samples * shape_.rows.output * shape_.columns.output; }
+  // Without a division where there is but one group.
+  int64_t GroupOf(int64_t panel) const {
+    return panels_ == panels_in_group_ ? 0 : panel / panels_in_group_;
+  }
+  int64_t PlaceInGroup(int64_t panel) const {
+    return panels_ == panels_in_group_ ? panel : panel % panels_in_group_;
+  }
   int64_t ColumnsOf(int64_t panel) const;   // outputs of a panel
   int64_t WidthOf(int64_t panel) const;     // of its rows
   int64_t OutputOf(int64_t panel) const;    // its first
@@ -117,12 +124,13 @@ class ByteProduct {
   const ByteTileSet* tiles_;
   const QuadTileSet* quads_;  // null: the weights are wide
   int64_t in_group_, out_group_;
+  int64_t group_width_;  // of the rows of a group's panels
   int64_t panels_in_group_, panels_;
   int64_t depth_;   // of a sum
   int64_t padded_;  // depth to a multiple of four
   int64_t row_;     // numbers from row to row of what is widened, bytes of what is copied
   int64_t rows_;    // positions of a stripe at most
-  int64_t block_;   // of the depth that a call of the tile takes
+  int64_t blocks_;  // calls of the tile that take the depth
   bool gathers_;    // a position's line is not one piece of the input
 };
 

@@ -67,7 +67,7 @@ void RequantizeRows(const RequantizeCall& call, const ByteFinish& finish) {
 
 template <typename T>
 void RequantizeTo(const RequantizeCall& call) {
-  const ByteFinish finish = ByteFinish::Of(call, static_cast<size_t>(call.columns));
+  const ByteFinish finish = ByteFinish::Of(call, 0);  // whether it is plain is not asked here
   const bool activates = call.offset != nullptr || finish.epilogue.kind != Epilogue::Kind::kNone;
   if (call.bias != nullptr) {
     activates ? RequantizeRows<T, true, true>(call, finish)
