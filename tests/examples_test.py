@@ -15,10 +15,11 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", ROOT / "build"))
 MNIST_SLICE = ROOT / "tests" / "data" / "mnist"
+PATIENCE_S = 300 * float(os.environ.get("INGOT_TEST_PATIENCE", "1"))
 
 
 def run(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300,
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=PATIENCE_S,
                           stdin=subprocess.DEVNULL, cwd=tempfile.gettempdir(), check=False)
     if done.returncode != 0:
         raise AssertionError(f"{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}")

@@ -22,7 +22,7 @@ INGOT = BUILD / "ingot"
 MNIST = ROOT / "tests" / "data" / "mnist"
 MLP = ROOT / "examples" / "mnist" / "mnist.yaml"
 JOBS = ROOT / "tests" / "distributed" / "jobs"
-PATIENCE_S = 120
+PATIENCE_S = 120 * float(os.environ.get("INGOT_TEST_PATIENCE", "1"))
 PATIENT = {"INGOT_SILENCE_SECONDS": "30"}  # nobody is lost on a busy machine
 
 

@@ -25,7 +25,7 @@ BUILD = pathlib.Path(os.environ.get("INGOT_BINARY_DIR", ROOT / "build"))
 INGOT = BUILD / "ingot"
 MNIST = ROOT / "tests" / "data" / "mnist"
 JOB = ROOT / "examples" / "mnist" / "mnist.yaml"
-PATIENCE_S = 300
+PATIENCE_S = 300 * float(os.environ.get("INGOT_TEST_PATIENCE", "1"))
 KILLS = 15
 
 
