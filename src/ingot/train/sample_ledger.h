@@ -23,6 +23,11 @@ class SampleLedger {
   void Open(const std::string& path, int64_t next_step);
   void Close() { file_.reset(); }
 
+  // The newest lines, for a worker that takes up the state behind them: it may lead next, and a
+  // lead that was cut off from the others may have added them to a file that another has replaced.
+  const std::deque<std::pair<int64_t, std::string>>& recent() const { return recent_; }
+  void SetRecent(std::deque<std::pair<int64_t, std::string>> lines) { recent_ = std::move(lines); }
+
  private:
   void Write(const std::string& line);
 

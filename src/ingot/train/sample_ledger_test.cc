@@ -57,6 +57,18 @@ TEST(SampleLedgerTest, ALineThatComesLateGoesNowhere) {
   }
 }
 
+// One that led is cut off, and the others rewrite the file; they take up the state from it after
+// all.
+TEST(SampleLedgerTest, WhatWentNowhereComesWithTheState) {
+  TwoLeads leads(5);
+  AddAll(leads.first, 5, 8);
+  EXPECT_EQ(ReadFile(leads.path), Lines(5));
+  leads.second.SetRecent(leads.first.recent());
+  leads.second.Open(leads.path, 8);
+  AddAll(leads.second, 8, 9);
+  EXPECT_EQ(ReadFile(leads.path), Lines(9));
+}
+
 TEST(SampleLedgerTest, LinesThatCameLateAreDropped) {
   const TestFolder folder;
   const std::string path = folder.path() + "/samples.jsonl";

@@ -238,6 +238,10 @@ void TrainingRun::TakeLead() {
   }
   OpenLedger();
   saved_at_ = recorded_at_ = MonotonicSeconds();
+  if (!store_->IsTakenOver()) return;
+  // This worker stood still in the midst of that.
+  LeaveLead();
+  throw runtime::ExchangeBroken("another worker leads");
 }
 
 void TrainingRun::OpenLedger() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
 #include <numeric>
 
 #include <nlohmann/json.hpp>
@@ -94,6 +95,7 @@ std::string TrainingRun::WriteRunState() const {
                                {"plateau", MonitorJson(plateau_.state())},
                                {"plateau_falls", plateau_falls_},
                                {"samples_per_rank", samples_per_rank_},
+                               {"ledger", ledger_.recent()},
                                {"records", records}};
   return json.dump();
 }
@@ -114,6 +116,7 @@ void TrainingRun::ReadRunState(const std::string& text) {
   plateau_.Restore(MonitorFrom(json.at("plateau")));
   plateau_falls_ = json.at("plateau_falls").get<int64_t>();
   samples_per_rank_ = json.at("samples_per_rank").get<std::vector<int64_t>>();
+  ledger_.SetRecent(json.at("ledger").get<std::deque<std::pair<int64_t, std::string>>>());
   recent_records_.clear();
   for (const nlohmann::json& record : json.at("records"))
     recent_records_.push_back(RecordFrom(record));
