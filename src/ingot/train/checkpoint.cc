@@ -120,20 +120,59 @@ void Rescue(FileSystem& file_system, const std::string& parent, const std::strin
   file_system.SyncDirectory(parent);
 }
 
+// Whether a change could be made. Not where what it is made to has vanished: another process, which
+// ends or takes over at the same time, does the same.
+template <typename Change>
+bool Attempt(FileSystem& file_system, const std::string& path, const Change& change) {
+  try {
+    change();
+    return true;
+  } catch (const Error&) {
+    if (file_system.Exists(path)) throw;
+    return false;
+  }
+}
+
+void CleanFolder(FileSystem& file_system, const std::string& parent, const std::string& folder) {
+  std::vector<std::string> names;
+  if (!Attempt(file_system, folder, [&] { names = file_system.List(folder); })) return;
+  for (const std::string& name : names) {
+    if (!name.starts_with(kReplaced)) continue;
+    const std::string aside = In(folder, name);
+    Attempt(file_system, aside,
+            [&] { Rescue(file_system, parent, aside, name.substr(kReplaced.size())); });
+  }
+  Attempt(file_system, folder, [&] { file_system.RemoveAll(folder); });
+}
+
 // What a former writer left. First its folder goes away from it, with one rename: from then on it
 // changes nothing here.
 void CleanWriter(FileSystem& file_system, const std::string& parent, const std::string& name) {
-  std::string folder = In(parent, name);
-  if (name.starts_with(kWriter)) {
-    const std::string former = In(parent, std::string(kFormerWriter) + name.substr(kWriter.size()));
-    file_system.RemoveAll(former);
-    file_system.Rename(std::exchange(folder, former), former);
+  const std::string folder = In(parent, name);
+  const std::string former = In(parent, std::string(kFormerWriter) + name.substr(kWriter.size()));
+  if (Attempt(file_system, folder, [&] { file_system.Rename(folder, former); })) {
+    CleanFolder(file_system, parent, former);
   }
-  for (const std::string& each : file_system.List(folder)) {
-    if (!each.starts_with(kReplaced)) continue;
-    Rescue(file_system, parent, In(folder, each), each.substr(kReplaced.size()));
+}
+
+void CleanWriters(FileSystem& file_system, const std::string& parent) {
+  for (const std::string& name : file_system.List(parent)) {
+    if (name.starts_with(kWriter)) {
+      CleanWriter(file_system, parent, name);
+    } else if (name.starts_with(kFormerWriter)) {
+      CleanFolder(file_system, parent, In(parent, name));
+    }
   }
-  file_system.RemoveAll(folder);
+}
+
+void CleanTemporaries(FileSystem& file_system, const std::string& parent) {
+  for (const std::string& name : file_system.List(parent)) {
+    if (name.starts_with(kSetAside)) {
+      Rescue(file_system, parent, In(parent, name), name.substr(kSetAside.size()));
+    } else if (name.starts_with(kTemporary)) {
+      file_system.RemoveAll(In(parent, name));
+    }
+  }
 }
 
 // The tensors of one file, after its size and digest were found to be as the manifest says.
@@ -224,15 +263,8 @@ Checkpoint ReadCheckpoint(const std::string& path) {
 
 void CleanLeftovers(FileSystem& file_system, const std::string& parent) {
   if (!file_system.Exists(parent)) return;
-  for (const std::string& name : file_system.List(parent)) {
-    if (name.starts_with(kSetAside)) {
-      Rescue(file_system, parent, In(parent, name), name.substr(kSetAside.size()));
-    } else if (name.starts_with(kWriter) || name.starts_with(kFormerWriter)) {
-      CleanWriter(file_system, parent, name);
-    } else if (name.starts_with(kTemporary)) {
-      file_system.RemoveAll(In(parent, name));
-    }
-  }
+  CleanWriters(file_system, parent);
+  CleanTemporaries(file_system, parent);
 }
 
 void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name,
@@ -248,8 +280,14 @@ void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const 
 }
 
 void BeginWriting(FileSystem& file_system, const std::string& parent, const std::string& writer) {
-  CleanLeftovers(file_system, parent);
+  file_system.CreateDirectories(parent);
+  CleanWriters(file_system, parent);
   file_system.CreateDirectories(FolderOf(parent, writer));
+  try {
+    CleanTemporaries(file_system, parent);
+  } catch (const Error&) {
+    // The one before may be writing still. What is left is no checkpoint, and the next one tries.
+  }
 }
 
 bool MayWrite(FileSystem& file_system, const std::string& parent, const std::string& writer) {
@@ -257,9 +295,7 @@ bool MayWrite(FileSystem& file_system, const std::string& parent, const std::str
 }
 
 void EndWriting(FileSystem& file_system, const std::string& parent, const std::string& writer) {
-  if (MayWrite(file_system, parent, writer)) {
-    CleanWriter(file_system, parent, std::string(kWriter) + writer);
-  }
+  CleanFolder(file_system, parent, FolderOf(parent, writer));
 }
 
 }  // namespace ingot::train

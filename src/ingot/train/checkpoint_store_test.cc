@@ -224,6 +224,10 @@ class InterruptedFileSystem : public FaultyFileSystem {
     Pass();
     FaultyFileSystem::RemoveAll(path);
   }
+  std::vector<std::string> List(const std::string& path) override {
+    Pass();
+    return FaultyFileSystem::List(path);
+  }
   bool Exists(const std::string& path) override {
     Pass();
     return FaultyFileSystem::Exists(path);
@@ -291,6 +295,32 @@ TEST(CheckpointStore, WhoComesBackTakesOverAgain) {
   first.SaveAs(kBestCheckpoint, ExampleCheckpoint(2));
   second.SaveAs(kBestCheckpoint, ExampleCheckpoint(3));
   EXPECT_EQ(ReadCheckpoint(folder / "best").manifest.step, 2);
+}
+
+// Whoever of the two is interrupted by the other.
+TEST(CheckpointStore, OneMayEndWhileAnotherTakesOver) {
+  for (const bool ends_meanwhile : {false, true}) {
+    for (size_t n = 0, interrupted = 1; interrupted != 0; ++n) {
+      SCOPED_TRACE("before operation " + std::to_string(n));
+      ASSERT_LT(n, 1000u);
+      const TestFolder folder;
+      CheckpointStore first(RealFileSystem(), folder.path(), 2, "first");
+      CheckpointStore second(RealFileSystem(), folder.path(), 2, "second");
+      first.Begin();
+      first.SaveAs(kBestCheckpoint, ExampleCheckpoint(1));
+      fs::rename(folder / "best", folder / ".writer-first/replaced-best");
+      InterruptedFileSystem files(n, [&] { ends_meanwhile ? first.End() : second.Begin(); });
+      CheckpointStore other(files, folder.path(), 2, ends_meanwhile ? "second" : "first");
+      ends_meanwhile ? other.Begin() : other.End();
+      interrupted = files.was_interrupted() ? 1 : 0;
+      if (interrupted == 0) {
+        ends_meanwhile ? first.End() : second.Begin();
+      }
+      EXPECT_FALSE(second.IsTakenOver());
+      second.End();
+      EXPECT_EQ(RealFileSystem().List(folder.path()), (std::vector<std::string>{"best"}));
+    }
+  }
 }
 
 TEST(CheckpointStore, WhatAWriterSetAsideComesBack) {
