@@ -91,9 +91,29 @@ struct Executor::State {
   std::unique_ptr<ir::Graph> dynamic;         // what runs without a plan; null until it is needed
 };
 
+// The threads of a team, as long as this lives, where they are wanted and free; else this one
+// alone.
+class Executor::TeamHold {
+ public:
+  TeamHold(runtime::ThreadTeam& team, bool wanted)
+      : team_(team), is_held_(wanted && team.TryAcquire()) {}
+  ~TeamHold() {
+    if (is_held_) team_.Release();
+  }
+  TeamHold(const TeamHold&) = delete;
+  TeamHold& operator=(const TeamHold&) = delete;
+
+  runtime::Team& team() { return is_held_ ? static_cast<runtime::Team&>(team_) : alone_; }
+
+ private:
+  runtime::ThreadTeam& team_;
+  const bool is_held_;
+  runtime::NoTeam alone_;
+};
+
 class Executor::Lease {
  public:
-  Lease(Entry& entry, State& state, bool alone = false) : entry_(entry), state_(state) {
+  Lease(Entry& entry, State& state, bool alone = false) : entry_(entry), hold_(state.team, !alone) {
     {
       const std::lock_guard<std::mutex> lock(entry.mutex);
       if (!entry.idle.empty()) {
@@ -105,10 +125,8 @@ class Executor::Lease {
       context_ =
           std::make_unique<compiler::InferencePlan::Context>(*entry.plan, state.team.threads());
     }
-    has_team_ = !alone && state.team.TryAcquire();
   }
   ~Lease() {
-    if (has_team_) state_.team.Release();
     const std::lock_guard<std::mutex> lock(entry_.mutex);
     entry_.idle.push_back(std::move(context_));
   }
@@ -138,16 +156,14 @@ class Executor::Lease {
     for (size_t i = 0; i < outputs.size(); ++i) {
       to[i] = outputs[i].raw() + outputs[i].bytes() / parts * part;
     }
-    runtime::Team& team = has_team_ ? static_cast<runtime::Team&>(state_.team) : alone_;
-    entry_.plan->Run(*context_, {from, inputs.size()}, {to, outputs.size()}, team, nanoseconds);
+    entry_.plan->Run(*context_, {from, inputs.size()}, {to, outputs.size()}, hold_.team(),
+                     nanoseconds);
   }
 
  private:
   Entry& entry_;
-  State& state_;
+  TeamHold hold_;
   std::unique_ptr<compiler::InferencePlan::Context> context_;
-  bool has_team_ = false;
-  runtime::NoTeam alone_;
 };
 
 Executor::Executor(std::unique_ptr<ir::Graph> graph, const ir::OpRegistry& registry,
@@ -234,10 +250,7 @@ std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inp
     }
     return entry;
   }
-  const bool has_team = state_->team.TryAcquire();
-  runtime::NoTeam alone;
-  weights_->PackAll(has_team ? static_cast<runtime::Team&>(state_->team) : alone);
-  if (has_team) state_->team.Release();
+  weights_->PackAll(TeamHold(state_->team, true).team());
   entry->outputs = entry->plan->outputs();
   return entry;
 }
@@ -347,13 +360,7 @@ void Executor::RunPlanned(Entry& entry, std::span<const Tensor> inputs, std::spa
   const auto run = [&](size_t part, size_t) {
     Lease(*entry.part, *state_, true).Run(inputs, outputs, {}, part, parts);
   };
-  if (alone || !state_->team.TryAcquire()) {
-    for (size_t part = 0; part < parts; ++part) run(part, 0);
-    return;
-  }
-  const std::unique_ptr<runtime::ThreadTeam, void (*)(runtime::ThreadTeam*)> owned(
-      &state_->team, [](runtime::ThreadTeam* team) { team->Release(); });
-  owned->ForEach(parts, run);
+  TeamHold(state_->team, !alone).team().ForEach(parts, run);
 }
 
 void Executor::Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const {

@@ -81,6 +81,7 @@ class Executor {
  private:
   struct Entry;  // a plan, or the knowledge that there is none
   class Lease;   // of a context of an entry
+  class TeamHold;
 
   std::shared_ptr<Entry> Find(std::span<const Tensor> inputs) const;
   std::shared_ptr<Entry> FindLocked(std::span<const Tensor> inputs) const;
