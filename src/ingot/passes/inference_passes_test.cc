@@ -43,14 +43,7 @@ class InferencePassTest : public ::testing::Test {
   void Expect(Value* output, void (*pass)(Graph&, const ir::OpRegistry&),
               const std::map<std::string, int>& left) {
     graph_.AddOutput(output, "y");
-    ExpectSameResults(
-        graph_,
-        [&](Graph& g) {
-          pass(g, registry_);
-          EliminateDeadCode(g);
-        },
-        1e-5);
-    for (const auto& [op, count] : left) EXPECT_EQ(CountNodes(graph_, op), count) << op;
+    ExpectAfterPass(graph_, registry_, pass, 1e-5, left);
   }
 
   const ir::OpRegistry registry_ = ops::StandardOps();

@@ -37,4 +37,10 @@ void ExpectSameResults(ir::Graph& graph, const std::function<void(ir::Graph&)>& 
 // How many nodes of an op ("ingot.FusedMatMul") the graph has, without its subgraphs.
 int CountNodes(const ir::Graph& graph, const std::string& full_name);
 
+// Runs a pass and eliminates dead code, with the same results; `left`: how many nodes of each op
+// are there then.
+void ExpectAfterPass(ir::Graph& graph, const ir::OpRegistry& registry,
+                     void (*pass)(ir::Graph&, const ir::OpRegistry&), double tolerance,
+                     const std::map<std::string, int>& left);
+
 }  // namespace ingot::passes

@@ -262,6 +262,19 @@ int CountNodes(const Graph& graph, const std::string& full_name) {
   return count;
 }
 
+void ExpectAfterPass(ir::Graph& graph, const ir::OpRegistry& registry,
+                     void (*pass)(ir::Graph&, const ir::OpRegistry&), double tolerance,
+                     const std::map<std::string, int>& left) {
+  ExpectSameResults(
+      graph,
+      [&](ir::Graph& g) {
+        pass(g, registry);
+        EliminateDeadCode(g);
+      },
+      tolerance);
+  for (const auto& [op, count] : left) EXPECT_EQ(CountNodes(graph, op), count) << op;
+}
+
 namespace {
 
 constexpr uint64_t kSeeds = 60;
