@@ -5,6 +5,9 @@
 #   OPTIMIZE the optimisation of a release build: -O1 where nothing is hot, which halves the time to
 #            build, -Og where nobody would notice; -O2 or -O3 where it is hot
 #   HOT      sources that match are compiled by themselves, with -O3
+#   HEAVY    sources that match do most of the arithmetic, and are compiled by themselves. Under the
+#            address sanitizer the library has them as they are released, since unoptimised they are
+#            a thousand times slower; the room's own tests have them sanitized
 #   UNITS    how many units its sources are compiled in (cmake/units.cmake); 0: each file by itself
 #   TOGETHER, VECTORS, ALONE  as cmake/units.cmake says
 #   FAMILIES, VERBS  its sub-folder families/ or verbs/ holds one source for each op family or verb;
@@ -42,8 +45,20 @@ function(ingot_generate_list room folder function_prefix)
        CONTENT "${declarations}" @ONLY)
 endfunction()
 
+# The objects TARGET_unsanitized, for a library TARGET.
+function(ingot_unsanitized target)
+  cmake_parse_arguments(HERE "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${target}_unsanitized OBJECT ${HERE_SOURCES})
+  target_include_directories(${target}_unsanitized PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_compile_definitions(${target}_unsanitized PRIVATE
+                             $<TARGET_PROPERTY:${target},INTERFACE_COMPILE_DEFINITIONS>)
+  target_compile_options(${target}_unsanitized PRIVATE -O2 -ffp-contract=off)
+  list(TRANSFORM HERE_LINK REPLACE "^([a-z]+)$" "ingot_\\1")
+  target_link_libraries(${target}_unsanitized PRIVATE ${HERE_LINK})
+endfunction()
+
 function(ingot_room name)
-  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;ALONE;HOT"
+  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;ALONE;HOT;HEAVY"
                         "SEES;LINK;TOGETHER;VECTORS" ${ARGN})
   # Sanitized, code is optimised only as far as that is quick to compile: Clang takes minutes of -O1
   # for one file of kernels, and seconds of -O0.
@@ -77,13 +92,21 @@ function(ingot_room name)
   if(NOT DEFINED ROOM_UNITS)
     set(ROOM_UNITS 1)
   endif()
-  set(alone ${ROOM_ALONE} ${ROOM_HOT})
+  set(alone ${ROOM_ALONE} ${ROOM_HOT} ${ROOM_HEAVY})
   list(JOIN alone "|" alone)
   ingot_units(units ingot_${name} ${ROOM_UNITS} SOURCES ${sources} TOGETHER ${ROOM_TOGETHER}
               VECTORS ${ROOM_VECTORS} ALONE "${alone}" OPTIMIZE ${ROOM_OPTIMIZE})
   if(ROOM_HOT AND NOT INGOT_SANITIZE)
     list(FILTER sources INCLUDE REGEX "${ROOM_HOT}")
     set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+  endif()
+  set(heavy "")
+  if(ROOM_HEAVY AND INGOT_SANITIZE MATCHES "address")
+    set(heavy ${files})
+    list(FILTER heavy INCLUDE REGEX "${ROOM_HEAVY}")
+    ingot_unsanitized(ingot_${name} SOURCES ${heavy} LINK ${ROOM_SEES} ${ROOM_LINK})
+    list(REMOVE_ITEM units ${heavy})
+    list(APPEND units $<TARGET_OBJECTS:ingot_${name}_unsanitized>)
   endif()
   add_library(ingot_${name} ${units})
   add_library(ingot::${name} ALIAS ingot_${name})
@@ -102,7 +125,7 @@ function(ingot_room name)
   set_property(GLOBAL APPEND PROPERTY INGOT_ROOMS ${name})
 
   if(INGOT_TESTS AND tests)
-    ingot_test_program(ingot_${name}_test SOURCES ${tests} LINK ingot_${name})
+    ingot_test_program(ingot_${name}_test SOURCES ${tests} ${heavy} LINK ingot_${name})
   endif()
   if(INGOT_BENCHMARKS AND benchmarks)
     add_executable(ingot_${name}_benchmark ${benchmarks})
