@@ -61,8 +61,11 @@ int64_t ByteProduct::PackQuadPanel(int64_t panel, const int16_t* lines, int64_t 
                2 * OutputOf(panel);
   std::fill_n(sums, 2 * columns, 0);
   std::byte* out = to + begin;
-  std::memcpy(out, plain.data(), plain.size() * 4);
-  std::memcpy(out + plain.size() * 4, masked.data(), masked.size() * 4);
+  std::byte* next = out;
+  for (const std::vector<int32_t>* places : {&plain, &masked}) {
+    const auto bytes = std::as_bytes(std::span(*places));
+    next = std::copy(bytes.begin(), bytes.end(), next);
+  }
   out += RoundUp(padded_, 64);
   for (const int32_t k : plain) {
     std::memset(out, 0, static_cast<size_t>(width) * 4);

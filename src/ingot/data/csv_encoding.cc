@@ -39,9 +39,12 @@ void CsvEncoding::Encode(std::span<const double> values, std::span<const std::st
   const bool whole = !one_hot && numbers.empty() && !categories.empty();
   auto* at = static_cast<std::byte*>(out);
   const auto put = [&](double value) {
-    const auto integer = static_cast<int64_t>(value);
-    std::memcpy(at, whole ? static_cast<const void*>(&integer) : static_cast<const void*>(&value),
-                sizeof(double));
+    if (whole) {
+      const auto integer = static_cast<int64_t>(value);
+      std::memcpy(at, &integer, sizeof(integer));
+    } else {
+      std::memcpy(at, &value, sizeof(value));
+    }
     at += sizeof(double);
   };
   for (size_t i = 0; i < values.size(); ++i) put(values[i] == values[i] ? values[i] : means[i]);
