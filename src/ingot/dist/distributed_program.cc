@@ -1,13 +1,17 @@
-// Turns the stages of a program into those of one worker. Over 600 lines, since what a stage
+// Turns the stages of a program into those of one worker. Over 500 lines, since what a stage
 // becomes for a group, a mesh and sharded updates is one walk over the stages.
 #include "ingot/dist/distributed_program.h"
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "ingot/base/error.h"
+#include "ingot/dist/agreement.h"
 #include "ingot/dist/late_turns.h"
+#include "ingot/dist/micro_batches.h"
+#include "ingot/dist/stage_reading.h"
 #include "ingot/dist/sum_segments.h"
 
 namespace ingot::dist {
@@ -40,28 +44,38 @@ class Distributor {
 
   std::shared_ptr<const runtime::StepProgram> Run() {
     for (size_t i = 0; i < base_.stages.size(); ++i) {
-      const bool meets = HasReduction(base_.stages[i]) || MeshTaskOf(base_.stages[i]) != nullptr;
+      const bool meets =
+          HasReduction(base_, base_.stages[i]) || MeshTaskOf(base_.stages[i]) != nullptr;
       if (meets) last_exchange_ = static_cast<int>(i);
     }
     CheckMayBeParted();
     if (ownership_ != nullptr) HoldParts();
     AddBuckets();
-    if (mesh_ != nullptr) PlaceAgreement();
+    if (mesh_ != nullptr) agreement_.emplace(*mesh_, *program_);
     if (mesh_ != nullptr && mesh_->shape.pipeline > 1) AddPipeline();
     for (size_t i = 0; i < base_.stages.size(); ++i) AddStage(i);
     if (ownership_ != nullptr) AddGathering();
     if (part() == StepPart::kGradients) program_->updates = false;
     INGOT_ASSERT(late_.empty(), "updates were left over");
+    NoteExchanges();
     return program_;
   }
 
  private:
+  void NoteExchanges() {
+    for (const Stage& stage : program_->stages) {
+      for (const Task& task : stage.tasks) {
+        if (task.kind == Task::Kind::kExchange) program_->exchanges.push_back(task.index);
+      }
+    }
+  }
+
   StepPart part() const { return options_.part; }
 
   void CheckMayBeParted() const {
     const auto exchanges =
         std::count_if(base_.stages.begin(), base_.stages.end(),
-                      [this](const Stage& stage) { return HasReduction(stage); });
+                      [this](const Stage& stage) { return HasReduction(base_, stage); });
     if (part() == StepPart::kWhole || exchanges == 1) return;
     throw Error(ErrorCode::kUnsupported,
                 "the step has sums over the whole batch in its middle, as those of batch_norm, for "
@@ -69,33 +83,15 @@ class Distributor {
                 "use layer_norm or group_norm, or another train.sync than async");
   }
 
-  bool IsReduction(const Task& task) const {
-    return task.kind == Task::Kind::kTile && base_.units[task.index].kernel != nullptr;
-  }
-  bool HasReduction(const Stage& stage) const {
-    for (const Task& task : stage.tasks) {
-      if (IsReduction(task)) return true;
-    }
-    return false;
-  }
   // Gradients are what the last exchange sums, but for the sums that are shown.
   Codec CodecOfUnit(const ReduceUnit& unit, bool is_last) const {
     if (!is_last || unit.sum >= 0 || unit.dtype != DType::kF32) return Codec::kPlain;
     return CodecFor(options_.codec, BytesOfSum(unit) / sizeof(float));
   }
-  bool Updates(const Task& task) const {
-    if (task.kind == Task::Kind::kTile) return !program_->units[task.index].updates.empty();
-    if (task.kind != Task::Kind::kJoint) return false;
-    for (const auto& publication : base_.joints[task.index].publications) {
-      if (publication.to.space == Operand::Space::kState) return true;
-    }
-    return false;
-  }
-
   void AddStage(size_t stage_index) {
     const Stage& stage = base_.stages[stage_index];
     const int index = static_cast<int>(stage_index);
-    const bool reduces = HasReduction(stage);
+    const bool reduces = HasReduction(base_, stage);
     Stage here;
     std::vector<Task> reductions;
     for (const Task& task : stage.tasks) {
@@ -107,20 +103,20 @@ class Distributor {
       } else if (task.kind == Task::Kind::kMesh) {
         const std::vector<runtime::MeshValue>& values = base_.meshes[task.index];
         AddTransfer(is_piped ? RowsOf(values, false) : values, own_, TransferHalf::kFirst, here);
-      } else if (IsReduction(task)) {
+      } else if (IsReduction(base_, task)) {
         if (mesh_ == nullptr || options_.workers > 1) {
           reductions.push_back(task);
         } else {
           ReduceAlone(task, here);
         }
-      } else if (index <= last_exchange_ && (Updates(task) || late_.TurnOf(task) > 0)) {
+      } else if (index <= last_exchange_ && (Updates(base_, task) || late_.TurnOf(task) > 0)) {
         AddLate(task);
       } else {
         AddTask(task, here.tasks);
       }
     }
     here.updates = std::any_of(here.tasks.begin(), here.tasks.end(),
-                               [this](const Task& task) { return Updates(task); });
+                               [this](const Task& task) { return Updates(base_, task); });
     // What one worker finds it tells the others with the next exchange, before anybody ends the
     // step: in front of the last one, or when the parts of the parameters are gathered.
     const bool gathers = ownership_ != nullptr && here.updates;
@@ -143,7 +139,7 @@ class Distributor {
       case StepPart::kWhole:
         return false;
       case StepPart::kGradients:
-        return !IsReduction(task) && (Updates(task) || stage > last_exchange_);
+        return !IsReduction(base_, task) && (Updates(base_, task) || stage > last_exchange_);
       case StepPart::kUpdates:
         return task.kind == Task::Kind::kShard;
     }
@@ -237,8 +233,8 @@ class Distributor {
     late_.At(0);
     for (const std::vector<Task>& turn : late_.Take()) {
       stage.tasks.insert(stage.tasks.end(), turn.begin(), turn.end());
-      stage.updates =
-          std::any_of(turn.begin(), turn.end(), [this](const Task& task) { return Updates(task); });
+      stage.updates = std::any_of(turn.begin(), turn.end(),
+                                  [this](const Task& task) { return Updates(base_, task); });
       stage.judged_later = ownership_ != nullptr && stage.updates;
       Push(std::exchange(stage, {}));
     }
@@ -262,7 +258,8 @@ class Distributor {
     }
   }
   int BucketOf(const Task& task) const {
-    return buckets_.empty() || !IsReduction(task) ? -1 : options_.buckets->of_unit[task.index];
+    return buckets_.empty() || !IsReduction(base_, task) ? -1
+                                                         : options_.buckets->of_unit[task.index];
   }
 
   void AddExchange(size_t stage_index, const std::vector<Task>& all, Stage& here, bool is_last) {
@@ -375,7 +372,9 @@ class Distributor {
         plan.copies.push_back({source, static_cast<uint64_t>(whole.shared), segment.bytes});
       }
       if (mesh_ != nullptr && whole.sum >= 0) {
-        if (task.begin == 0) GiveSum(plan, whole, source);
+        if (task.begin == 0 && agreement_->is_said_here()) {
+          plan.copies.push_back({source, agreement_->OwnSum(whole), BytesOfSum(whole)});
+        }
       } else if (task.begin == 0 && whole.sum >= 0) {
         ReduceUnit unit = FromShared(whole, source);
         unit.updates.clear();
@@ -405,14 +404,6 @@ class Distributor {
     Push(std::move(stage));
   }
 
-  // The first task of kind mesh; null where there is none.
-  static const Task* MeshTaskOf(const Stage& stage) {
-    for (const Task& task : stage.tasks) {
-      if (task.kind == Task::Kind::kMesh) return &task;
-    }
-    return nullptr;
-  }
-
   void AddTransfer(const std::vector<runtime::MeshValue>& values, ShardRange shards,
                    TransferHalf half, Stage& stage) {
     TransferPlan plan = MakeTransferPlan(base_, values, shards, mesh_->shape, mesh_->place, half);
@@ -421,41 +412,15 @@ class Distributor {
     transfers_.push_back(std::move(plan));
   }
 
-  // What all workers of a mesh tell each other before any of them changes something: whether
-  // everything is finite, and the sums, which the last stage of the pipeline has.
-  void PlaceAgreement() {
-    const int workers = mesh_->shape.workers();
-    agreement_ = MakeExchangePlan(DealShards(workers, workers), workers);
-    for (const SumOutput& sum : mesh_->sums) {
-      agreement_.AddSegment(sum.name, sum.dtype, ItemSize(sum.dtype));
-    }
-    program_->shared_bytes =
-        agreement_.Place(program_->shared_bytes, mesh_->shape.rank_of(mesh_->place));
-    program_->sums.clear();
-    for (const SumOutput& sum : mesh_->sums) program_->sums.push_back(sum.name);
-  }
-
-  // One worker says what a sum is; the others add zeros.
-  bool SaysSums() const {
-    const MeshPlace& place = mesh_->place;
-    return place.data == 0 && place.tensor == 0 && place.pipeline + 1 == mesh_->shape.pipeline;
-  }
-  uint64_t OwnSum(const ReduceUnit& unit) const {
-    return agreement_.partials + agreement_.segments[static_cast<size_t>(unit.sum) + 1].offset;
-  }
-  void GiveSum(ExchangePlan& plan, const ReduceUnit& unit, uint64_t source) const {
-    if (SaysSums()) plan.copies.push_back({source, OwnSum(unit), BytesOfSum(unit)});
-  }
-
   // A reduction over shards that are all this worker's: at once, but for changes and for sums.
   void ReduceAlone(const Task& task, Stage& here) {
     const ReduceUnit& whole = base_.units[task.index];
     if (whole.sum >= 0) {
-      if (!SaysSums()) return;
+      if (!agreement_->is_said_here()) return;
       INGOT_ASSERT(whole.shared < 0 && whole.updates.empty(), "a sum that is used in the step");
       ReduceUnit unit = whole;
       unit.sum = -1;
-      unit.shared = static_cast<int64_t>(OwnSum(whole));
+      unit.shared = static_cast<int64_t>(agreement_->OwnSum(whole));
       Task own = task;
       own.index = AddUnit(std::move(unit));
       here.tasks.push_back(own);
@@ -472,29 +437,20 @@ class Distributor {
     exchange.tasks.push_back({Task::Kind::kExchange, static_cast<uint32_t>(plans_.size()), 0, 0});
     Push(std::move(exchange));
     Stage stage;
-    for (size_t i = 0; i < mesh_->sums.size(); ++i) {
-      ReduceUnit unit;
-      unit.source = {Operand::Space::kShared,
-                     agreement_.reduced + agreement_.segments[i + 1].offset};
-      unit.dtype = mesh_->sums[i].dtype;
-      unit.item_size = ItemSize(unit.dtype);
-      unit.sum = static_cast<int>(i);
-      unit.name = mesh_->sums[i].name;
+    for (ReduceUnit& unit : agreement_->Units()) {
       stage.tasks.push_back({Task::Kind::kTile, AddUnit(std::move(unit)), 0, 1});
     }
     PushWithLate(std::move(stage));
-    plans_.push_back(agreement_);
+    plans_.push_back(agreement_->plan());
   }
 
-  // The stages in front of the first reduction, once for each micro-batch, in an order in which
-  // each stage of the pipeline has as few of them at hand as it must: first as many forward as
-  // there are stages behind it, then one backward after each one forward (1F1B). What else is in
-  // these stages comes behind them all.
+  // The stages in front of the first reduction, once for each micro-batch. What else is in these
+  // stages comes behind them all.
   void AddPipeline() {
-    CheckNoSumsInTheMiddle();
+    CheckNoSumsInTheMiddle(base_);
     size_t end = 0;
     for (size_t i = 0; i < base_.stages.size(); ++i) {
-      if (HasRows(base_.stages[i])) end = i + 1;
+      if (HasRows(base_, base_.stages[i])) end = i + 1;
     }
     size_t turn = end;
     for (size_t i = 0; i < end; ++i) {
@@ -512,47 +468,13 @@ class Distributor {
       const ShardRange range = stages[static_cast<size_t>(m)];
       return ShardRange{own_.begin + range.begin, own_.begin + range.end};
     };
-    const int count = static_cast<int>(stages.size());
-    const int ahead = std::min(count, mesh_->shape.pipeline - 1 - mesh_->place.pipeline);
-    for (int m = 0; m < ahead; ++m) AddMicroBatch(micro(m), 0, turn, turn < end);
-    for (int m = ahead; m < count + ahead; ++m) {
-      if (m < count) AddMicroBatch(micro(m), 0, turn, turn < end);
-      if (turn < end) AddMicroBatchBack(micro(m - ahead), turn, end);
+    const int behind = mesh_->shape.pipeline - 1 - mesh_->place.pipeline;
+    for (const MicroBatchTurn& at :
+         OneForwardOneBackward(static_cast<int>(stages.size()), behind)) {
+      if (!at.is_backward) AddMicroBatch(micro(at.micro_batch), 0, turn, turn < end);
+      if (at.is_backward && turn < end) AddMicroBatchBack(micro(at.micro_batch), turn, end);
     }
     piped_ = end;
-  }
-
-  // Shards, or rows that meet or pass.
-  bool HasRows(const Stage& stage) const {
-    return std::any_of(stage.tasks.begin(), stage.tasks.end(), [this](const Task& task) {
-      if (task.kind == Task::Kind::kShard) return true;
-      return task.kind == Task::Kind::kMesh && !RowsOf(base_.meshes[task.index], true).empty();
-    });
-  }
-  static std::vector<runtime::MeshValue> RowsOf(const std::vector<runtime::MeshValue>& values,
-                                                bool rows) {
-    std::vector<runtime::MeshValue> found;
-    for (const runtime::MeshValue& value : values) {
-      if (value.is_rows == rows) found.push_back(value);
-    }
-    return found;
-  }
-
-  void CheckNoSumsInTheMiddle() const {
-    for (const runtime::ShardPart& part : base_.parts) {
-      for (const runtime::ShardRoutine& routine : part.routines) {
-        for (const runtime::Instruction& instruction : routine.instructions) {
-          for (const Operand& operand : instruction.operands) {
-            if (operand.space != Operand::Space::kShared) continue;
-            throw Error(ErrorCode::kUnsupported,
-                        "mesh.pipeline: layer " + instruction.layer +
-                            " takes sums over the whole batch, as those of batch_norm, for which "
-                            "all micro-batches would wait",
-                        "use layer_norm or group_norm, or leave mesh.pipeline out");
-          }
-        }
-      }
-    }
   }
 
   // Forward: stages [begin, end), and what goes on to the next stage of the pipeline.
@@ -622,7 +544,7 @@ class Distributor {
   std::vector<ExchangePlan>& plans_;
   std::vector<TransferPlan>& transfers_;
   std::vector<GatherPlan>& gathers_;
-  ExchangePlan agreement_;
+  std::optional<Agreement> agreement_;  // of a mesh
   size_t piped_ = 0;  // stages of the base whose shards are done, micro-batch by micro-batch
   std::shared_ptr<DistributedProgram> program_ = std::make_shared<DistributedProgram>();
   std::vector<ShardRange> ranges_;

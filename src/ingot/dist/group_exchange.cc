@@ -87,13 +87,8 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
   const ExchangePlan& plan = plans_[index];
   const bool is_group = !plan.peers.empty();
   Begin(index, step, NameOf(plan));
-  Sums sums;
-  if (!spare_.empty()) {
-    sums = std::move(spare_.back());
-    spare_.pop_back();
-  }
   if (plan.in_background) {
-    BeginSums(index, shared, sums);
+    Sums sums = BeginSums(index, shared);
     // What went out before has come meanwhile, as a rule: its sums can go out, too.
     for (Sums& before : in_background_) FinishTrees(before);
     in_background_.push_back(std::move(sums));
@@ -104,7 +99,7 @@ bool GroupExchange::Run(uint32_t index, int64_t step, std::byte* shared, bool no
     FinishSends(nullptr);
     WriteFlags(plan, shared, not_finite);
   }
-  BeginSums(index, shared, sums);
+  Sums sums = BeginSums(index, shared);
   if (plan.ends_background) {
     for (Sums& before : in_background_) FinishTrees(before);
   }
@@ -217,13 +212,54 @@ std::unique_ptr<Message> GroupExchange::StartReceive(int peer, int phase, void* 
 
 void GroupExchange::RunPlain(const ExchangePlan& plan, uint64_t sequence, std::byte* shared) {
   TreeSum common = TreeSum::OfCommon(plan, SizeOf(plan), OwnOf(plan));
-  common.Begin(sequence, shared, staging_.data(), *this);
+  common.Ask(sequence, shared, staging_.data(), *this);
+  common.Begin(*this);
   common.FinishTree(*this);
   common.End(*this);
 }
 
+// Those of a mesh are asked for when they run: who is in them goes through other things meanwhile.
+void GroupExchange::Expect(std::span<const uint32_t> indices, std::byte* shared) {
+  for (Sums& sums : expected_) {
+    sums.sums.clear();
+    spare_.push_back(std::move(sums));
+  }
+  expected_.clear();
+  if (broken_.load()) return;
+  for (const uint32_t index : indices) {
+    if (!plans_[index].peers.empty()) continue;
+    expected_.push_back(SpareSums(StagingOf(plans_[index])));
+    AskForSums(index, shared, expected_.back());
+  }
+}
+
+// Memory of sums of the same size is taken first.
+GroupExchange::Sums GroupExchange::SpareSums(uint64_t staging_bytes) {
+  if (spare_.empty()) return {};
+  auto found = std::find_if(spare_.begin(), spare_.end(),
+                            [&](const Sums& sums) { return sums.staging.size() == staging_bytes; });
+  if (found == spare_.end()) --found;
+  std::swap(*found, spare_.back());
+  Sums sums = std::move(spare_.back());
+  spare_.pop_back();
+  return sums;
+}
+
+GroupExchange::Sums GroupExchange::BeginSums(uint32_t index, std::byte* shared) {
+  Sums sums;
+  if (!expected_.empty() && expected_.front().plan == index) {
+    sums = std::move(expected_.front());
+    expected_.pop_front();
+  } else {
+    sums = SpareSums(StagingOf(plans_[index]));
+    AskForSums(index, shared, sums);
+  }
+  for (TreeSum& sum : sums.sums) sum.Begin(*this);
+  return sums;
+}
+
 // What all need and what one alone needs, at the same time.
-void GroupExchange::BeginSums(uint32_t index, std::byte* shared, Sums& sums) {
+void GroupExchange::AskForSums(uint32_t index, std::byte* shared, Sums& sums) {
   const ExchangePlan& plan = plans_[index];
   sums.plan = index;
   sums.is_finished = false;
@@ -233,7 +269,7 @@ void GroupExchange::BeginSums(uint32_t index, std::byte* shared, Sums& sums) {
   sums.staging.resize(StagingOf(plan));
   std::byte* staging = sums.staging.data();
   for (TreeSum& sum : sums.sums) {
-    sum.Begin(NextSequence(plan.channel, -1), shared, staging, *this);
+    sum.Ask(NextSequence(plan.channel, -1), shared, staging, *this);
     staging += sum.staging_bytes();
   }
 }

@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +41,7 @@ class GroupExchange : public runtime::Exchange, private Link {
   // The plans of the programs at hand; between steps.
   void SetPlans(ExchangePlans plans);
 
+  void Expect(std::span<const uint32_t> indices, std::byte* shared) override;
   bool Run(uint32_t index, int64_t step, std::byte* shared, bool not_finite) override;
   void Transfer(uint32_t index, int64_t step, const runtime::StepValues& values) override;
   bool Gather(uint32_t index, int64_t step, const runtime::StepValues& values,
@@ -46,6 +49,7 @@ class GroupExchange : public runtime::Exchange, private Link {
 
   // After a step that was broken off: gives up what is on its way from and to the engine's memory.
   void Abandon() {
+    expected_.clear();
     in_background_.clear();
     sending_.clear();
   }
@@ -106,11 +110,13 @@ class GroupExchange : public runtime::Exchange, private Link {
   // The sums of a plan on their way.
   struct Sums {
     uint32_t plan = 0;
+    std::vector<std::byte> staging;  // outlives the messages that go there
     std::vector<TreeSum> sums;
-    std::vector<std::byte> staging;
     bool is_finished = false;  // the tree over what has come
   };
-  void BeginSums(uint32_t index, std::byte* shared, Sums& sums);
+  void AskForSums(uint32_t index, std::byte* shared, Sums& sums);
+  Sums SpareSums(uint64_t staging_bytes);
+  Sums BeginSums(uint32_t index, std::byte* shared);
   void FinishTrees(Sums& sums);
   void Copy(const ExchangePlan& plan, std::byte* shared) const;
   struct Pending {
@@ -143,6 +149,7 @@ class GroupExchange : public runtime::Exchange, private Link {
   };
   std::vector<Sending> sending_;
   std::map<std::pair<Channel, int>, uint64_t> sequences_;  // of the groups of a mesh
+  std::deque<Sums> expected_;  // asked for, in the order of their exchanges
   std::vector<Sums> in_background_;
   std::vector<Sums> spare_;               // their memory for the next step
   std::unique_ptr<CodedExchange> coded_;  // with what it remembers of the exchanges before

@@ -2,6 +2,7 @@
 // reach everyone.
 #include "ingot/dist/group_exchange.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -110,6 +111,45 @@ TEST(GroupExchange, AlignedWorkersSendNoMoreThanARing) {
     const double ring = 2.0 * (workers - 1) * kElements * sizeof(float);
     EXPECT_LE(static_cast<double>(sent), 1.05 * ring) << workers << " workers";
   }
+}
+
+// Two exchanges a step, asked for in front of it; the first step ends before its second exchange.
+TEST(GroupExchange, WhatIsAskedForAheadComesToItsOwnExchange) {
+  constexpr int kWorkers = 3;
+  constexpr size_t kElements = 5000;
+  const auto wire = std::make_shared<LocalWire>();
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < kWorkers; ++rank) {
+    threads.emplace_back([&, rank] {
+      ExchangePlan first = MakePlan(kWorkers, kWorkers, rank, kElements);
+      ExchangePlan second = first;
+      second.Place(first.partials + first.bytes, rank);
+      std::vector<std::byte> shared(second.partials + second.bytes);
+      GroupExchange exchange(std::make_unique<LocalTransport>(wire, rank), rank, kWorkers);
+      exchange.SetPlans({{first, second}, {}, {}});
+      const std::vector<uint32_t> indices = {0, 1};
+      const auto run = [&](uint32_t index, int64_t step) {
+        const ExchangePlan& plan = index == 0 ? first : second;
+        const Values own(kElements, static_cast<float>((step + 1) * (rank + 1)) + index);
+        std::memcpy(shared.data() + plan.partials + kFlagBytes, own.data(),
+                    kElements * sizeof(float));
+        exchange.Run(index, step, shared.data(), false);
+        Values sums(kElements);
+        std::memcpy(sums.data(), shared.data() + plan.reduced + kFlagBytes,
+                    kElements * sizeof(float));
+        const Values expected(kElements, static_cast<float>((step + 1) * 6) + 3 * index);
+        wrong += sums == expected ? 0 : 1;
+      };
+      for (int64_t step = 0; step < 4; ++step) {
+        exchange.Expect(indices, shared.data());
+        run(0, step);
+        if (step > 0) run(1, step);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong.load(), 0);
 }
 
 TEST(GroupExchange, EveryoneLearnsWhoMetNaN) {

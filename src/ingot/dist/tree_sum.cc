@@ -44,10 +44,9 @@ uint64_t TreeSum::staging_bytes() const {
   return ranges_[static_cast<size_t>(rank_)].size() * plan_->subtrees.size();
 }
 
-void TreeSum::Begin(uint64_t sequence, std::byte* shared, std::byte* staging, Link& link) {
+void TreeSum::Ask(uint64_t sequence, std::byte* shared, std::byte* staging, Link& link) {
   sequence_ = sequence;
   shared_ = shared;
-  // What comes is asked for first, so that nobody waits for this worker's asking.
   ReceivePartials(staging, link);
   for (int i = 1; i < workers_ && for_all_ && !everywhere_; ++i) {
     const int peer = (rank_ + workers_ - i) % workers_;
@@ -57,13 +56,17 @@ void TreeSum::Begin(uint64_t sequence, std::byte* shared, std::byte* staging, Li
                                       shared + plan_->reduced + range.begin, range.size()),
                          peer});
   }
+}
+
+void TreeSum::Begin(Link& link) {
+  CopyOwnPartials();
   for (int i = 1; i < workers_; ++i) {
     const int peer = (rank_ + i) % workers_;
     const Range range = ranges_[static_cast<size_t>(peer)];
     if (range.size() == 0) continue;
     for (int s = 0; s < plan_->subtrees_of(rank_); ++s) {
-      const std::byte* set = shared + plan_->partials + static_cast<uint64_t>(s) * plan_->bytes;
-      sent_.push_back({link.Send(plan_->rank_of(peer), TagOf(sequence, kPartials, s),
+      const std::byte* set = OwnPartial(s);
+      sent_.push_back({link.Send(plan_->rank_of(peer), TagOf(sequence_, kPartials, s),
                                  set + range.begin, range.size()),
                        peer});
     }
@@ -78,10 +81,8 @@ void TreeSum::ReceivePartials(std::byte* staging, Link& link) {
     for (int s = 0; s < plan_->subtrees_of(peer); ++s) {
       std::byte*& sum = sums_[static_cast<size_t>(first + s)];
       if (peer == rank_) {
-        sum = shared_ + plan_->partials + static_cast<uint64_t>(s) * plan_->bytes + own.begin;
-        // Sums are added to in place, and these are on their way to the others meanwhile.
-        if (!everywhere_ || plan_->additions.size() <= 1) continue;
-        std::memcpy(staging, sum, own.size());
+        sum = OwnPartial(s) + own.begin;
+        if (!copies_own()) continue;
       } else if (own.size() > 0) {
         partials_.push_back({link.Receive(plan_->rank_of(peer), TagOf(sequence_, kPartials, s),
                                           staging, own.size()),
@@ -90,6 +91,19 @@ void TreeSum::ReceivePartials(std::byte* staging, Link& link) {
       sum = staging;
       staging += own.size();
     }
+  }
+}
+
+std::byte* TreeSum::OwnPartial(int subtree) const {
+  return shared_ + plan_->partials + static_cast<uint64_t>(subtree) * plan_->bytes;
+}
+
+void TreeSum::CopyOwnPartials() {
+  if (!copies_own()) return;
+  const Range own = ranges_[static_cast<size_t>(rank_)];
+  const auto first = static_cast<size_t>(plan_->first_subtree[static_cast<size_t>(rank_)]);
+  for (int s = 0; s < plan_->subtrees_of(rank_); ++s) {
+    std::memcpy(sums_[first + static_cast<size_t>(s)], OwnPartial(s) + own.begin, own.size());
   }
 }
 

@@ -1,6 +1,7 @@
-// TreeSum: values of an exchange that are summed along the fixed tree over all workers, in three
-// halves of a conversation, so that other work can be done between them: what this worker has goes
-// out; the tree is finished over what has come; the sums that others have finished come.
+// TreeSum: values of an exchange that are summed along the fixed tree over all workers, in four
+// parts of a conversation, so that other work can be done between them: what is to come is asked
+// for; what this worker has goes out; the tree is finished over what has come; the sums that others
+// have finished come.
 #pragma once
 
 #include <cstddef>
@@ -37,8 +38,11 @@ class TreeSum {
 
   uint64_t staging_bytes() const;
 
-  // `shared` holds the values as the plan says; `staging` and both must stay until End.
-  void Begin(uint64_t sequence, std::byte* shared, std::byte* staging, Link& link);
+  // `shared` has room for the values as the plan says; `staging` and both must stay until End.
+  // What is asked for before others send it comes at once when they do.
+  void Ask(uint64_t sequence, std::byte* shared, std::byte* staging, Link& link);
+  // `shared` holds the values now.
+  void Begin(Link& link);
   void FinishTree(Link& link);
   void End(Link& link);
 
@@ -51,6 +55,10 @@ class TreeSum {
   TreeSum(const ExchangePlan& plan, int workers, int rank)
       : plan_(&plan), workers_(workers), rank_(rank) {}
   void ReceivePartials(std::byte* staging, Link& link);
+  std::byte* OwnPartial(int subtree) const;
+  // Sums are added to in place, while the own ones are on their way to the others: then a copy is.
+  bool copies_own() const { return everywhere_ && plan_->additions.size() > 1; }
+  void CopyOwnPartials();
   void Add();
   void Wait(std::vector<Pending>& messages, Link& link);
 

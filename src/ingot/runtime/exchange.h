@@ -29,6 +29,12 @@ class StepValues {
 class Exchange {
  public:
   virtual ~Exchange() = default;
+  // In front of a step's tasks: what the exchanges with these indices, in the order of Run, will
+  // want can be asked for now, so that it comes without delay. `shared` is that of Run, which still
+  // fails where this could not ask. Not every one of them need run.
+  virtual void Expect(std::span<const uint32_t> indices, std::byte* shared) {
+    static_cast<void>(indices), static_cast<void>(shared);
+  }
   // The exchange `index` (Task::index) of a step, on one thread at a time. `shared` is what all
   // tasks of the step share: what to give lies there, and what came is written there. Returns
   // whether some process has met a number that is not finite; `not_finite`: whether this one has.

@@ -3,7 +3,7 @@
 // the one that publishes the last of them opens the next stage or step. A thread announces (pins)
 // the frame and version it works with before it touches either, and looks again whether they are
 // still current; frames and versions are reused only when unpinned.
-// Over 600 lines, since the protocol is one thing.
+// Over 500 lines, since the protocol is one thing.
 #include "ingot/runtime/step_engine.h"
 
 #include <algorithm>
@@ -17,40 +17,13 @@
 #include "ingot/runtime/engine_memory.h"
 #include "ingot/runtime/exchange.h"
 #include "ingot/runtime/flush_denormals.h"
+#include "ingot/runtime/frame_values.h"
 #include "ingot/runtime/futex.h"
+#include "ingot/runtime/step_control.h"
 #include "ingot/runtime/task_runner.h"
 
 namespace ingot::runtime {
 namespace {
-
-constexpr int kIdle = 0;  // instead of a stage, which are counted from 1
-constexpr size_t kMostStages = 254;
-
-// sequence: 40 bits, frame: 8, version: 8, stage: 8.
-struct Control {
-  uint64_t word;
-
-  static Control Make(uint64_t sequence, int frame, int version, int stage) {
-    return {sequence << 24 | static_cast<uint64_t>(frame) << 16 |
-            static_cast<uint64_t>(version) << 8 | static_cast<uint64_t>(stage)};
-  }
-  uint64_t sequence() const { return word >> 24; }
-  int frame() const { return static_cast<int>(word >> 16 & 0xff); }
-  int version() const { return static_cast<int>(word >> 8 & 0xff); }
-  int stage() const { return static_cast<int>(word & 0xff); }
-  size_t index() const { return static_cast<size_t>(stage()) - 1; }  // of the stage
-};
-
-// What a thread pins; 0 is nothing. While tiles are committed the next version is live by itself.
-constexpr uint32_t PinOf(Control control) {
-  return 1u << 16 | static_cast<uint32_t>(control.word >> 8 & 0xffff);
-}
-int PinnedFrame(uint32_t pin) {
-  return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff);
-}
-int PinnedVersion(uint32_t pin) {
-  return pin == 0 ? -1 : static_cast<int>(pin & 0xff);
-}
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -67,29 +40,6 @@ bool IsExchange(const Task& task) {
   return task.kind == Task::Kind::kExchange || task.kind == Task::Kind::kTransfer ||
          task.kind == Task::Kind::kGather;
 }
-
-// What transfers see of a frame.
-class FrameValues : public StepValues {
- public:
-  FrameValues(const StepProgram& program, Frame& frame, const EngineMemory& memory)
-      : program_(program), frame_(frame), memory_(memory) {}
-
-  std::span<std::byte> Rows(const SlotValue& value, int shard) const override {
-    const ShardRoutine& routine = program_.routine(value.part, shard);
-    const uint64_t row = program_.parts[value.part].slot_row_bytes[value.index];
-    return {frame_.SlotOf(program_, value.part, shard) + routine.slot_offsets[value.index],
-            row * static_cast<uint64_t>(routine.rows)};
-  }
-  std::byte* shared() const override { return frame_.shared.data(); }
-  std::byte* State(uint32_t index) const override {
-    return memory_.State(memory_.StateIndex(frame_.program, index), frame_.next_version);
-  }
-
- private:
-  const StepProgram& program_;
-  Frame& frame_;
-  const EngineMemory& memory_;
-};
 
 }  // namespace
 
@@ -121,7 +71,7 @@ class StepEngine::Implementation {
   void ReplacePrograms(std::vector<std::shared_ptr<const StepProgram>> programs) {
     programs_ = std::move(programs);
     memory_.Replace(programs_, threads());
-    row_buffers_.clear();
+    rows_ = {};
     CheckStages();
   }
 
@@ -179,7 +129,6 @@ class StepEngine::Implementation {
   bool IsPinned(int thread, int (*part)(uint32_t), int index) const;
   int FreeFrame(int current, int thread) const;
   int FreeVersion(int current, int thread) const;
-  void GatherRows(const StepProgram& program, Frame& frame);
   const std::vector<Task>& TasksOf(Control control) {
     return ProgramOf(memory_.frame(control.frame())).stages[control.index()].tasks;
   }
@@ -211,8 +160,7 @@ class StepEngine::Implementation {
   int version_ = 0;
   std::mutex error_mutex_;
   std::exception_ptr error_;
-  std::vector<std::vector<Tensor>> row_buffers_;
-  std::vector<TensorView> row_views_;
+  RowGathering rows_;
   std::atomic<int64_t> steps_done_ = 0;
 };
 
@@ -221,13 +169,7 @@ StepResult StepEngine::Implementation::Run(const StepRequest& request) {
   request_ = &request;
   error_ = nullptr;
   result_ = {};
-  if (request.on_rows && row_buffers_.empty()) {
-    for (const auto& program : programs_) {
-      std::vector<Tensor> buffers;
-      for (const RowOutput& row : program->rows) buffers.emplace_back(row.dtype, row.shape);
-      row_buffers_.push_back(std::move(buffers));
-    }
-  }
+  if (request.on_rows) rows_.Prepare(programs_);
   working_.store(static_cast<uint32_t>(workers_.size()) - 1);
   OpenStep(Now(), request.first_step, version_, 0);
   run_epoch_.fetch_add(1);
@@ -492,6 +434,9 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
   }
   runner_.Derive(program, frame);
   frame.next_version = program.updates ? FreeVersion(version, thread) : version;
+  if (request_->exchange != nullptr) {
+    request_->exchange->Expect(program.exchanges, frame.shared.data());
+  }
   Announce(from, Control::Make(from.sequence() + 1, index, version, 1));
 }
 
@@ -519,8 +464,7 @@ void StepEngine::Implementation::FinishStep(Control control, int thread) {
   steps_done_.fetch_add(1, std::memory_order_relaxed);
   if (request_->on_sums) request_->on_sums(frame.step, {frame.sums.data(), program.sums.size()});
   if (request_->on_rows) {
-    GatherRows(program, frame);
-    request_->on_rows(frame.step, row_views_);
+    request_->on_rows(frame.step, rows_.Gather(program, frame));
   }
   const int64_t next = frame.step + 1;
   if (next >= request_->first_step + request_->count) {
@@ -570,24 +514,6 @@ int StepEngine::Implementation::FreeVersion(int current, int thread) const {
       if (i != current && !IsPinned(thread, PinnedVersion, i)) return i;
     }
     std::this_thread::yield();
-  }
-}
-
-void StepEngine::Implementation::GatherRows(const StepProgram& program, Frame& frame) {
-  std::vector<Tensor>& buffers = row_buffers_[static_cast<size_t>(frame.program)];
-  row_views_.clear();
-  for (size_t r = 0; r < program.rows.size(); ++r) {
-    const SlotValue value = program.rows[r].slot_value;
-    const size_t row_bytes = program.parts[value.part].slot_row_bytes[value.index];
-    for (int s = 0; s < program.shards(); ++s) {
-      const ShardRoutine& routine = program.routine(value.part, s);
-      const std::byte* from =
-          frame.SlotOf(program, value.part, s) + routine.slot_offsets[value.index];
-      const size_t first = static_cast<size_t>(program.shard_begin[static_cast<size_t>(s)]);
-      std::memcpy(buffers[r].raw() + first * row_bytes, from,
-                  static_cast<size_t>(routine.rows) * row_bytes);
-    }
-    row_views_.push_back(buffers[r].view());
   }
 }
 

@@ -200,6 +200,7 @@ class StepProgram {
   std::vector<JointRoutine> joints;
   std::vector<std::vector<MeshValue>> meshes;  // of each task of kind mesh
   std::vector<Stage> stages;
+  std::vector<uint32_t> exchanges;  // the indices of the tasks of kind kExchange, in their order
   uint64_t shared_bytes = 0;
   uint64_t arena_bytes = 0;
   std::vector<std::byte> constants;
