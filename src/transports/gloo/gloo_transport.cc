@@ -1,9 +1,13 @@
 // The transport "gloo": Gloo's unbound buffers over TCP. A plugin: see ingot/dist/transport.h.
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gloo/transport/context.h>
@@ -17,6 +21,30 @@ namespace {
 
 // Who decides that a peer is lost is the coordinator, not a time limit of a message.
 constexpr auto kForever = std::chrono::hours(24 * 365);
+
+// A thread that sleeps goes on long after what it waits for has come, and its core, which has gone
+// to sleep with it, takes longer still; so a receiver looks this long before it sleeps, and lets
+// others have the core between two looks.
+constexpr auto kAwake = std::chrono::microseconds(500);
+
+// The last word of memory that a message is to come to. Gloo cannot be asked whether one has come,
+// but what comes most probably changes this word, and last of all.
+class LastWord {
+ public:
+  LastWord(void* data, size_t bytes) {
+    const auto end = (reinterpret_cast<uintptr_t>(data) + bytes) / sizeof(kMark) * sizeof(kMark);
+    if (end < reinterpret_cast<uintptr_t>(data) + sizeof(kMark)) return;
+    word_ = reinterpret_cast<uint32_t*>(end) - 1;
+    std::atomic_ref(*word_).store(kMark, std::memory_order_relaxed);
+  }
+  bool is_there() const {
+    return word_ == nullptr || std::atomic_ref(*word_).load(std::memory_order_relaxed) != kMark;
+  }
+
+ private:
+  static constexpr uint32_t kMark = 0xffed'cba9;  // a NaN that no arithmetic makes
+  uint32_t* word_ = nullptr;
+};
 
 class GlooMessage;
 
@@ -98,6 +126,7 @@ class GlooMessage : public dist::Message {
       if (sends) {
         buffer_->send(peer, tag);
       } else {
+        last_word_.emplace(data, bytes);
         buffer_->recv(peer, tag);
       }
     } catch (const std::exception& e) {
@@ -112,6 +141,7 @@ class GlooMessage : public dist::Message {
       *error = error_;
       return false;
     }
+    if (last_word_) StayAwake();
     try {
       return sends_ ? buffer_->waitSend(nullptr, kForever) : buffer_->waitRecv(nullptr, kForever);
     } catch (const std::exception& e) {
@@ -127,10 +157,18 @@ class GlooMessage : public dist::Message {
   }
 
  private:
+  void StayAwake() const {
+    const auto end = std::chrono::steady_clock::now() + kAwake;
+    while (!last_word_->is_there() && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();
+    }
+  }
+
   GlooTransport& owner_;
   const bool sends_;
   bool alive_ = false;
   std::string error_;
+  std::optional<LastWord> last_word_;  // of one that receives
   std::unique_ptr<gloo::transport::UnboundBuffer> buffer_;
 };
 
