@@ -71,6 +71,8 @@ class PackedProduct {
   // The tiles of a task, walked over by position.
   struct Walk;
 
+  static constexpr int64_t kTasksPerThread = 8;
+
   void MakeBlocks();
   void SizeStripes();
   int64_t PaddedRows(int64_t rows) const;
