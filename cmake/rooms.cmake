@@ -5,9 +5,9 @@
 #   OPTIMIZE the optimisation of a release build: -O1 where nothing is hot, which halves the time to
 #            build, -Og where nobody would notice; -O2 or -O3 where it is hot
 #   HOT      sources that match are compiled by themselves, with -O3
-#   HEAVY    sources that match do most of the arithmetic, and are compiled by themselves. Under the
-#            address sanitizer the library has them as they are released, since unoptimised they are
-#            a thousand times slower; the room's own tests have them sanitized
+#   HEAVY    its sources that Highway compiles for every instruction set do most of the arithmetic.
+#            Under the address sanitizer the library has them as they are released, since unoptimised
+#            they are a hundred times slower; the room's own tests have them sanitized
 #   UNITS    how many units its sources are compiled in (cmake/units.cmake); 0: each file by itself
 #   TOGETHER, VECTORS, ALONE  as cmake/units.cmake says
 #   FAMILIES, VERBS  its sub-folder families/ or verbs/ holds one source for each op family or verb;
@@ -45,6 +45,18 @@ function(ingot_generate_list room folder function_prefix)
        CONTENT "${declarations}" @ONLY)
 endfunction()
 
+# Those that Highway compiles for every instruction set.
+function(ingot_vector_sources out)
+  set(found "")
+  foreach(source IN LISTS ARGN)
+    file(STRINGS ${source} line REGEX "hwy/foreach_target.h" LIMIT_COUNT 1)
+    if(line)
+      list(APPEND found ${source})
+    endif()
+  endforeach()
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
 # The objects TARGET_unsanitized, for a library TARGET.
 function(ingot_unsanitized target)
   cmake_parse_arguments(HERE "" "" "SOURCES;LINK" ${ARGN})
@@ -58,7 +70,7 @@ function(ingot_unsanitized target)
 endfunction()
 
 function(ingot_room name)
-  cmake_parse_arguments(ROOM "FAMILIES;VERBS" "FOLDER;OPTIMIZE;UNITS;ALONE;HOT;HEAVY"
+  cmake_parse_arguments(ROOM "FAMILIES;VERBS;HEAVY" "FOLDER;OPTIMIZE;UNITS;ALONE;HOT"
                         "SEES;LINK;TOGETHER;VECTORS" ${ARGN})
   # Sanitized, code is optimised only as far as that is quick to compile: Clang takes minutes of -O1
   # for one file of kernels, and seconds of -O0.
@@ -89,10 +101,16 @@ function(ingot_room name)
   endif()
 
   set(files ${sources})
+  set(heavy "")
+  if(ROOM_HEAVY AND INGOT_SANITIZE MATCHES "address")
+    ingot_vector_sources(heavy ${sources})
+    list(REMOVE_ITEM sources ${heavy})
+    ingot_unsanitized(ingot_${name} SOURCES ${heavy} LINK ${ROOM_SEES} ${ROOM_LINK})
+  endif()
   if(NOT DEFINED ROOM_UNITS)
     set(ROOM_UNITS 1)
   endif()
-  set(alone ${ROOM_ALONE} ${ROOM_HOT} ${ROOM_HEAVY})
+  set(alone ${ROOM_ALONE} ${ROOM_HOT})
   list(JOIN alone "|" alone)
   ingot_units(units ingot_${name} ${ROOM_UNITS} SOURCES ${sources} TOGETHER ${ROOM_TOGETHER}
               VECTORS ${ROOM_VECTORS} ALONE "${alone}" OPTIMIZE ${ROOM_OPTIMIZE})
@@ -100,12 +118,7 @@ function(ingot_room name)
     list(FILTER sources INCLUDE REGEX "${ROOM_HOT}")
     set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
   endif()
-  set(heavy "")
-  if(ROOM_HEAVY AND INGOT_SANITIZE MATCHES "address")
-    set(heavy ${files})
-    list(FILTER heavy INCLUDE REGEX "${ROOM_HEAVY}")
-    ingot_unsanitized(ingot_${name} SOURCES ${heavy} LINK ${ROOM_SEES} ${ROOM_LINK})
-    list(REMOVE_ITEM units ${heavy})
+  if(heavy)
     list(APPEND units $<TARGET_OBJECTS:ingot_${name}_unsanitized>)
   endif()
   add_library(ingot_${name} ${units})
