@@ -4,9 +4,11 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <system_error>
 
 #include "ingot/base/error.h"
+#include "ingot/base/file.h"
 #include "ingot/base/text.h"
 
 namespace ingot {
@@ -175,6 +177,14 @@ std::string CheckChoice(const ConfigNode& node, const std::vector<std::string>& 
   const std::string nearest = Nearest(node.scalar(), choices);
   node.Fail("expected " + expected + "; got " + node.Describe(),
             nearest.empty() ? "" : "did you mean '" + nearest + "'?");
+}
+
+std::string FileInFull(const ConfigNode& node) {
+  namespace fs = std::filesystem;
+  fs::path path = ReadScalar<std::string>(node);
+  if (path.empty()) return "";
+  if (node.line() > 0 && path.is_relative()) path = fs::path(ParentDirectory(node.file())) / path;
+  return fs::absolute(path).lexically_normal().string();
 }
 
 std::string ChoiceType(const std::vector<std::string>& choices) {

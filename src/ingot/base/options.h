@@ -86,6 +86,10 @@ class OptionTable {
   template <typename B>
   OptionTable& AddChoice(std::string name, std::string B::*member, std::string help,
                          std::vector<std::string> choices);
+  // The name of a file, written in full: a relative one in a YAML file stands beside that file, one
+  // of the command line in the current folder.
+  template <typename B>
+  OptionTable& AddFile(std::string name, std::string B::*member, std::string help);
   // A nested struct with its own table (a reference that must outlive this table).
   template <typename U, typename B>
   OptionTable& AddTable(std::string name, U B::*member, const OptionTable<U>& table,

@@ -14,6 +14,7 @@ namespace options_internal {
 [[noreturn]] void FailNotMap(const ConfigNode& node, const std::string& table);
 void CheckIsList(const ConfigNode& node, const std::string& type);
 std::string CheckChoice(const ConfigNode& node, const std::vector<std::string>& choices);
+std::string FileInFull(const ConfigNode& node);
 std::string ChoiceType(const std::vector<std::string>& choices);
 // Asserts that an option is declared once and that one which is named was declared.
 void CheckDeclared(const std::string& table, const std::string& name, bool declared, bool wanted);
@@ -145,6 +146,21 @@ OptionTable<T>& OptionTable<T>::AddChoice(std::string name, std::string B::*memb
   option.help = std::move(help);
   option.read = [member, choices = std::move(choices)](const ConfigNode& node, T& value) {
     value.*member = options_internal::CheckChoice(node, choices);
+  };
+  option.write = [member](const T& value) { return WriteScalar(value.*member); };
+  return Declare(std::move(option));
+}
+
+template <typename T>
+template <typename B>
+OptionTable<T>& OptionTable<T>::AddFile(std::string name, std::string B::*member,
+                                        std::string help) {
+  Option option;
+  option.name = std::move(name);
+  option.type = "text";
+  option.help = std::move(help);
+  option.read = [member](const ConfigNode& node, T& value) {
+    value.*member = options_internal::FileInFull(node);
   };
   option.write = [member](const T& value) { return WriteScalar(value.*member); };
   return Declare(std::move(option));

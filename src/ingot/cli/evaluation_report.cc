@@ -58,17 +58,29 @@ class Targets {
   Tensor y_;
 };
 
+// The logarithms of the probabilities that rows of logits stand for: they rank the samples of one
+// class as the probabilities do, which the logits do not, and do not run into 1.
+void TakeLogSoftmax(std::vector<double>& logits, int64_t columns) {
+  for (auto row = logits.begin(); row != logits.end(); row += columns) {
+    const double largest = *std::max_element(row, row + columns);
+    double sum = 0;
+    for (auto value = row; value != row + columns; ++value) sum += std::exp(*value - largest);
+    for (auto value = row; value != row + columns; ++value) *value -= largest + std::log(sum);
+  }
+}
+
 // [n, C] scores for [n, C] or, where one value decides between two classes, [n, 1].
 Tensor Scores(const TensorView& output, nn::OutputKind kind) {
   const int64_t n = output.dim(0);
   const int64_t columns = n == 0 ? 0 : output.size() / n;
   Tensor scores(output.dtype, Shape{n, columns == 1 ? 2 : columns});
+  std::vector<double> values(static_cast<size_t>(output.size()));
+  ConvertElements(output.data, output.dtype, values.data(), DType::kF64, output.size());
   if (columns != 1) {
-    std::copy_n(static_cast<const std::byte*>(output.data), output.bytes(), scores.raw());
+    if (kind == nn::OutputKind::kLogits) TakeLogSoftmax(values, columns);
+    ConvertElements(values.data(), DType::kF64, scores.raw(), output.dtype, output.size());
     return scores;
   }
-  std::vector<double> values(static_cast<size_t>(n));
-  ConvertElements(output.data, output.dtype, values.data(), DType::kF64, n);
   std::vector<double> pairs;
   for (const double value : values) {
     pairs.push_back(kind == nn::OutputKind::kProbabilities ? 1 - value : -value);

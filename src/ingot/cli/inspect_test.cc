@@ -39,6 +39,9 @@ TEST(InspectTest, FlopsFollowTheExtents) {
   EXPECT_DOUBLE_EQ(flops("n=8"), 8 * flops("n=1"));
   EXPECT_EQ(RunProgram({"inspect", kFolder + "vit.legacy.onnx", "--dim", "m=1"}).status,
             kWrongInput);
+  EXPECT_THAT(
+      RunProgram({"inspect", kFolder + "vit.legacy.onnx", "--dim", "n=999999999999999"}).out,
+      HasSubstr("e+2"));  // more than a whole number of 64 bits
 }
 
 TEST(InspectTest, DrawsTheGraph) {

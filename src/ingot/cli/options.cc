@@ -145,6 +145,15 @@ void Options::Number(const std::string& name, std::optional<int64_t>* value,
   });
 }
 
+void Options::Threads(std::optional<int64_t>* value, const std::string& help) {
+  state_->Add("--threads", "N", help, [=](const std::vector<std::string>& texts) {
+    *value = ParseNumber("--threads", texts.back(), 1);
+    if (**value > kMostThreads) {
+      Fail("--threads: expected 1 to " + std::to_string(kMostThreads) + ", got " + texts.back());
+    }
+  });
+}
+
 void Options::Real(const std::string& name, std::optional<double>* value,
                    const std::string& metavariable, const std::string& help, double least,
                    double most) {

@@ -2,7 +2,7 @@
 //
 //   void Declare(Options& options) override {
 //     options.Positional("JOB", &job_, "the job file");
-//     options.Number("--threads", &threads_, "N", "threads", 1);
+//     options.Threads(&threads_, "threads");
 //     options.Flag("--json", &json_, "for programs");
 //   }
 //
@@ -51,6 +51,9 @@ class Options {
               const std::vector<std::string>& choices);
   void Number(const std::string& name, std::optional<int64_t>* value,
               const std::string& metavariable, const std::string& help, int64_t least);
+  // --threads: a whole number, 1 to kMostThreads.
+  static constexpr int64_t kMostThreads = 1024;
+  void Threads(std::optional<int64_t>* value, const std::string& help);
   // A finite number in [least, most].
   void Real(const std::string& name, std::optional<double>* value, const std::string& metavariable,
             const std::string& help, double least, double most);

@@ -82,8 +82,10 @@ int Program::Run(const std::vector<std::string>& arguments, const Streams& strea
     }
     return ExitStatus(error.code());
   } catch (const std::bad_alloc&) {
+    const bool trains = !arguments.empty() && (arguments[0] == "train" || arguments[0] == "launch");
     Report(streams, "out of memory",
-           "a smaller batch (--set data.batch=...) or fewer --threads need less");
+           trains ? "a smaller batch (--set data.batch=...) or fewer --threads need less"
+                  : "fewer samples at once or fewer --threads need less");
     return kFailed;
   } catch (const std::exception& error) {
     Report(streams, std::string("a defect of Ingot: ") + error.what());

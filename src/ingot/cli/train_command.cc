@@ -115,10 +115,9 @@ void TrainCommand::Declare(Options& options) {
                "goes on with the run in that folder; JOB is by default the job in it, and more "
                "--epochs go on past its end");
   options.Flag("--overwrite", &overwrite_, "replaces a run that is in the run directory");
-  options.Number("--threads", &threads_, "N",
-                 "threads (default: the CPUs that this process may use); the result does not "
-                 "depend on them",
-                 1);
+  options.Threads(&threads_,
+                  "threads (default: the CPUs that this process may use); the result does not "
+                  "depend on them");
   options.Flag("--profile", &profile_,
                "writes profile.json into the run directory: a few steps as a trace for Perfetto "
                "(ui.perfetto.dev) or chrome://tracing");
@@ -180,6 +179,7 @@ train::TrainRequest TrainCommand::MakeRequest(const Streams& streams) {
   request.progress.out = quiet_ ? nullptr : streams.err;
   if (checks()) return request;
   ChooseFolder(resumed, request);
+  if (!profile_file_.empty()) CheckFolder("--profile-file", ParentDirectory(profile_file_));
   request.profile = !profile_file_.empty() ? profile_file_
                     : profile_             ? request.out + "/" + train::kProfileFile
                                            : "";

@@ -109,14 +109,14 @@ class Distributor {
         } else {
           ReduceAlone(task, here);
         }
-      } else if (index <= last_exchange_ && (Updates(base_, task) || late_.TurnOf(task) > 0)) {
+      } else if (index <= last_exchange_ && (Updates(*program_, task) || late_.TurnOf(task) > 0)) {
         AddLate(task);
       } else {
         AddTask(task, here.tasks);
       }
     }
     here.updates = std::any_of(here.tasks.begin(), here.tasks.end(),
-                               [this](const Task& task) { return Updates(base_, task); });
+                               [this](const Task& task) { return Updates(*program_, task); });
     // What one worker finds it tells the others with the next exchange, before anybody ends the
     // step: in front of the last one, or when the parts of the parameters are gathered.
     const bool gathers = ownership_ != nullptr && here.updates;
@@ -139,7 +139,7 @@ class Distributor {
       case StepPart::kWhole:
         return false;
       case StepPart::kGradients:
-        return !IsReduction(base_, task) && (Updates(base_, task) || stage > last_exchange_);
+        return !IsReduction(base_, task) && (Updates(*program_, task) || stage > last_exchange_);
       case StepPart::kUpdates:
         return task.kind == Task::Kind::kShard;
     }
@@ -234,7 +234,7 @@ class Distributor {
     for (const std::vector<Task>& turn : late_.Take()) {
       stage.tasks.insert(stage.tasks.end(), turn.begin(), turn.end());
       stage.updates = std::any_of(turn.begin(), turn.end(),
-                                  [this](const Task& task) { return Updates(base_, task); });
+                                  [this](const Task& task) { return Updates(*program_, task); });
       stage.judged_later = ownership_ != nullptr && stage.updates;
       Push(std::exchange(stage, {}));
     }

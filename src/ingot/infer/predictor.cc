@@ -17,6 +17,7 @@
 #include "ingot/compiler/compile.h"
 #include "ingot/data/transforms.h"
 #include "ingot/formats/onnx_file.h"
+#include "ingot/nn/loss.h"
 #include "ingot/onnx/import.h"
 #include "ingot/runtime/step_engine.h"
 #include "ingot/train/checkpoint_store.h"
@@ -342,7 +343,9 @@ const data::DataSets& Predictor::data() {
 
 nn::OutputKind Predictor::output_kind() const {
   const nn::OutputKind kind = state_->network.output_kind;
-  if (kind != nn::OutputKind::kValues || classes() == 0) return kind;
+  const ConfigNode& loss = job().loss;
+  const bool scores = classes() > 0 || (!loss.is_null() && !nn::ReadLoss(loss).absorbs.empty());
+  if (kind != nn::OutputKind::kValues || !scores) return kind;
   // The network is built without a loss, which would say that a classifier's last values are
   // scores.
   const ir::Node* last = state_->network.output("output")->producer();

@@ -10,6 +10,7 @@
 
 #include <unistd.h>
 
+#include "ingot/base/error.h"
 #include "ingot/base/machine.h"
 #include "ingot/serve/access_control.h"
 #include "ingot/serve/access_log.h"
@@ -114,7 +115,11 @@ class ServerParts {
   void LoadModels() {
     for (const std::string& file : options.model_files) repository->AddFile(ModelName(file), file);
     if (options.explicit_control) {
-      for (const std::string& name : options.load) repository->Load(name);
+      for (const std::string& name : options.load) {
+        const Status status = repository->Load(name);
+        if (!status.ok())
+          throw Error(ErrorCode::kInvalidInput, "--load " + name + ": " + status.message);
+      }
       for (const std::string& file : options.model_files) repository->Load(ModelName(file));
     } else {
       repository->LoadAll();

@@ -97,8 +97,8 @@ class Serve : public cli::Verb {
     options.Number("--poll", &poll_, "S", "looks for changed models every S seconds", 1);
     options.Flag("--strict-config", &options_.repository.strict_config,
                  "refuses models without config.pbtxt");
-    options.Number("--threads", &threads_, "N",
-                   "threads of a model, and batches at once (default: the CPUs it may use)", 1);
+    options.Threads(&threads_,
+                    "threads of a model, and batches at once (default: the CPUs it may use)");
     options.Number("--instances", &instances_, "N",
                    "batches of one model at once, where its config.pbtxt says nothing", 1);
     options.Number("--queue", &queue_, "N",
@@ -185,6 +185,10 @@ class Serve : public cli::Verb {
     if (repositories_.empty() && model_.empty()) {
       throw Error(ErrorCode::kInvalidInput, "nothing to serve",
                   "ingot serve model.onnx, or ingot serve --repository models/");
+    }
+    if (!options_.load.empty() && !options_.explicit_control) {
+      throw Error(ErrorCode::kInvalidInput, "--load names what --explicit loads at the start",
+                  "without --explicit all models are loaded");
     }
     if (options_.tls.certificate.empty() != options_.tls.key.empty() ||
         (options_.tls.certificate.empty() && !options_.tls.client_authority.empty())) {

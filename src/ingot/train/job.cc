@@ -2,7 +2,6 @@
 #include "ingot/train/job.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <utility>
 
@@ -267,18 +266,6 @@ void CheckMonitored(const std::string& metric, const ConfigNode& place) {
       "metrics of training are means over weights that change; watch 'validation_" + metric + "'");
 }
 
-// A relative name in a job file stands beside that file, one on the command line in the current
-// folder. job.yaml in a run directory is another file, so that it gets the name in full.
-void ResolveFile(const ConfigNode& place, std::string& name) {
-  namespace fs = std::filesystem;
-  const ConfigNode* file = place.is_map() ? place.Find("file") : &place;
-  fs::path path = name;
-  if (file != nullptr && file->line() > 0 && path.is_relative()) {
-    path = fs::path(ParentDirectory(file->file())) / path;
-  }
-  name = fs::absolute(path).lexically_normal().string();
-}
-
 ConfigNode Replaced(const ConfigNode& map, const std::string& key, ConfigNode value) {
   std::vector<ConfigNode::Entry> entries;
   for (const auto& [name, old] : map.entries())
@@ -386,7 +373,6 @@ Job ReadJob(const ConfigNode& node) {
   } catch (const Error& error) {
     At(node, {"memory_limit"}).Fail(error.message());
   }
-  if (job.start_from) ResolveFile(At(node, {"start_from"}), job.start_from->file);
   if (job.early_stopping) {
     CheckMonitored(job.early_stopping->metric, At(node, {"early_stopping", "metric"}));
   }

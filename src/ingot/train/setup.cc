@@ -201,6 +201,14 @@ TrainingSetup PrepareTraining(const Job& job, const SetupOptions& options) {
   const std::optional<float> x_scale = setup.data.ScaleOfBytes();
   setup.batches = setup.data.TrainingBatches(seed, x_scale.has_value());
   setup.total_steps = TotalSteps(job, setup.steps_per_epoch());
+  if (setup.total_steps > 0 && job.accumulate > setup.total_steps) {
+    throw Error(
+        ErrorCode::kInvalidInput,
+        fmt::format("accumulate: {} steps make an update, and the whole job has {}: nothing "
+                    "would be trained",
+                    WithThousands(job.accumulate), WithThousands(setup.total_steps)),
+        "train for more epochs, or make accumulate smaller");
+  }
   setup.network =
       nn::BuildNetwork(NetworkOptionsOf(job, setup.data, true), *setup.registry, *setup.layers);
   CheckCategories(setup.data.x(), setup.network);

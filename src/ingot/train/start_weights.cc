@@ -128,9 +128,9 @@ bool MatchesAny(const std::vector<std::string>& patterns, const std::string& nam
 const OptionTable<StartOptions>& StartTable() {
   static const auto table =
       OptionTable<StartOptions>("start_from", "first weights from a file, as for fine-tuning")
-          .Add("file", &StartOptions::file,
-               "a safetensors file, such as checkpoints/final/model.safetensors of a run; a "
-               "relative name is looked for beside the job file")
+          .AddFile("file", &StartOptions::file,
+                   "a safetensors file, such as checkpoints/final/model.safetensors of a run; a "
+                   "relative name is looked for beside the job file")
           .AddList("rename", &StartOptions::rename, RenameTable(),
                    "what the tensors of the file are called in the network; the first rule that "
                    "matches counts")

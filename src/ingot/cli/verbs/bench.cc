@@ -1,6 +1,7 @@
 // ingot bench: how fast a model runs, where its time goes, and how other engines do beside it.
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <optional>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
+#include "ingot/cli/model_arguments.h"
 #include "ingot/cli/peers.h"
 #include "ingot/cli/program.h"
 #include "ingot/infer/benchmark.h"
@@ -27,8 +29,7 @@ class Bench : public Verb {
   void Declare(Options& options) override {
     options.Positional("MODEL", &model_, "an ONNX file");
     options.Number("--batch", &batch_, "N", "samples of a run (default: 1)", 1);
-    options.Number("--threads", &threads_, "N",
-                   "threads (default: the CPUs that this process may use)", 1);
+    options.Threads(&threads_, "threads (default: the CPUs that this process may use)");
     options.Real("--seconds", &seconds_, "S", "time of each measurement (default: 3)", 0.01, 3600);
     options.Texts("--dim", &dims_, "NAME=N", "the number of a dynamic dimension (default: 128)");
     options.Choice("--precision", &precision_, "of products: f32 (default) or bf16",
@@ -48,6 +49,7 @@ class Bench : public Verb {
     const auto begin = std::chrono::steady_clock::now();
     const std::unique_ptr<infer::Session> session = Load(threads_);
     const double loaded = SecondsSince(begin);
+    ReadDims(*session);
     const std::vector<Tensor> inputs = InputsFor(*session, batch_.value_or(1));
     session->Run(inputs);
     const double first = SecondsSince(begin);
@@ -91,13 +93,14 @@ class Bench : public Verb {
   }
 
   // What is there after the first tenth (a hundred at most) has been there once for good.
-  int RunCycles(const Streams& streams) const {
+  int RunCycles(const Streams& streams) {
     const int64_t warm = std::clamp<int64_t>(*cycles_ / 10, 1, 100);
     uint64_t before = 0;
     const auto begin = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < *cycles_; ++i) {
       if (i == warm) before = ResidentBytes();
       const std::unique_ptr<infer::Session> session = Load(threads_);
+      if (i == 0) ReadDims(*session);
       session->Run(InputsFor(*session, batch_.value_or(1)));
     }
     const double milliseconds = SecondsSince(begin) * 1e3 / static_cast<double>(*cycles_);
@@ -127,19 +130,37 @@ class Bench : public Verb {
     return infer::Session::Load(model_, options);
   }
 
+  // A name of the first dimension says what the batch is.
+  void ReadDims(const infer::Session& session) {
+    for (const auto& [name, extent] : ParseDims(dims_)) {
+      bool is_first = false, is_there = false;
+      for (const infer::PortInfo& port : session.inputs()) {
+        for (size_t axis = 0; axis < port.dims.size(); ++axis) {
+          if (port.dims[axis] >= 0 || port.symbols[axis] != name) continue;
+          is_there = true;
+          is_first = is_first || axis == 0;
+        }
+      }
+      if (!is_there) {
+        throw Error(ErrorCode::kInvalidInput, "--dim: no input has a dimension '" + name + "'",
+                    "the model wants: " + session.DescribeInputs());
+      }
+      if (!is_first) {
+        extents_[name] = extent;
+      } else if (batch_.value_or(extent) == extent) {
+        batch_ = extent;
+      } else {
+        throw Error(ErrorCode::kInvalidInput,
+                    fmt::format("--batch is {}, and --dim makes '{}', the batch, {}", *batch_, name,
+                                extent));
+      }
+    }
+  }
+
   std::vector<Tensor> InputsFor(const infer::Session& session, int64_t batch) const {
     infer::BenchDimensions dimensions;
     dimensions.batch = batch;
-    for (const std::string& text : dims_) {
-      const size_t sign = text.find('=');
-      const std::string digits = sign == std::string::npos ? "" : text.substr(sign + 1);
-      const bool number = !digits.empty() && digits.size() < 10 &&
-                          digits.find_first_not_of("0123456789") == std::string::npos;
-      if (!number || sign == 0) {
-        throw Error(ErrorCode::kInvalidInput, "--dim is '" + text + "', expected NAME=N");
-      }
-      dimensions.symbols[text.substr(0, sign)] = std::stoll(digits);
-    }
+    dimensions.symbols = extents_;
     return infer::MakeBenchInputs(session.inputs(), dimensions);
   }
 
@@ -300,6 +321,7 @@ class Bench : public Verb {
   std::optional<int64_t> batch_, threads_, cycles_;
   std::optional<double> seconds_;
   std::vector<std::string> dims_;
+  std::map<std::string, int64_t> extents_;  // of dimensions other than the batch
   bool json_ = false;
 };
 

@@ -21,7 +21,7 @@ class Eval : public Verb {
     options.Text(
         "--checkpoint", &checkpoint_, "NAME",
         "final, best, newest or a folder in RUN/checkpoints (default: final, else newest)");
-    options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
+    options.Threads(&threads_, "threads (default: the CPUs it may use)");
     options.Text("--confusion", &confusion_, "FILE", "draws the confusion matrix, as .svg or .png");
     options.Number("--worst", &worst_, "N",
                    "lists the N samples whose class got the lowest probability", 1);

@@ -37,7 +37,7 @@ class Generate : public Verb {
     options.Text("--tokenizer", &tokenizer_, "FILE",
                  "a Hugging Face tokenizer.json (default: RUN/tokenizer.json, else that of the "
                  "training data, else bytes)");
-    options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
+    options.Threads(&threads_, "threads (default: the CPUs it may use)");
     options.Flag("--json", &json_, "prints JSON at the end, in place of the text as it comes");
   }
 
@@ -92,7 +92,9 @@ class Generate : public Verb {
       name = "the model's tokenizer";
       tokenizer = formats::Tokenizer::ParseJson(stored->second, name);
     }
-    if (vocabulary <= tokenizer.vocabulary()) return tokenizer;
+    const bool fits =
+        name.empty() ? vocabulary <= tokenizer.vocabulary() : vocabulary == tokenizer.vocabulary();
+    if (fits) return tokenizer;
     throw Error(
         ErrorCode::kInvalidInput,
         fmt::format("the model has a vocabulary of {} tokens, {} of {}", vocabulary,

@@ -49,8 +49,8 @@ class Info : public Verb {
   void Declare(Options& options) override {
     options.Flag("--peak", &peak_,
                  "also the rate of matrix products, measured now where it is not remembered");
-    options.Number("--threads", &threads_, "N",
-                   "the threads of --peak (default: the CPUs that this process may use)", 1);
+    options.Threads(&threads_,
+                    "the threads of --peak (default: the CPUs that this process may use)");
     options.Flag("--json", &json_, "prints JSON");
   }
 

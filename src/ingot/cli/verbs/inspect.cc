@@ -161,7 +161,9 @@ class Inspect : public Verb {
     if (work.problem.empty()) {
       const std::string rest = fmt::format(
           " (without {} nodes whose shapes depend on the inputs' values)", work.unknown);
-      text += fmt::format("FLOPs      {}{}\n", WithThousands(static_cast<int64_t>(work.flops)),
+      text += fmt::format("FLOPs      {}{}\n",
+                          work.flops < 1e18 ? WithThousands(static_cast<int64_t>(work.flops))
+                                            : fmt::format("{:.4g}", work.flops),
                           work.unknown == 0 ? "" : rest);
     } else {
       text += fmt::format("FLOPs      not known at these extents (see --dim): {}\n", work.problem);

@@ -1,6 +1,7 @@
 // ingot predict: what a trained model says about a picture, arrays or a table.
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -176,7 +177,7 @@ class Predict : public Verb {
         "--data", &data_, "DIR",
         "the training data's folder, for models that do not hold what their transforms take "
         "from those");
-    options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
+    options.Threads(&threads_, "threads (default: the CPUs it may use)");
     options.Flag("--json", &json_, "prints JSON");
   }
 
@@ -193,6 +194,7 @@ class Predict : public Verb {
       input = {SampleOf(input.samples, *index_), true};
     }
     const Predictions predictions = PredictSamples(predictor, input.samples);
+    WarnOfNaN(predictions, streams);
     if (input.single) {
       PrintOne(predictions, streams);
     } else {
@@ -219,6 +221,23 @@ class Predict : public Verb {
     throw Error(ErrorCode::kInvalidInput,
                 fmt::format("--index {}: '{}' has {} row{}, counted from 0", *index_, input_,
                             WithThousands(rows), rows == 1 ? "" : "s"));
+  }
+
+  // What is NaN is the answer, but no prediction.
+  static void WarnOfNaN(const Predictions& predictions, const Streams& streams) {
+    size_t rows = 0, first = 0;
+    for (size_t i = predictions.size(); i-- > 0;) {
+      const double* row = predictions.Row(i);
+      if (std::none_of(row, row + predictions.width, [](double p) { return std::isnan(p); }))
+        continue;
+      ++rows;
+      first = i;
+    }
+    if (rows == 0) return;
+    streams.Err(
+        fmt::format("warning: {} of {} predictions are NaN, the first of them that of row {}: "
+                    "its input or the model's weights are not finite\n",
+                    rows, predictions.size(), first));
   }
 
   void PrintOne(const Predictions& predictions, const Streams& streams) const {

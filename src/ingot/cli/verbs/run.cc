@@ -41,7 +41,7 @@ class RunModel : public Verb {
                  "the npz file to be written: arrays by the names of the outputs (needed)");
     options.Choice("--precision", &precision_, "of products: f32 (default) or bf16",
                    {"f32", "bf16"});
-    options.Number("--threads", &threads_, "N", "threads (default: the CPUs it may use)", 1);
+    options.Threads(&threads_, "threads (default: the CPUs it may use)");
   }
 
   int Run(const Streams& streams) override {

@@ -1,5 +1,6 @@
 // embedding, position_embedding, tied_dense: vectors for tokens and places, and scores from them.
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 #include "ingot/nn/layers/layers.h"
 #include "ingot/nn/layers/product.h"
 
@@ -38,10 +39,22 @@ std::string DescribeEmbedding(const EmbeddingOptions& options) {
   return "embedding " + std::to_string(options.vocabulary) + " x " + std::to_string(options.width);
 }
 
+// Whether numbers of this type tell all tokens from each other.
+void CheckHolds(int64_t vocabulary, DType dtype) {
+  const int bits = dtype == DType::kF64 ? 53 : 24;
+  if (vocabulary <= int64_t{1} << bits) return;
+  throw Error(ErrorCode::kInvalidInput,
+              "the tokens come as " + std::string(Name(dtype)) +
+                  ", which holds whole numbers up to " + WithThousands(int64_t{1} << bits) +
+                  ", and there are " + WithThousands(vocabulary),
+              "take them from a source of tokens, or number them anew");
+}
+
 ir::Value* BuildEmbedding(const EmbeddingOptions& options, LayerContext& context, ir::Value* x) {
   ir::Builder& builder = context.builder();
   const DType dtype = x->type().dtype();
   if (dtype != DType::kI64 && dtype != DType::kI32) {
+    CheckHolds(options.vocabulary, dtype);
     x = builder.Op("Cast", {x}, {{"to", static_cast<int64_t>(DType::kI64)}});
   }
   ir::Value* table = context.AddParameter("weight", Shape{options.vocabulary, options.width},

@@ -25,8 +25,9 @@ const OptionTable<OnnxOptions>& OnnxTable() {
   static const auto table =
       OptionTable<OnnxOptions>("onnx",
                                "the graph of an ONNX file, whose weights are trained further")
-          .Add("file", &OnnxOptions::file,
-               "an ONNX file with one input, whose first axis is the batch")
+          .AddFile("file", &OnnxOptions::file,
+                   "an ONNX file with one input, whose first axis is the batch; a relative name is "
+                   "looked for beside the job file")
           .AddChoice(
               "head", &OnnxOptions::head,
               "keep: to the first output; drop: to what its last product (Gemm or MatMul) takes",
