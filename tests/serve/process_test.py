@@ -137,7 +137,10 @@ class ProcessTest(unittest.TestCase):
 
     def test_wrong_usage(self):
         for arguments in (["serve"], ["serve", "nothing.onnx"], ["serve", "--repository", "nowhere"],
-                          ["serve", "--frobnicate"]):
+                          ["serve", "--frobnicate"],
+                          ["serve", str(MODELS / "double.onnx"), "--load", "double"],
+                          ["serve", str(MODELS / "double.onnx"), "--explicit", "--load", "single", "--http-port", "0",
+                           "--grpc-port", "0", "--metrics-port", "0"]):
             done = subprocess.run([str(BUILD / "ingot"), *arguments], capture_output=True, text=True,
                                   timeout=60, check=False)
             self.assertEqual(done.returncode, 2, arguments)
