@@ -217,6 +217,11 @@ void TrainCommand::CheckUsage() const {
                 "--find-learning-rate and --overfit-one-batch exclude each other",
                 "run one after the other");
   }
+  if (check_steps_ && !checks()) {
+    throw Error(ErrorCode::kInvalidInput,
+                "--check-steps is of --find-learning-rate or --overfit-one-batch",
+                "a run's own steps are --set steps=" + std::to_string(*check_steps_));
+  }
   if (resume_.empty()) return;
   if (checks()) {
     throw Error(ErrorCode::kInvalidInput, "checks begin anew: they do not go with --resume",

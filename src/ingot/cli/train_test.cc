@@ -314,6 +314,10 @@ TEST(TrainUsageTest, WhatExcludesWhat) {
               HasSubstr("--resume and --overwrite exclude each other"));
   EXPECT_THAT(RunProgram({"train", "--resume", "x", "--out", "y"}).err,
               HasSubstr("--resume and --out exclude each other"));
+  EXPECT_THAT(RunProgram({"train", kJob, "--check-steps", "5"}).err,
+              HasSubstr("--check-steps is of --find-learning-rate or --overfit-one-batch"));
+  EXPECT_THAT(RunProgram({"train", kJob, "--data", kMnist, "--profile-file", "no/such/p.json"}).err,
+              HasSubstr("--profile-file: the folder 'no/such' does not exist"));
   EXPECT_THAT(RunProgram({"train", "--resume", "no/such/run"}).err,
               HasSubstr("the run directory 'no/such/run' does not exist"));
 }
