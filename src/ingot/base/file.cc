@@ -267,7 +267,8 @@ std::string FollowLinks(const std::string& path) {
 
 }  // namespace
 
-void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::string_view bytes) {
+void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::string_view bytes,
+                         const std::string& through) {
   // A device or a pipe is written to as it is: a rename would put a plain file in its place.
   std::error_code ignored;
   const fs::file_status there = fs::status(name, ignored);
@@ -280,7 +281,9 @@ void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::
   const std::string path = FollowLinks(name);
   // Unique in this machine, so that two writers of one path do not share a temporary.
   static std::atomic<uint64_t> counter{0};
-  const std::string temporary = path + ".tmp-" + std::to_string(::getpid()) + "-" +
+  const std::string beside =
+      through.empty() ? path : through + "/" + fs::path(path).filename().string();
+  const std::string temporary = beside + ".tmp-" + std::to_string(::getpid()) + "-" +
                                 std::to_string(counter.fetch_add(1, std::memory_order_relaxed));
   try {
     const std::unique_ptr<WritableFile> file = file_system.OpenForWrite(temporary);

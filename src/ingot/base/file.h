@@ -93,7 +93,10 @@ FileSystem& RealFileSystem();
 // was (what the last step, the sync of the folder, leaves open: it then holds one or the other,
 // whole). Written to a temporary beside it, synced, renamed; the folder must exist. A device or a
 // pipe is written to directly; a symbolic link stays, and the file it points to is replaced.
-void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::string_view bytes);
+// `through`: the folder, on the same file system, in which the new file is written before it takes
+// its place; "": the file's own. Where it is gone, nothing is replaced.
+void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::string_view bytes,
+                         const std::string& through = "");
 
 // "a/b/c.txt" -> "a/b"; "c.txt" -> "."; "/c" -> "/".
 std::string ParentDirectory(const std::string& path);

@@ -290,6 +290,10 @@ void BeginWriting(FileSystem& file_system, const std::string& parent, const std:
   }
 }
 
+std::string WriterFolder(const std::string& parent, const std::string& writer) {
+  return FolderOf(parent, writer);
+}
+
 bool MayWrite(FileSystem& file_system, const std::string& parent, const std::string& writer) {
   return file_system.Exists(FolderOf(parent, writer));
 }

@@ -70,6 +70,8 @@ void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const 
 // to PARENT fails, and then MayWrite says that it is no error of the disk. `writer`: no two have
 // the same name. Throw Error(kIo).
 void BeginWriting(FileSystem& file_system, const std::string& parent, const std::string& writer);
+// Its folder, for what else it is to replace.
+std::string WriterFolder(const std::string& parent, const std::string& writer);
 bool MayWrite(FileSystem& file_system, const std::string& parent, const std::string& writer);
 void EndWriting(FileSystem& file_system, const std::string& parent, const std::string& writer);
 

@@ -37,6 +37,10 @@ bool CheckpointStore::IsTakenOver() const {
   return !writer_.empty() && !MayWrite(file_system_, directory_, writer_);
 }
 
+std::string CheckpointStore::writer_folder() const {
+  return writer_.empty() ? "" : WriterFolder(directory_, writer_);
+}
+
 template <typename Change>
 void CheckpointStore::DoAsWriter(const Change& change) {
   if (IsTakenOver()) return;

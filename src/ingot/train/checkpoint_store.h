@@ -42,6 +42,10 @@ class CheckpointStore {
   void Begin();
   void End();
   bool IsTakenOver() const;
+  // A folder that goes with its writer's right: what is to replace another file of the run is
+  // written there (WriteFileAtomically), so that one that was stopped on the way replaces nothing
+  // that its successor has written. "" where there is no name.
+  std::string writer_folder() const;
 
   // Removes what a killed process left behind. For the process that will write. Throws Error(kIo).
   void Clean();

@@ -28,7 +28,7 @@ void SampleLedger::Add(int64_t step, std::string line) {
   if (recent_.size() > kRecent) recent_.pop_front();
 }
 
-void SampleLedger::Open(const std::string& path, int64_t next_step) {
+void SampleLedger::Open(const std::string& path, int64_t next_step, const std::string& through) {
   path_ = path;
   FileSystem& files = RealFileSystem();
   const bool stands = files.Exists(path);
@@ -47,7 +47,7 @@ void SampleLedger::Open(const std::string& path, int64_t next_step) {
     kept += line;
   }
   // A new file in any case: what such a one adds from now on goes to the old one.
-  if (stands) WriteFileAtomically(files, path, kept);
+  if (stands) WriteFileAtomically(files, path, kept, through);
   file_ = std::make_unique<std::ofstream>(path, std::ios::app | std::ios::binary);
   for (const auto& [step, line] : recent_) {
     if (step > last && step < next_step) Write(line);

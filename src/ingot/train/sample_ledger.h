@@ -20,7 +20,8 @@ class SampleLedger {
   void Add(int64_t step, std::string line);
   // Lines of step `next_step` and later go, whole ones before it stay, and what this worker knows
   // and the file lacks is added. Throws Error(kIo).
-  void Open(const std::string& path, int64_t next_step);
+  // `through`: of WriteFileAtomically.
+  void Open(const std::string& path, int64_t next_step, const std::string& through = "");
   void Close() { file_.reset(); }
 
   // The newest lines, for a worker that takes up the state behind them: it may lead next, and a

@@ -82,5 +82,19 @@ TEST(SampleLedgerTest, LinesThatCameLateAreDropped) {
   EXPECT_EQ(ReadFile(path), Lines(6));
 }
 
+// One that was stopped while it took over, and wakes when another leads.
+TEST(SampleLedger, WithoutItsFolderAWriterReplacesNothing) {
+  const TestFolder folder;
+  const std::string path = folder / "samples.jsonl";
+  WriteTestFile(path, Lines(9));
+  SampleLedger late;
+  AddAll(late, 0, 4);
+  EXPECT_THROW(late.Open(path, 4, folder / ".writer-late"), Error);
+  EXPECT_EQ(ReadFile(path), Lines(9));
+  RealFileSystem().CreateDirectories(folder / ".writer-next");
+  late.Open(path, 4, folder / ".writer-next");
+  EXPECT_EQ(ReadFile(path), Lines(4));
+}
+
 }  // namespace
 }  // namespace ingot::train

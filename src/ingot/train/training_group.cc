@@ -225,7 +225,7 @@ void TrainingRun::TakeLead() {
     return;
   }
   std::set<std::pair<std::string, int64_t>> known;
-  directory_->TakeOverMetrics(step_, epoch_sums_->weight() > 0);
+  TakeOverMetrics();
   if (file_system_.Exists(directory_->File(kMetricsFile))) {
     for (const std::string& line : Split(ReadFile(directory_->File(kMetricsFile)), '\n')) {
       const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
@@ -245,7 +245,25 @@ void TrainingRun::TakeLead() {
 }
 
 void TrainingRun::OpenLedger() {
-  if (directory_ && request_.group->ledger) ledger_.Open(directory_->File(kLedgerFile), step_);
+  if (!directory_ || !request_.group->ledger) return;
+  AsLead([this] { ledger_.Open(directory_->File(kLedgerFile), step_, store_->writer_folder()); });
+}
+
+void TrainingRun::TakeOverMetrics() {
+  AsLead([this] {
+    directory_->TakeOverMetrics(step_, epoch_sums_->weight() > 0, store_->writer_folder());
+  });
+}
+
+// A worker that stood still on the way finds that it leads no longer.
+void TrainingRun::AsLead(const std::function<void()>& write) {
+  try {
+    write();
+  } catch (const Error&) {
+    if (!store_->IsTakenOver()) throw;
+    LeaveLead();
+    throw runtime::ExchangeBroken("another worker leads");
+  }
 }
 
 void TrainingRun::LeaveLead() {

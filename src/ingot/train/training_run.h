@@ -116,6 +116,8 @@ class TrainingRun {
   void TakeLead();
   void LeaveLead();
   void OpenLedger();
+  void TakeOverMetrics();
+  void AsLead(const std::function<void()>& write);
   bool IsLead() const { return !group_ || group_->view.rank == group_->view.lead; }
   bool StopIsAgreed() const;
   void CountSamples(int64_t step);

@@ -33,7 +33,7 @@ void TrainingRun::Initialize() {
   if (!was_resumed_) InitializeWeights();
   DeriveState();
   if (directory_ && member_) {
-    directory_->TakeOverMetrics(step_, epoch_sums_->weight() > 0);
+    TakeOverMetrics();
   } else if (directory_ && may_resume) {
     directory_->TruncateMetrics(step_);
   }
