@@ -152,8 +152,7 @@ void RunDirectory::TruncateMetrics(int64_t step) {
   }
 }
 
-void RunDirectory::TakeOverMetrics(int64_t step, bool epoch_is_open,
-                                   const std::string& through) {
+void RunDirectory::TakeOverMetrics(int64_t step, bool epoch_is_open, const std::string& through) {
   INGOT_ASSERT(!metrics_.valid(), "metrics are taken over before the first record");
   const std::string path = File(kMetricsFile);
   const std::string text = file_system_.Exists(path) ? ReadFile(path) : "";
