@@ -45,18 +45,6 @@ function(ingot_generate_list room folder function_prefix)
        CONTENT "${declarations}" @ONLY)
 endfunction()
 
-# Those that Highway compiles for every instruction set.
-function(ingot_vector_sources out)
-  set(found "")
-  foreach(source IN LISTS ARGN)
-    file(STRINGS ${source} line REGEX "hwy/foreach_target.h" LIMIT_COUNT 1)
-    if(line)
-      list(APPEND found ${source})
-    endif()
-  endforeach()
-  set(${out} ${found} PARENT_SCOPE)
-endfunction()
-
 # The objects TARGET_unsanitized, for a library TARGET.
 function(ingot_unsanitized target)
   cmake_parse_arguments(HERE "" "" "SOURCES;LINK" ${ARGN})

@@ -5,6 +5,7 @@
 // they are, and sizes and masks of the others. So a panel is as large as it needs to be.
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "backends/cpu/byte_product.h"

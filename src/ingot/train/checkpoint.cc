@@ -78,9 +78,6 @@ std::string TemporaryOf(const std::string& parent, const std::string& name,
                         const std::string& writer) {
   return In(parent, std::string(kTemporary) + (writer.empty() ? "" : writer + "-") + name);
 }
-std::string FolderOf(const std::string& parent, const std::string& writer) {
-  return In(parent, std::string(kWriter) + writer);
-}
 
 // Gives the temporary its name; what had the name is set aside first and removed afterwards. All of
 // that goes by way of the writer's folder, where it has one: no step succeeds once that is gone.
@@ -90,7 +87,7 @@ void Publish(FileSystem& file_system, const std::string& parent, const std::stri
   std::string ready = TemporaryOf(parent, name, writer);
   std::string aside = In(parent, std::string(kSetAside) + name);
   if (!writer.empty()) {
-    const std::string folder = FolderOf(parent, writer);
+    const std::string folder = WriterFolder(parent, writer);
     const std::string temporary = std::exchange(ready, In(folder, std::string(kReady) + name));
     aside = In(folder, std::string(kReplaced) + name);
     file_system.RemoveAll(ready);
@@ -225,7 +222,7 @@ void WriteCheckpoint(FileSystem& file_system, const std::string& parent, const s
     try {
       file_system.RemoveAll(temporary);
       if (!writer.empty()) {
-        file_system.RemoveAll(In(FolderOf(parent, writer), std::string(kReady) + name));
+        file_system.RemoveAll(In(WriterFolder(parent, writer), std::string(kReady) + name));
       }
     } catch (const Error&) {
       // The first error is the one that matters; CleanLeftovers tries again.
@@ -273,7 +270,7 @@ void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const 
   if (!file_system.Exists(path)) return;
   const std::string doomed = writer.empty()
                                  ? In(parent, std::string(kTemporary) + "removed-" + name)
-                                 : In(FolderOf(parent, writer), std::string(kRemoved) + name);
+                                 : In(WriterFolder(parent, writer), std::string(kRemoved) + name);
   file_system.RemoveAll(doomed);
   file_system.Rename(path, doomed);
   file_system.RemoveAll(doomed);
@@ -282,7 +279,7 @@ void RemoveCheckpoint(FileSystem& file_system, const std::string& parent, const 
 void BeginWriting(FileSystem& file_system, const std::string& parent, const std::string& writer) {
   file_system.CreateDirectories(parent);
   CleanWriters(file_system, parent);
-  file_system.CreateDirectories(FolderOf(parent, writer));
+  file_system.CreateDirectories(WriterFolder(parent, writer));
   try {
     CleanTemporaries(file_system, parent);
   } catch (const Error&) {
@@ -291,15 +288,15 @@ void BeginWriting(FileSystem& file_system, const std::string& parent, const std:
 }
 
 std::string WriterFolder(const std::string& parent, const std::string& writer) {
-  return FolderOf(parent, writer);
+  return In(parent, std::string(kWriter) + writer);
 }
 
 bool MayWrite(FileSystem& file_system, const std::string& parent, const std::string& writer) {
-  return file_system.Exists(FolderOf(parent, writer));
+  return file_system.Exists(WriterFolder(parent, writer));
 }
 
 void EndWriting(FileSystem& file_system, const std::string& parent, const std::string& writer) {
-  CleanFolder(file_system, parent, FolderOf(parent, writer));
+  CleanFolder(file_system, parent, WriterFolder(parent, writer));
 }
 
 }  // namespace ingot::train

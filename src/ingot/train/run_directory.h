@@ -68,7 +68,8 @@ class RunDirectory {
   void TruncateMetrics(int64_t step);
   // The same for a worker that becomes the one that writes: in a new file, which is open from then
   // on, so that what the worker before it still writes goes nowhere. `epoch_is_open`: the epoch
-  // that ends with this step, if one does, has its records yet to come.
+  // that ends with this step, if one does, has its records yet to come. `through`: of
+  // WriteFileAtomically.
   void TakeOverMetrics(int64_t step, bool epoch_is_open, const std::string& through = "");
   // One line, handed to the system at once. Throws Error(kIo).
   void AppendMetrics(const MetricsRecord& record);

@@ -19,8 +19,7 @@ class SampleLedger {
  public:
   void Add(int64_t step, std::string line);
   // Lines of step `next_step` and later go, whole ones before it stay, and what this worker knows
-  // and the file lacks is added. Throws Error(kIo).
-  // `through`: of WriteFileAtomically.
+  // and the file lacks is added. `through`: of WriteFileAtomically. Throws Error(kIo).
   void Open(const std::string& path, int64_t next_step, const std::string& through = "");
   void Close() { file_.reset(); }
 

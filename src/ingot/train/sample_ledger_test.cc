@@ -83,7 +83,7 @@ TEST(SampleLedgerTest, LinesThatCameLateAreDropped) {
 }
 
 // One that was stopped while it took over, and wakes when another leads.
-TEST(SampleLedger, WithoutItsFolderAWriterReplacesNothing) {
+TEST(SampleLedgerTest, WithoutItsFolderAWriterReplacesNothing) {
   const TestFolder folder;
   const std::string path = folder / "samples.jsonl";
   WriteTestFile(path, Lines(9));

@@ -238,10 +238,7 @@ void TrainingRun::TakeLead() {
   }
   OpenLedger();
   saved_at_ = recorded_at_ = MonotonicSeconds();
-  if (!store_->IsTakenOver()) return;
-  // This worker stood still in the midst of that.
-  LeaveLead();
-  throw runtime::ExchangeBroken("another worker leads");
+  CheckStillLeads();
 }
 
 void TrainingRun::OpenLedger() {
@@ -255,15 +252,20 @@ void TrainingRun::TakeOverMetrics() {
   });
 }
 
-// A worker that stood still on the way finds that it leads no longer.
 void TrainingRun::AsLead(const std::function<void()>& write) {
   try {
     write();
   } catch (const Error&) {
-    if (!store_->IsTakenOver()) throw;
-    LeaveLead();
-    throw runtime::ExchangeBroken("another worker leads");
+    CheckStillLeads();
+    throw;
   }
+}
+
+// A worker that stood still in the midst of what a lead does finds that it leads no longer.
+void TrainingRun::CheckStillLeads() {
+  if (!store_->IsTakenOver()) return;
+  LeaveLead();
+  throw runtime::ExchangeBroken("another worker leads");
 }
 
 void TrainingRun::LeaveLead() {

@@ -118,6 +118,7 @@ class TrainingRun {
   void OpenLedger();
   void TakeOverMetrics();
   void AsLead(const std::function<void()>& write);
+  void CheckStillLeads();
   bool IsLead() const { return !group_ || group_->view.rank == group_->view.lead; }
   bool StopIsAgreed() const;
   void CountSamples(int64_t step);
