@@ -21,8 +21,8 @@ std::string WhyShards(const train::TrainingSetup& setup) {
       WithThousands(setup.network.largest_layer_parameters()));
 }
 
-uint64_t PlannedBytes(const compiler::StepPlan& plan, int threads) {
-  return plan.state_bytes + plan.arena_bytes * static_cast<uint64_t>(threads);
+uint64_t PlannedBytes(const train::TrainingSetup& setup, int threads) {
+  return compiler::EngineBytes(setup.programs, threads);
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ std::string ExplanationText(const train::TrainingSetup& setup, int threads) {
   std::string text = train::ExplainTraining(setup);
   text += "shards: " + WhyShards(setup) + "\n";
   text += fmt::format("memory: {} planned with {} thread{}\n",
-                      HumanBytes(PlannedBytes(plan, threads)), threads, threads == 1 ? "" : "s");
+                      HumanBytes(PlannedBytes(setup, threads)), threads, threads == 1 ? "" : "s");
   text += "\nkernels:\n";
   for (const std::string& line : Split(plan.description, '\n')) {
     if (!line.empty()) text += "  " + line + "\n";
@@ -62,7 +62,7 @@ std::string ExplanationJson(const train::TrainingSetup& setup, int threads) {
   json["threads"] = threads;
   json["state_bytes"] = plan.state_bytes;
   json["thread_bytes"] = plan.arena_bytes;
-  json["planned_bytes"] = PlannedBytes(plan, threads);
+  json["planned_bytes"] = PlannedBytes(setup, threads);
   json["kernels"] = plan.description;
   json["kernel_digest"] = setup.kernel_digest;
   return json.dump(2) + "\n";

@@ -44,7 +44,7 @@ class SyntheticSource : public Source {
   // next_token without a vocabulary or with a shape that is not one axis, number of tokens, and
   // types that x cannot have.
   SyntheticSource(const SyntheticOptions& options, int64_t first, int64_t count,
-                  size_t memory_bytes = size_t{16} << 20);
+                  size_t memory_bytes = size_t{32} << 20);
 
   int64_t size() const override { return count_; }
   const std::vector<Field>& fields() const override { return fields_; }

@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 // Frames and versions beyond two cost memory; past this much the others wait instead.
 constexpr size_t kMostRingBytes = size_t{256} << 20;
+// Frames whose slots take more than this share them.
+constexpr size_t kMostOwnSlotBytes = size_t{32} << 20;
 
 size_t RoundUp(size_t value, size_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -72,23 +74,33 @@ Block::~Block() {
   if (data_ != nullptr) munmap(data_, bytes_);
 }
 
-size_t FrameExtents::bytes() const {
-  size_t total = shared_bytes;
+size_t FrameExtents::all_slots_bytes() const {
+  size_t total = 0;
   for (const size_t slot : slot_bytes) total += slot * (shards + spare_slots);
   return total;
 }
 
-Frame::Frame(const FrameExtents& extents)
+SlotMemory::SlotMemory(const FrameExtents& extents) {
+  for (const size_t slot : extents.slot_bytes) {
+    parts.push_back({slot, extents.shards, Block(slot * (extents.shards + extents.spare_slots))});
+  }
+}
+
+size_t SlotMemory::bytes() const {
+  size_t total = 0;
+  for (const PartSlots& part : parts) total += part.block.bytes();
+  return total;
+}
+
+Frame::Frame(const FrameExtents& extents, const SlotMemory& slots)
     : scalars(std::max<size_t>(extents.scalar_bytes, 8)),
       derived(extents.derived_count),
       sums(extents.sum_count),
       spare_slots(extents.spare_slots),
+      parts(slots.parts),
       shared(extents.shared_bytes) {
   for (const size_t tasks : extents.stage_tasks) {
     stages.push_back(std::make_unique<StageBoard>(tasks));
-  }
-  for (const size_t slot : extents.slot_bytes) {
-    parts.push_back({slot, extents.shards, Block(slot * (extents.shards + extents.spare_slots))});
   }
 }
 
@@ -115,6 +127,16 @@ FrameExtents ExtentsOf(const std::vector<std::shared_ptr<const StepProgram>>& pr
     }
   }
   return extents;
+}
+
+// Rows on their way to another process may still be read when the next step begins.
+bool SendsFromSlots(const std::vector<std::shared_ptr<const StepProgram>>& programs) {
+  const auto sends = [](const Task& task) { return task.kind == Task::Kind::kTransfer; };
+  return Largest(programs, [&](const StepProgram& program) {
+           return std::count_if(program.stages.begin(), program.stages.end(), [&](const Stage& s) {
+             return std::any_of(s.tasks.begin(), s.tasks.end(), sends);
+           });
+         }) > 0;
 }
 
 }  // namespace
@@ -150,6 +172,7 @@ void EngineMemory::Replace(const std::vector<std::shared_ptr<const StepProgram>>
   }
   states_ = known;
   frames_.clear();
+  slots_.clear();
   threads_.clear();
   MakeFrames(programs, threads);
   MakeThreads(programs, threads);
@@ -158,8 +181,13 @@ void EngineMemory::Replace(const std::vector<std::shared_ptr<const StepProgram>>
 void EngineMemory::MakeFrames(const std::vector<std::shared_ptr<const StepProgram>>& programs,
                               int threads) {
   const FrameExtents extents = ExtentsOf(programs, threads);
-  const int frames = RingLength(threads, extents.bytes());
-  for (int i = 0; i < frames; ++i) frames_.push_back(std::make_unique<Frame>(extents));
+  const size_t slot_bytes = extents.all_slots_bytes();
+  const bool share = slot_bytes > kMostOwnSlotBytes && !SendsFromSlots(programs);
+  const int frames = RingLength(threads, extents.shared_bytes + (share ? 0 : slot_bytes));
+  for (int i = 0; i < frames; ++i) {
+    if (i == 0 || !share) slots_.push_back(std::make_unique<SlotMemory>(extents));
+    frames_.push_back(std::make_unique<Frame>(extents, *slots_.back()));
+  }
 }
 
 void EngineMemory::CollectStates(const std::vector<std::shared_ptr<const StepProgram>>& programs) {
@@ -232,9 +260,7 @@ uint64_t EngineMemory::bytes() const {
   uint64_t total = in_place_.bytes();
   for (const Block& block : versions_) total += block.bytes();
   for (const auto& frame : frames_) total += frame->shared.bytes();
-  for (const auto& frame : frames_) {
-    for (const PartSlots& part : frame->parts) total += part.block.bytes();
-  }
+  for (const auto& slots : slots_) total += slots->bytes();
   for (const ThreadMemory& memory : threads_) total += memory.block.bytes();
   return total;
 }

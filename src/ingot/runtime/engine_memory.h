@@ -5,7 +5,8 @@
 // A thread that the system has stopped may wake long after others went on: it still reads the
 // version and writes the slots of its old step. So versions and frames are reused only when no
 // thread pins them (StepEngine keeps the pins), and there is one more of each than threads that
-// could be stopped, up to a limit; beyond it the others wait.
+// could be stopped, up to a limit; beyond it the others wait. Where slots are large, as with batch
+// norm, all frames have the same ones, and a step waits until nobody is busy with an earlier one.
 #pragma once
 
 #include <atomic>
@@ -56,12 +57,20 @@ struct FrameExtents {
   size_t spare_slots = 0;
   size_t shared_bytes = 0, scalar_bytes = 0, derived_count = 0, sum_count = 0;
 
-  size_t bytes() const;  // of slots and shared values
+  size_t all_slots_bytes() const;
+};
+
+// The slots of every part, for one frame or for all of them.
+struct SlotMemory {
+  explicit SlotMemory(const FrameExtents& extents);
+
+  std::vector<PartSlots> parts;
+  size_t bytes() const;
 };
 
 // What the threads share of one step in flight.
 struct Frame {
-  explicit Frame(const FrameExtents& extents);
+  Frame(const FrameExtents& extents, const SlotMemory& slots);
 
   // Set by the thread that opens the step, before it is announced.
   int program = 0;
@@ -80,7 +89,7 @@ struct Frame {
   std::vector<double> derived;
   std::vector<float> sums;
   size_t spare_slots = 0;
-  std::vector<PartSlots> parts;
+  const std::vector<PartSlots>& parts;
   Block shared;
 
   // What shard `shard` left behind in a part that is done.
@@ -131,6 +140,8 @@ class EngineMemory {
   int version_count() const { return static_cast<int>(versions_.size()); }
   int frame_count() const { return static_cast<int>(frames_.size()); }
   Frame& frame(int index) { return *frames_[static_cast<size_t>(index)]; }
+  // Whether the slots of one frame are those of all others.
+  bool frames_share_slots() const { return slots_.size() < frames_.size(); }
   ThreadMemory& thread(int index) { return threads_[static_cast<size_t>(index)]; }
   uint64_t bytes() const;
 
@@ -143,6 +154,7 @@ class EngineMemory {
   std::vector<std::vector<uint32_t>> state_index_;
   std::vector<Block> versions_;
   Block in_place_;
+  std::vector<std::unique_ptr<SlotMemory>> slots_;
   std::vector<std::unique_ptr<Frame>> frames_;
   std::vector<ThreadMemory> threads_;
 };

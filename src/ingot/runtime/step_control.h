@@ -23,11 +23,18 @@ struct Control {
   int version() const { return static_cast<int>(word >> 8 & 0xff); }
   int stage() const { return static_cast<int>(word & 0xff); }
   size_t index() const { return static_cast<size_t>(stage()) - 1; }  // of the stage
+  // Grows from stage to stage and from step to step.
+  uint64_t place() const { return sequence() << 8 | static_cast<uint64_t>(stage()); }
 };
 
 // What a thread pins; 0 is nothing. While tiles are committed the next version is live by itself.
 constexpr uint32_t PinOf(Control control) {
   return 1u << 16 | static_cast<uint32_t>(control.word >> 8 & 0xffff);
+}
+// The same of a thread that may be at a task.
+constexpr uint32_t kBusyPin = 1u << 17;
+constexpr uint32_t BusyPinOf(Control control) {
+  return kBusyPin | PinOf(control);
 }
 constexpr int PinnedFrame(uint32_t pin) {
   return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff);

@@ -47,7 +47,8 @@ class StepEngine::Implementation {
  public:
   Implementation(std::vector<std::shared_ptr<const StepProgram>> programs, int threads)
       : programs_(std::move(programs)),
-        memory_(programs_, threads),
+        owned_memory_(std::make_shared<EngineMemory>(programs_, threads)),
+        memory_(*owned_memory_),
         runner_(memory_, threads),
         workers_(static_cast<size_t>(threads)) {
     CheckStages();
@@ -86,6 +87,9 @@ class StepEngine::Implementation {
 
   // Between runs alone: no thread reads or writes states then.
   std::byte* StatePointer(uint32_t index) { return memory_.State(index, version_); }
+  std::shared_ptr<std::byte> SharedState(uint32_t index) {
+    return {owned_memory_, StatePointer(index)};
+  }
   const EngineMemory& memory() const { return memory_; }
   int threads() const { return static_cast<int>(workers_.size()); }
   EngineCounters counters() const;
@@ -127,6 +131,7 @@ class StepEngine::Implementation {
   bool Announce(Control from, Control to);
   void Fail(Control control);
   bool IsPinned(int thread, int (*part)(uint32_t), int index) const;
+  void WaitForBusy(int thread) const;
   int FreeFrame(int current, int thread) const;
   int FreeVersion(int current, int thread) const;
   const std::vector<Task>& TasksOf(Control control) {
@@ -141,7 +146,8 @@ class StepEngine::Implementation {
   Control Now() const { return {control_.load(std::memory_order_seq_cst)}; }
 
   std::vector<std::shared_ptr<const StepProgram>> programs_;
-  EngineMemory memory_;
+  const std::shared_ptr<EngineMemory> owned_memory_;  // views of states keep it
+  EngineMemory& memory_;
   TaskRunner runner_;
   std::vector<Worker> workers_;
   std::vector<std::thread> threads_;
@@ -207,7 +213,7 @@ void StepEngine::Implementation::Work(int thread) {
   while (true) {
     const Control control = Now();
     if (control.stage() == kIdle) break;
-    worker.pin.store(PinOf(control), std::memory_order_seq_cst);
+    worker.pin.store(BusyPinOf(control), std::memory_order_seq_cst);
     if (Now().word != control.word) continue;
     if (worker.stage_word != control.word) {
       worker.stage_word = control.word;
@@ -219,6 +225,7 @@ void StepEngine::Implementation::Work(int thread) {
     }
     try {
       if (DoTask(thread, control)) continue;
+      worker.pin.store(PinOf(control), std::memory_order_release);
       if (worker.tasks_here > 0) {
         double& usual = worker.task_seconds[control.index()];
         const double longest = worker.stage_longest;
@@ -272,7 +279,8 @@ void StepEngine::Implementation::RunShardTask(int thread, Control control, int t
         if (request_->broken != nullptr && request_->broken->load(std::memory_order_relaxed)) {
           throw ExchangeBroken("the group of processes changes");
         }
-        return Now().word != control.word;
+        return Now().word != control.word ||
+               opened_.load(std::memory_order_relaxed) >= control.place();
       });
   if (!whole || !BoardOf(control).board.Publish(control.sequence(), task, slot)) {
     worker.discarded.fetch_add(1, std::memory_order_relaxed);
@@ -335,7 +343,7 @@ bool StepEngine::Implementation::TryFinishStage(int thread, Control control) {
   const int count = static_cast<int>(TasksOf(control).size());
   if (!BoardOf(control).board.AllDone(control.sequence(), count, worker.done_cursor)) return false;
   uint64_t last = opened_.load(std::memory_order_relaxed);
-  const uint64_t mine = control.sequence() << 8 | static_cast<uint64_t>(control.stage());
+  const uint64_t mine = control.place();
   if (last >= mine || !opened_.compare_exchange_strong(last, mine, std::memory_order_acq_rel)) {
     return false;
   }
@@ -357,7 +365,10 @@ void StepEngine::Implementation::Wait(int thread, Control control) {
     }
     const double waited = Seconds() - began;
     if (waited < patience) continue;
+    // Before it claims anything, so that whoever sees the task done sees this too.
+    worker.pin.store(BusyPinOf(control), std::memory_order_relaxed);
     if (TryTakeOver(thread, control)) return;
+    worker.pin.store(PinOf(control), std::memory_order_release);
     if (waited < patience + kSpinSeconds) continue;
     Sleep(worker, control);
     return;
@@ -411,6 +422,7 @@ bool StepEngine::Implementation::Announce(Control from, Control to) {
 
 void StepEngine::Implementation::OpenStep(Control from, int64_t step, int version, int thread) {
   const int index = FreeFrame(from.frame(), thread);
+  if (memory_.frames_share_slots()) WaitForBusy(thread);
   Frame& frame = memory_.frame(index);
   frame.program = request_->program_of_step ? request_->program_of_step(step) : 0;
   frame.step = step;
@@ -498,6 +510,17 @@ bool StepEngine::Implementation::IsPinned(int thread, int (*part)(uint32_t), int
   return false;
 }
 
+// Until no other thread is at a task. All tasks are done: what is still computed was taken over,
+// and nobody can begin anew.
+void StepEngine::Implementation::WaitForBusy(int thread) const {
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (static_cast<int>(i) == thread) continue;
+    while ((workers_[i].pin.load(std::memory_order_seq_cst) & kBusyPin) != 0) {
+      std::this_thread::yield();
+    }
+  }
+}
+
 // Never the current one: another thread may pin it at any moment before the next is announced.
 int StepEngine::Implementation::FreeFrame(int current, int thread) const {
   while (true) {
@@ -571,6 +594,12 @@ Tensor StepEngine::ReadState(const std::string& name) const {
   Tensor copy(state.dtype, state.shape);
   std::memcpy(copy.raw(), implementation_->StatePointer(index), copy.bytes());
   return copy;
+}
+
+Tensor StepEngine::ViewState(const std::string& name) const {
+  const uint32_t index = FindState(implementation_->memory(), name);
+  const StateTensor& state = implementation_->memory().states()[index];
+  return {state.dtype, state.shape, implementation_->SharedState(index)};
 }
 
 void StepEngine::WriteState(const std::string& name, const Tensor& value) {

@@ -95,6 +95,9 @@ class StepEngine {
   // The parameters and optimizer state by name, between runs; row-major copies.
   std::vector<std::string> StateNames() const;
   Tensor ReadState(const std::string& name) const;
+  // The bytes where they lie, not to be written to. They change with the next run, and outlive the
+  // engine.
+  Tensor ViewState(const std::string& name) const;
   void WriteState(const std::string& name, const Tensor& value);
 
   int threads() const;

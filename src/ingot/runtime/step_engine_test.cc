@@ -80,7 +80,11 @@ class PlainUpdate : public UpdateKernel {
   std::string name() const override { return "update"; }
 };
 
-std::shared_ptr<StepProgram> MakeProgram() {
+constexpr uint64_t kSlotBytes = 320;
+// So large that all steps share the slots.
+constexpr uint64_t kLargeSlotBytes = uint64_t{8} << 20;
+
+std::shared_ptr<StepProgram> MakeProgram(uint64_t slot_bytes = kSlotBytes) {
   auto program = std::make_shared<StepProgram>();
   program->batch = kBatch;
   for (int s = 0; s <= kShards; ++s) program->shard_begin.push_back(s * kBatch / kShards);
@@ -105,7 +109,7 @@ std::shared_ptr<StepProgram> MakeProgram() {
   for (int s = 0; s < kShards; ++s) {
     program->routine_of_shard.push_back(program->shard_rows(s) == 4 ? 0 : 1);
   }
-  part.slot_bytes = 320;
+  part.slot_bytes = slot_bytes;
   part.finite_checks = {{1, DType::kF32}};
   program->parts.push_back(std::move(part));
   program->arena_bytes = 64;
@@ -177,8 +181,9 @@ void Start(StepEngine& engine) {
   engine.WriteState("w", w);
 }
 
-std::vector<float> WeightsAfter(int threads, int64_t steps, const CountingSource& source) {
-  StepEngine engine({MakeProgram()}, threads);
+std::vector<float> WeightsAfter(int threads, int64_t steps, const CountingSource& source,
+                                uint64_t slot_bytes = kSlotBytes) {
+  StepEngine engine({MakeProgram(slot_bytes)}, threads);
   Start(engine);
   EXPECT_EQ(engine.Run(Request(source, steps)).next_step, steps);
   const Tensor count = engine.ReadState("count");
@@ -202,7 +207,10 @@ TEST(StepEngine, ComputesWhatOneThreadWould) {
 TEST(StepEngine, ThreadsDoNotChangeABit) {
   const CountingSource source;
   const std::vector<float> one = WeightsAfter(1, 300, source);
-  for (const int threads : {2, 3, 4, 7}) EXPECT_EQ(WeightsAfter(threads, 300, source), one);
+  for (const int threads : {2, 3, 4, 7}) {
+    EXPECT_EQ(WeightsAfter(threads, 300, source), one);
+    EXPECT_EQ(WeightsAfter(threads, 300, source, kLargeSlotBytes), one);
+  }
 }
 
 TEST(StepEngine, TakesOverWhatAStalledThreadHolds) {
@@ -225,6 +233,53 @@ TEST(StepEngine, TakesOverWhatAStalledThreadHolds) {
   EXPECT_EQ(Weights(engine), expected);
   EXPECT_GE(engine.counters().takeovers, 1);
   EXPECT_GE(engine.counters().discarded, 1);
+}
+
+TEST(StepEngine, LargeSlotsAreThereOnce) {
+  const StepEngine small({MakeProgram()}, 2);
+  const StepEngine large({MakeProgram(kLargeSlotBytes)}, 2);
+  // A slot for each shard and a spare one.
+  EXPECT_LT(large.memory_bytes() - small.memory_bytes(),
+            (kShards + 1) * kLargeSlotBytes + (8 << 20));
+}
+
+TEST(StepEngine, AStepWaitsForWhoStillWritesToSlotsThatItShares) {
+  const std::vector<float> expected = WeightsAfter(1, 40, CountingSource());
+  std::atomic<int> stalled{0};
+  std::atomic<int64_t> reached{-1};
+  std::atomic<int64_t> begun{-1};
+  std::atomic<int64_t> begun_meanwhile{-1};
+  CountingSource source;
+  source.before_return = [&](int64_t step, int64_t first) {
+    begun = step;
+    if (step == 3 && first == 0 && stalled.fetch_add(1) == 0) {
+      while (reached.load() < 3) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      begun_meanwhile = begun.load();
+    }
+  };
+  StepEngine engine({MakeProgram(kLargeSlotBytes)}, 2);
+  Start(engine);
+  StepRequest request = Request(source, 40);
+  request.on_sums = [&](int64_t step, std::span<const float>) { reached = step; };
+  EXPECT_EQ(engine.Run(request).next_step, 40);
+  EXPECT_EQ(begun_meanwhile.load(), 3);
+  EXPECT_EQ(Weights(engine), expected);
+  EXPECT_GE(engine.counters().takeovers, 1);
+}
+
+TEST(StepEngine, AViewOfAStateOutlivesTheEngine) {
+  Tensor view;
+  std::vector<float> weights;
+  {
+    const CountingSource source;
+    StepEngine engine({MakeProgram()}, 2);
+    Start(engine);
+    engine.Run(Request(source, 5));
+    view = engine.ViewState("w");
+    weights = Weights(engine);
+  }
+  EXPECT_EQ(std::vector<float>(view.data<float>().begin(), view.data<float>().end()), weights);
 }
 
 TEST(StepEngine, SumsComeInOrderAndRowsAreTheBatch) {

@@ -248,12 +248,16 @@ void TrainingRun::Save(bool as_step, bool as_best, bool as_final) {
 
 TrainResult TrainingRun::Finish(RunEnd end) {
   const bool is_final = end != RunEnd::kInterrupted;
+  // A group may yet break, and its workers go on from where they were.
+  is_over_ = !group_;
   if (is_final || saved_step_ != step_) Save(saved_step_ != step_, false, is_final);
   TrainResult result;
   result.end = end;
   // While the checkpoint is being written.
   if (is_final && !EvaluateTest(result.summary)) result.end = RunEnd::kInterrupted;
-  result.parameters = ModelParameters();
+  for (const formats::NamedTensor& parameter : ModelParameters()) {
+    result.parameters.push_back({parameter.name, parameter.tensor.Clone()});
+  }
   recorder_->Flush();
   {
     const PhaseScope phase(clock_, Phase::kCheckpoint);

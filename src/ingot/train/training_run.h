@@ -229,6 +229,7 @@ class TrainingRun {
   int64_t first_step_ = 0;  // where this process began
   int64_t saved_step_ = -1;
   bool was_resumed_ = false;
+  bool is_over_ = false;  // nothing changes the engine's state any more: it is read where it lies
   std::optional<RunningSums> epoch_sums_;
   std::optional<RunningSums> interval_sums_;
   Monitor best_;

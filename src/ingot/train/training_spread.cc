@@ -28,7 +28,7 @@ bool TrainingRun::IsPart(const std::string& name) const {
 
 // Lead alone: of what all hold, and what it has brought together.
 Tensor TrainingRun::ReadWhole(const std::string& name) const {
-  if (!IsSpread()) return engine_->ReadState(name);
+  if (!IsSpread()) return is_over_ ? engine_->ViewState(name) : engine_->ReadState(name);
   const auto found = whole_.find(name);
   if (found != whole_.end()) return found->second;
   INGOT_ASSERT(!IsPart(name), "'" + name + "' was not brought together");
