@@ -22,5 +22,8 @@ void NormalizeChannels(const ChannelRows& size, const float* x, const float* mea
 // y = first[c] + x * second[c], in f64, where a large mean makes the two nearly cancel; y may be x.
 void AffineChannels(const ChannelRows& size, const float* x, const double* first,
                     const double* second, float* y);
+// dx = dy * factor[c] + (first[c] + x * second[c]), likewise; dx may be dy or x.
+void JoinChannelGradients(const ChannelRows& size, const float* dy, const double* factor,
+                          const float* x, const double* first, const double* second, float* dx);
 
 }  // namespace ingot::cpu

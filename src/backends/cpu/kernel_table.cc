@@ -103,6 +103,7 @@ const std::map<std::string, std::vector<Factory>, std::less<>>& Table() {
       {"ingot.BatchNormApply", {MakeBatchNormKernel}},
       {"ingot.BatchNormApplyInputGradient", {MakeBatchNormKernel}},
       {"ingot.BatchNormApplySumsGradient", {MakeBatchNormKernel}},
+      {"ingot.BatchNormInputGradient", {MakeBatchNormKernel}},
       {"ingot.BatchNormUpdate", {MakeBatchNormUpdateKernel}},
   };
   return table;

@@ -109,6 +109,10 @@ HWY_INLINE Vector Compute(Tag d, Vector a, Vector b, Vector alpha) {
       return hn::IfThenElse(hn::Gt(a, b), zero, one);
     case VectorOp::kKeepWhere:
       return hn::IfThenElse(hn::Eq(b, zero), zero, a);
+    case VectorOp::kKeepAtLeast:
+      return hn::IfThenElse(hn::Lt(b, alpha), zero, a);
+    case VectorOp::kKeepAtMost:
+      return hn::IfThenElse(hn::Gt(b, alpha), zero, a);
   }
   return a;
 }
@@ -178,6 +182,8 @@ void ApplyVectorOpImpl(VectorOp op, float alpha, const float* a, const float* b,
     INGOT_CASE(kIsAtLeast);
     INGOT_CASE(kIsAtMost);
     INGOT_CASE(kKeepWhere);
+    INGOT_CASE(kKeepAtLeast);
+    INGOT_CASE(kKeepAtMost);
 #undef INGOT_CASE
   }
 }

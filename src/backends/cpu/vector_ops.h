@@ -45,6 +45,9 @@ enum class VectorOp : uint8_t {
   kIsAtLeast,
   kIsAtMost,
   kKeepWhere,
+  // a where b is at least alpha, or at most; else 0.
+  kKeepAtLeast,
+  kKeepAtMost,
 };
 
 // out[i] = op(a[i], b[i]) for i < count; `b` is not read by unary ops; out may be a or b.

@@ -96,6 +96,10 @@ const std::vector<Expectation>& Expectations() {
        0},
       {VectorOp::kKeepWhere, "KeepWhere", 2, [](double a, double b) { return b == 0 ? 0 : a; }, 0,
        0},
+      {VectorOp::kKeepAtLeast, "KeepAtLeast", 2,
+       [](double a, double b) { return b < kAlpha ? 0 : a; }, 0, 0},
+      {VectorOp::kKeepAtMost, "KeepAtMost", 2,
+       [](double a, double b) { return b > kAlpha ? 0 : a; }, 0, 0},
   };
   return all;
 }

@@ -12,6 +12,7 @@
 #include "ingot/passes/autodiff.h"
 #include "ingot/passes/cut_at_shard_sums.h"
 #include "ingot/passes/eliminate_dead_code.h"
+#include "ingot/passes/fuse_batch_norm_gradient.h"
 #include "ingot/passes/mixed_precision.h"
 #include "ingot/passes/pass.h"
 #include "ingot/train/mesh_stage.h"
@@ -118,6 +119,9 @@ void AddGradients(const nn::Network& network, const ir::OpRegistry& registry, in
   for (size_t i = 0; i < gradients.size(); ++i) {
     body.AddOutput(gradients[i], parameters[i]->name() + ".gradient", ops::ShardOutput::kPartial);
   }
+  passes::PassRunner runner;
+  runner.Run("fuse_batch_norm_gradient", *body.graph,
+             [&](ir::Graph& graph) { passes::FuseBatchNormGradient(graph, registry); });
 }
 
 // Adds what each shard contributes to the sums that running statistics follow.

@@ -83,6 +83,35 @@ class ApplyKernel : public runtime::Kernel {
   bool gradient_;
 };
 
+// dX from dY, X, S, dS and scale.
+class InputGradientKernel : public runtime::Kernel {
+ public:
+  InputGradientKernel(ChannelRows size, double epsilon) : size_(size), epsilon_(epsilon) {}
+  void Run(std::span<void* const> operands, std::byte* scratch) const override {
+    const size_t channels = size_.channels;
+    const auto* sums = static_cast<const double*>(operands[2]);
+    const auto* ds = static_cast<const double*>(operands[3]);
+    const auto* scale = static_cast<const float*>(operands[4]);
+    auto* factor = reinterpret_cast<double*>(scratch);
+    double* second = factor + channels;
+    for (size_t c = 0; c < channels; ++c) {
+      const ops::Statistics here =
+          ops::StatisticsOf(sums, static_cast<int64_t>(channels), static_cast<int64_t>(c));
+      factor[c] = double{scale[c]} * here.InverseDeviation(epsilon_);
+      second[c] = 2 * ds[channels + c];
+    }
+    JoinChannelGradients(size_, static_cast<const float*>(operands[0]), factor,
+                         static_cast<const float*>(operands[1]), ds, second,
+                         static_cast<float*>(operands[5]));
+  }
+  size_t scratch_bytes() const override { return 2 * size_.channels * sizeof(double); }
+  std::string name() const override { return "batch_norm_input_gradient_f32"; }
+
+ private:
+  ChannelRows size_;
+  double epsilon_;
+};
+
 // dS, dscale and dbias from X, S, scale and dY.
 class ApplySumsGradientKernel : public runtime::Kernel {
  public:
@@ -160,7 +189,9 @@ KernelPointer MakeBatchNormUpdateKernel(const ir::Node& node) {
 KernelPointer MakeBatchNormKernel(const ir::Node& node) {
   const ir::Type& x = node.input(0)->type();
   if (!ops::ChannelsLast(node) || !x.is_static() || x.dtype() != DType::kF32) return nullptr;
-  const ir::Value* sums = node.op_type() == "BatchNormSums" ? node.output() : node.input(1);
+  const bool is_whole_gradient = node.op_type() == "BatchNormInputGradient";
+  const ir::Value* sums =
+      node.op_type() == "BatchNormSums" ? node.output() : node.input(is_whole_gradient ? 2 : 1);
   if (sums->type().dtype() != DType::kF64) return nullptr;
   const Shape shape = x.shape();
   ChannelRows size;
@@ -169,6 +200,9 @@ KernelPointer MakeBatchNormKernel(const ir::Node& node) {
   for (int i = 0; i + 1 < shape.rank(); ++i) size.rows *= static_cast<size_t>(shape[i]);
   if (node.op_type() == "BatchNormSums") return std::make_shared<SumsKernel>(size);
   if (node.op_type() == "BatchNormSumsGradient") return std::make_shared<SumsGradientKernel>(size);
+  if (is_whole_gradient) {
+    return std::make_shared<InputGradientKernel>(size, node.GetFloat("epsilon"));
+  }
   if (node.op_type() == "BatchNormApplySumsGradient") {
     return std::make_shared<ApplySumsGradientKernel>(size, node.GetFloat("epsilon"));
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <optional>
 
 #include "backends/cpu/kernel_factories.h"
 #include "backends/cpu/vector_ops.h"
@@ -380,15 +381,28 @@ class ChainBuilder {
     int value = Slot(node.input(0));
     const int x = Slot(node.input(1));
     const VectorOp ops[] = {VectorOp::kIsAtLeast, VectorOp::kIsAtMost};
+    const VectorOp known_ops[] = {VectorOp::kKeepAtLeast, VectorOp::kKeepAtMost};
     for (size_t i = 0; i < 2; ++i) {
       if (node.input(2 + i) == nullptr) continue;
       const int bound = Slot(node.input(2 + i));
       if (value < 0 || x < 0 || bound < 0) return false;
+      if (const std::optional<float> known = NumberOf(node.input(2 + i))) {
+        value = Push({known_ops[i], *known, value, x, 0});
+        continue;
+      }
       const int within = Push({ops[i], 0, x, bound, 0});
       value = Push({VectorOp::kKeepWhere, 0, value, within, 0});
     }
     slot_of_[node.output()] = value;
     return value >= 0;
+  }
+  // Of a constant of one number.
+  static std::optional<float> NumberOf(const ir::Value* value) {
+    const ir::Node* producer = value->producer();
+    if (producer == nullptr || producer->op().FullName() != "Constant") return std::nullopt;
+    const Tensor& tensor = producer->GetTensor("value");
+    if (tensor.size() != 1 || tensor.dtype() != DType::kF32) return std::nullopt;
+    return tensor.data<float>()[0];
   }
   int First() const { return static_cast<int>(chain_.inputs.size() + chain_.constants.size()); }
   int Slot(const ir::Value* value) const {
