@@ -1,9 +1,12 @@
-// Control: the one word that says where the threads of a StepEngine are, and what a thread says it
-// works with (a pin).
+// Control: the one word that says where the threads of a StepEngine are. Pins: what each of them
+// says it works with.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <thread>
+#include <vector>
 
 namespace ingot::runtime {
 
@@ -27,20 +30,74 @@ struct Control {
   uint64_t place() const { return sequence() << 8 | static_cast<uint64_t>(stage()); }
 };
 
-// What a thread pins; 0 is nothing. While tiles are committed the next version is live by itself.
-constexpr uint32_t PinOf(Control control) {
-  return 1u << 16 | static_cast<uint32_t>(control.word >> 8 & 0xffff);
-}
-// The same of a thread that may be at a task.
-constexpr uint32_t kBusyPin = 1u << 17;
-constexpr uint32_t BusyPinOf(Control control) {
-  return kBusyPin | PinOf(control);
-}
-constexpr int PinnedFrame(uint32_t pin) {
-  return pin == 0 ? -1 : static_cast<int>(pin >> 8 & 0xff);
-}
-constexpr int PinnedVersion(uint32_t pin) {
-  return pin == 0 ? -1 : static_cast<int>(pin & 0xff);
-}
+// What each thread works with, so that a frame or a version is used again only when nobody does. A
+// thread that is busy may be at a task; one that is not only looks at the frame. While tiles are
+// committed the next version is live by itself.
+class Pins {
+ public:
+  explicit Pins(int threads) : pins_(static_cast<size_t>(threads)) {}
+
+  void SetBusy(int thread, Control control) {
+    of(thread).store(kBusy | PinOf(control), std::memory_order_seq_cst);
+  }
+  void SetIdle(int thread, Control control) {
+    of(thread).store(PinOf(control), std::memory_order_release);
+  }
+  void Clear(int thread) { of(thread).store(0, std::memory_order_seq_cst); }
+
+  // The following are about other threads than the one that asks, which is done with what it pins.
+
+  // Until none is at a task. All tasks are done: what is still computed was taken over, and nobody
+  // can begin anew.
+  void WaitForBusy(int thread) const {
+    for (size_t i = 0; i < pins_.size(); ++i) {
+      if (static_cast<int>(i) == thread) continue;
+      while ((pins_[i].word.load(std::memory_order_seq_cst) & kBusy) != 0) {
+        std::this_thread::yield();
+      }
+    }
+  }
+  // Of so many one that nobody pins. Never the current one: another thread may pin it at any moment
+  // before the next is announced.
+  int FreeFrame(int count, int current, int thread) const {
+    return Free(count, current, thread, 8);
+  }
+  int FreeVersion(int count, int current, int thread) const {
+    return Free(count, current, thread, 0);
+  }
+
+ private:
+  static constexpr uint32_t kPinned = 1u << 16;  // of a word that is not 0
+  static constexpr uint32_t kBusy = 1u << 17;
+  // A line of its own.
+  struct alignas(128) Pin {
+    std::atomic<uint32_t> word = 0;
+  };
+
+  // frame: 8 bits, version: 8.
+  static uint32_t PinOf(Control control) {
+    return kPinned | static_cast<uint32_t>(control.word >> 8 & 0xffff);
+  }
+  std::atomic<uint32_t>& of(int thread) { return pins_[static_cast<size_t>(thread)].word; }
+
+  int Free(int count, int current, int thread, int shift) const {
+    const auto is_pinned = [&](int index) {
+      for (size_t i = 0; i < pins_.size(); ++i) {
+        if (static_cast<int>(i) == thread) continue;
+        const uint32_t word = pins_[i].word.load(std::memory_order_seq_cst);
+        if (word != 0 && static_cast<int>(word >> shift & 0xff) == index) return true;
+      }
+      return false;
+    };
+    while (true) {
+      for (int i = 0; i < count; ++i) {
+        if (i != current && !is_pinned(i)) return i;
+      }
+      std::this_thread::yield();
+    }
+  }
+
+  std::vector<Pin> pins_;
+};
 
 }  // namespace ingot::runtime

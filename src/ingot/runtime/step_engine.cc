@@ -50,6 +50,7 @@ class StepEngine::Implementation {
         owned_memory_(std::make_shared<EngineMemory>(programs_, threads)),
         memory_(*owned_memory_),
         runner_(memory_, threads),
+        pins_(threads),
         workers_(static_cast<size_t>(threads)) {
     CheckStages();
     for (int i = 1; i < threads; ++i) {
@@ -97,7 +98,6 @@ class StepEngine::Implementation {
  private:
   // Written by its own thread alone; a line of its own.
   struct alignas(128) Worker {
-    std::atomic<uint32_t> pin = 0;
     std::atomic<int64_t> tasks = 0;
     std::atomic<int64_t> takeovers = 0;
     std::atomic<int64_t> discarded = 0;
@@ -119,7 +119,7 @@ class StepEngine::Implementation {
   void RunCommittedTask(int thread, Control control, int task, bool takeover);
   void RunExchange(int thread, Control control, int task);
   void Wait(int thread, Control control);
-  void Sleep(Worker& worker, Control control);
+  void Sleep(int thread, Control control);
   bool TryTakeOver(int thread, Control control);
   bool TryFinishStage(int thread, Control control);
   static void CountTask(Worker& worker, bool takeover);
@@ -130,10 +130,6 @@ class StepEngine::Implementation {
   void FinishRun(Control from, int64_t next_step, int version);
   bool Announce(Control from, Control to);
   void Fail(Control control);
-  bool IsPinned(int thread, int (*part)(uint32_t), int index) const;
-  void WaitForBusy(int thread) const;
-  int FreeFrame(int current, int thread) const;
-  int FreeVersion(int current, int thread) const;
   const std::vector<Task>& TasksOf(Control control) {
     return ProgramOf(memory_.frame(control.frame())).stages[control.index()].tasks;
   }
@@ -149,6 +145,7 @@ class StepEngine::Implementation {
   const std::shared_ptr<EngineMemory> owned_memory_;  // views of states keep it
   EngineMemory& memory_;
   TaskRunner runner_;
+  Pins pins_;
   std::vector<Worker> workers_;
   std::vector<std::thread> threads_;
 
@@ -213,7 +210,7 @@ void StepEngine::Implementation::Work(int thread) {
   while (true) {
     const Control control = Now();
     if (control.stage() == kIdle) break;
-    worker.pin.store(BusyPinOf(control), std::memory_order_seq_cst);
+    pins_.SetBusy(thread, control);
     if (Now().word != control.word) continue;
     if (worker.stage_word != control.word) {
       worker.stage_word = control.word;
@@ -225,7 +222,7 @@ void StepEngine::Implementation::Work(int thread) {
     }
     try {
       if (DoTask(thread, control)) continue;
-      worker.pin.store(PinOf(control), std::memory_order_release);
+      pins_.SetIdle(thread, control);
       if (worker.tasks_here > 0) {
         double& usual = worker.task_seconds[control.index()];
         const double longest = worker.stage_longest;
@@ -241,7 +238,7 @@ void StepEngine::Implementation::Work(int thread) {
       break;
     }
   }
-  worker.pin.store(0, std::memory_order_seq_cst);
+  pins_.Clear(thread);
 }
 
 bool StepEngine::Implementation::DoTask(int thread, Control control) {
@@ -366,22 +363,22 @@ void StepEngine::Implementation::Wait(int thread, Control control) {
     const double waited = Seconds() - began;
     if (waited < patience) continue;
     // Before it claims anything, so that whoever sees the task done sees this too.
-    worker.pin.store(BusyPinOf(control), std::memory_order_relaxed);
+    pins_.SetBusy(thread, control);
     if (TryTakeOver(thread, control)) return;
-    worker.pin.store(PinOf(control), std::memory_order_release);
+    pins_.SetIdle(thread, control);
     if (waited < patience + kSpinSeconds) continue;
-    Sleep(worker, control);
+    Sleep(thread, control);
     return;
   }
 }
 
-void StepEngine::Implementation::Sleep(Worker& worker, Control control) {
+void StepEngine::Implementation::Sleep(int thread, Control control) {
   const uint32_t epoch = control_epoch_.load();
-  worker.pin.store(0, std::memory_order_seq_cst);
+  pins_.Clear(thread);
   sleepers_.fetch_add(1);
   if (Now().word == control.word) {
     FutexWait(control_epoch_, epoch, kSleepNanoseconds);
-    worker.sleeps.fetch_add(1, std::memory_order_relaxed);
+    workers_[static_cast<size_t>(thread)].sleeps.fetch_add(1, std::memory_order_relaxed);
   }
   sleepers_.fetch_sub(1);
 }
@@ -421,8 +418,8 @@ bool StepEngine::Implementation::Announce(Control from, Control to) {
 }
 
 void StepEngine::Implementation::OpenStep(Control from, int64_t step, int version, int thread) {
-  const int index = FreeFrame(from.frame(), thread);
-  if (memory_.frames_share_slots()) WaitForBusy(thread);
+  const int index = pins_.FreeFrame(memory_.frame_count(), from.frame(), thread);
+  if (memory_.frames_share_slots()) pins_.WaitForBusy(thread);
   Frame& frame = memory_.frame(index);
   frame.program = request_->program_of_step ? request_->program_of_step(step) : 0;
   frame.step = step;
@@ -445,7 +442,8 @@ void StepEngine::Implementation::OpenStep(Control from, int64_t step, int versio
     }
   }
   runner_.Derive(program, frame);
-  frame.next_version = program.updates ? FreeVersion(version, thread) : version;
+  frame.next_version =
+      program.updates ? pins_.FreeVersion(memory_.version_count(), version, thread) : version;
   if (request_->exchange != nullptr) {
     request_->exchange->Expect(program.exchanges, frame.shared.data());
   }
@@ -499,45 +497,6 @@ void StepEngine::Implementation::FinishRun(Control from, int64_t next_step, int 
 // After an error: the step at hand is not done.
 void StepEngine::Implementation::Fail(Control control) {
   FinishRun(control, memory_.frame(control.frame()).step, control.version());
-}
-
-// By another thread than this one, which is done with what it pins.
-bool StepEngine::Implementation::IsPinned(int thread, int (*part)(uint32_t), int index) const {
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    if (static_cast<int>(i) == thread) continue;
-    if (part(workers_[i].pin.load(std::memory_order_seq_cst)) == index) return true;
-  }
-  return false;
-}
-
-// Until no other thread is at a task. All tasks are done: what is still computed was taken over,
-// and nobody can begin anew.
-void StepEngine::Implementation::WaitForBusy(int thread) const {
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    if (static_cast<int>(i) == thread) continue;
-    while ((workers_[i].pin.load(std::memory_order_seq_cst) & kBusyPin) != 0) {
-      std::this_thread::yield();
-    }
-  }
-}
-
-// Never the current one: another thread may pin it at any moment before the next is announced.
-int StepEngine::Implementation::FreeFrame(int current, int thread) const {
-  while (true) {
-    for (int i = 0; i < memory_.frame_count(); ++i) {
-      if (i != current && !IsPinned(thread, PinnedFrame, i)) return i;
-    }
-    std::this_thread::yield();
-  }
-}
-
-int StepEngine::Implementation::FreeVersion(int current, int thread) const {
-  while (true) {
-    for (int i = 0; i < memory_.version_count(); ++i) {
-      if (i != current && !IsPinned(thread, PinnedVersion, i)) return i;
-    }
-    std::this_thread::yield();
-  }
 }
 
 EngineCounters StepEngine::Implementation::counters() const {
