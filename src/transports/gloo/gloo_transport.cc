@@ -1,6 +1,8 @@
 // The transport "gloo": Gloo's unbound buffers over TCP. A plugin: see ingot/dist/transport.h.
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <mutex>
@@ -52,11 +54,13 @@ class GlooTransport : public dist::Transport {
  public:
   GlooTransport(std::shared_ptr<gloo::transport::Device> device, int rank, int size)
       : device_(std::move(device)), rank_(rank), size_(size) {
-    context_ = device_->createContext(rank, size);
-    // Gloo waits five times as long for a connection.
-    context_->setTimeout(std::chrono::milliseconds(1000));
-    for (int peer = 0; peer < size; ++peer) {
-      if (peer != rank) context_->createPair(peer);
+    for (auto& context : contexts_) {
+      context = device_->createContext(rank, size);
+      // Gloo waits five times as long for a connection.
+      context->setTimeout(std::chrono::milliseconds(1000));
+      for (int peer = 0; peer < size_; ++peer) {
+        if (peer != rank) context->createPair(peer);
+      }
     }
   }
 
@@ -64,8 +68,11 @@ class GlooTransport : public dist::Transport {
     std::vector<std::string> addresses(static_cast<size_t>(size_));
     for (int peer = 0; peer < size_; ++peer) {
       if (peer == rank_) continue;
-      const std::vector<char> bytes = context_->getPair(peer)->address().bytes();
-      addresses[static_cast<size_t>(peer)].assign(bytes.begin(), bytes.end());
+      std::string& both = addresses[static_cast<size_t>(peer)];
+      for (const auto& context : contexts_) {
+        const std::vector<char> bytes = context->getPair(peer)->address().bytes();
+        both.append(bytes.begin(), bytes.end());
+      }
     }
     return addresses;
   }
@@ -79,8 +86,10 @@ class GlooTransport : public dist::Transport {
           const std::lock_guard lock(mutex_);
           if (aborted_) return false;
         }
-        const std::string& address = addresses[static_cast<size_t>(peer)];
-        context_->getPair(peer)->connect(std::vector<char>(address.begin(), address.end()));
+        const std::string& both = addresses[static_cast<size_t>(peer)];
+        const auto half = static_cast<std::ptrdiff_t>(both.size() / 2);
+        contexts_[0]->getPair(peer)->connect({both.begin(), both.begin() + half});
+        contexts_[1]->getPair(peer)->connect({both.begin() + half, both.end()});
       }
       return true;
     } catch (const std::exception& e) {
@@ -107,7 +116,10 @@ class GlooTransport : public dist::Transport {
  private:
   std::shared_ptr<gloo::transport::Device> device_;
   const int rank_, size_;
-  std::shared_ptr<gloo::transport::Context> context_;
+  // Two connections to each peer, one for what goes to the higher rank and one for what comes from
+  // it: while a thread sends over one, Gloo's own thread can do nothing with what comes over the
+  // same, and looks for it again and again.
+  std::array<std::shared_ptr<gloo::transport::Context>, 2> contexts_;
   std::mutex mutex_;
   // Guarded by mutex_:
   bool aborted_ = false;
@@ -174,13 +186,14 @@ class GlooMessage : public dist::Message {
 
 std::unique_ptr<dist::Message> GlooTransport::Send(int peer, uint64_t tag, const void* data,
                                                    size_t bytes) {
-  return std::make_unique<GlooMessage>(*this, *context_, true, peer, tag, const_cast<void*>(data),
-                                       bytes);
+  return std::make_unique<GlooMessage>(*this, *contexts_[peer > rank_ ? 0 : 1], true, peer, tag,
+                                       const_cast<void*>(data), bytes);
 }
 
 std::unique_ptr<dist::Message> GlooTransport::Receive(int peer, uint64_t tag, void* data,
                                                       size_t bytes) {
-  return std::make_unique<GlooMessage>(*this, *context_, false, peer, tag, data, bytes);
+  return std::make_unique<GlooMessage>(*this, *contexts_[peer > rank_ ? 1 : 0], false, peer, tag,
+                                       data, bytes);
 }
 
 // Closing tells the peers at once; a wait here is woken by itself, since Gloo does not do it.
@@ -189,7 +202,8 @@ void GlooTransport::Abort() {
   if (aborted_) return;
   aborted_ = true;
   for (int peer = 0; peer < size_; ++peer) {
-    if (peer != rank_) context_->getPair(peer)->close();
+    if (peer == rank_) continue;
+    for (const auto& context : contexts_) context->getPair(peer)->close();
   }
   for (GlooMessage* message : messages_) message->Abort();
 }
