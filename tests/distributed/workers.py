@@ -114,6 +114,12 @@ class Workers(Distributed):
         first.kill()
         first.communicate(timeout=10)
 
+    def test_a_rendezvous_at_a_host_that_nobody_knows(self):
+        done = Done("worker", *self.OPTIONS, "--out", self.folder / "run", "--rendezvous",
+                    "tcp://no-such-host.invalid:29400", env={"INGOT_TOKEN": "secret"})
+        self.assertEqual(done.status, 1, done.err)
+        self.assertRegex(done.err, r"tcp://no-such-host.invalid:29400 is not known on this machine: \w+")
+
     def test_a_port_that_is_in_use(self):
         """By a program that takes connections and says nothing."""
         with socket.socket() as server:
