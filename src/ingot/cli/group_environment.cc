@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -222,6 +224,17 @@ void MeetOverPmi(int fd, train::GroupRequest& group, std::string* out) {
       out);
 }
 
+// Schedulers make a host's name known when its process has started, or somewhat later.
+std::string WaitForAddressTowards(const dist::Endpoint& server) {
+  constexpr int kTries = 20;
+  std::string address = dist::AddressTowards(server);
+  for (int i = 1; i < kTries && address.empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    address = dist::AddressTowards(server);
+  }
+  return address;
+}
+
 }  // namespace
 
 train::GroupRequest ReadGroupEnvironment(const std::string& transport) {
@@ -256,7 +269,9 @@ void OpenRendezvous(const std::string& url, train::GroupRequest& group) {
     } else {
       const dist::Endpoint server = ParseEndpoint(url, std::string_view(url).substr(kTcp.size()));
       group.store = std::make_shared<dist::TcpStore>(server, group.token);
-      if (group.host.empty()) group.host = dist::AddressTowards(server);
+      // Also where INGOT_HOST says the own address: whether the other one can be found.
+      const std::string own = WaitForAddressTowards(server);
+      if (own.empty() || group.host.empty()) group.host = own;
     }
     if (!group.host.empty()) return;
     throw Error(ErrorCode::kInvalidInput,

@@ -140,13 +140,6 @@ Json TcpStore::Ask(const Json& request) {
                   "the port is in use: choose another one for all workers of the job");
     }
     if (MonotonicSeconds() > until) {
-      const std::string unknown = WhyUnknown(server_);
-      if (!unknown.empty()) {
-        throw Error(ErrorCode::kIo,
-                    "the host of the rendezvous tcp://" + server_.ToString() +
-                        " is not known on this machine: " + unknown,
-                    "correct its name, or give its address");
-      }
       throw Error(ErrorCode::kIo, "nobody answers at the rendezvous tcp://" + server_.ToString(),
                   "start a worker on that machine, or correct the address");
     }

@@ -55,12 +55,6 @@ void Prepare(int fd) {
 
 }  // namespace
 
-std::string WhyUnknown(const Endpoint& endpoint) {
-  Resolved resolved;
-  const int result = Resolve(endpoint, false, resolved);
-  return result == 0 ? "" : ::gai_strerror(result);
-}
-
 std::string Text(const Json& message, const char* key) {
   const auto found = message.find(key);
   return found != message.end() && found->is_string() ? found->get<std::string>() : "";

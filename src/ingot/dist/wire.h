@@ -33,9 +33,6 @@ FileDescriptor Listen(const Endpoint& at, Endpoint* bound);
 // somebody said no.
 FileDescriptor ConnectTo(const Endpoint& to, double seconds, bool* refused = nullptr);
 
-// What the system says of a host whose name it does not know; "" of one that it knows.
-std::string WhyUnknown(const Endpoint& endpoint);
-
 // A connection whose lines are JSON. Never blocks but in Connect; not safe for several threads.
 class LineSocket {
  public:
