@@ -20,10 +20,6 @@ size_t LowestBit(size_t bits) {
   return static_cast<size_t>(std::countr_zero(bits));
 }
 
-void AddTo(const float* left, float* right, size_t count) {
-  for (size_t i = 0; i < count; ++i) right[i] = left[i] + right[i];
-}
-
 class ShardTiles {
  public:
   ShardTiles(std::span<const ShardProduct> shards, size_t begin, size_t end, size_t n, float* out,
@@ -38,7 +34,7 @@ class ShardTiles {
     for (const ShardProduct& shard : shards) total_ += shard.rows;
     packs_ = n_ % tiles_.lanes == 0;
     levels_ = scratch;
-    left_ = levels_ + (kLevels + 1) * kTileFloats;
+    left_ = levels_ + kLevels * kTileFloats;
     right_ = left_ + (total_ * rows_ + 16) / 16 * 16;
   }
 
@@ -89,17 +85,19 @@ class ShardTiles {
     for (size_t s = 0; s < shards_.size(); ++s) {
       const ShardProduct& shard = shards_[s];
       const bool last = s + 1 == shards_.size();
-      // Sums that wait for this one, lowest first; at the end that is all of them, which is what
-      // TreeReduce does with a ragged end. The tile itself adds the first.
+      // Sums that wait for this one, lowest first, are added by the tile; at the end that is all of
+      // them, which is what TreeReduce does with a ragged end.
       const size_t waiting = last ? occupied : occupied & ~(occupied + 1);
-      const size_t others = waiting & (waiting - 1);
-      tile.added = waiting == 0 ? nullptr : Level(LowestBit(waiting));
+      std::array<const float*, kLevels> added;
+      tile.added = added.data();
+      tile.added_count = 0;
+      for (size_t rest = waiting; rest != 0; rest &= rest - 1) {
+        added[tile.added_count++] = Level(LowestBit(rest));
+      }
       const size_t level = LowestBit(~occupied);  // where the sum of all goes
-      const bool is_result = last && others == 0;
-      float* sum = others == 0 ? Level(level) : Level(kLevels);
-      tile.c = is_result ? out_ + row * n_ + column : sum;
-      tile.c_row = is_result ? n_ : width_;
-      tile.columns = is_result ? columns_ : width_;
+      tile.c = last ? out_ + row * n_ + column : Level(level);
+      tile.c_row = last ? n_ : width_;
+      tile.columns = last ? columns_ : width_;
       tile.k = shard.rows;
       tile.b = packs ? shard.d + column : panel;
       tile.b_row = packs ? shard.d_stride : width_;
@@ -109,20 +107,7 @@ class ShardTiles {
       run(tile);
       tile.a += shard.rows * rows;
       panel += shard.rows * width_;
-      if (others != 0) {
-        for (size_t l = LowestBit(others); others >> l != 0; ++l) {
-          if ((others >> l & 1) != 0) AddTo(Level(l), sum, rows * width_);
-        }
-        if (last) return Store(sum, row, rows, column);
-        std::copy(sum, sum + rows * width_, Level(level));
-      }
       occupied = (occupied >> level | 1) << level;
-    }
-  }
-
-  void Store(const float* sum, size_t row, size_t rows, size_t column) const {
-    for (size_t i = 0; i < rows; ++i) {
-      std::copy(sum + i * width_, sum + i * width_ + columns_, out_ + (row + i) * n_ + column);
     }
   }
 
@@ -153,7 +138,7 @@ void BlockedShardMatMulTile(std::span<const ShardProduct> shards, size_t begin, 
 }
 
 size_t BlockedShardMatMulScratchFloats(size_t shards, size_t largest_rows, size_t tile_rows) {
-  return (kLevels + 1) * kTileFloats + shards * largest_rows * (tile_rows + kWidestTile) + 32;
+  return kLevels * kTileFloats + shards * largest_rows * (tile_rows + kWidestTile) + 32;
 }
 
 }  // namespace ingot::cpu

@@ -141,13 +141,14 @@ void RunMatrixTile(const MatrixTile& tile) {
   if (!kPacked && tile.then != nullptr) {
     MultiplyTile<MR, NV, kPacked, false, false>(*tile.then, sum);
   }
-  if (tile.added != nullptr) {
+  for (size_t s = 0; s < tile.added_count; ++s) {
+    const float* const added = tile.added[s];
 #pragma GCC unroll 32
     for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < NV; ++j) {
         const size_t at = static_cast<size_t>(i) * width + static_cast<size_t>(j) * lanes;
-        sum[i][j] = hn::Add(hn::LoadU(d, tile.added + at), sum[i][j]);
+        sum[i][j] = hn::Add(hn::LoadU(d, added + at), sum[i][j]);
       }
     }
   }

@@ -34,7 +34,9 @@ struct MatrixTile {
   const float* next_c = nullptr;       // where the tile after this one has its c: asked for early
   // Of a tile that is not packed: a product whose a, a_row, b, b_row and k are added to these sums.
   const MatrixTile* then = nullptr;
-  const float* added = nullptr;  // [rows, whole vectors]: added to the sums; null: nothing
+  // So many [rows, whole vectors], one after another: each plus the sums so far.
+  const float* const* added = nullptr;
+  size_t added_count = 0;
   // Of a packed tile:
   float* packs = nullptr;  // b is copied here as a panel on the way; null: it is not
   // Rows of b that the next tiles pack, asked for early: one for each p of which these bits are 0.

@@ -6,6 +6,7 @@
 
 #include "ingot/base/test_folder.h"
 #include "ingot/cli/test_program.h"
+#include "ingot/formats/npy.h"
 
 namespace ingot::cli {
 namespace {
@@ -65,6 +66,11 @@ TEST(DataInfoTest, WhatItCannotRead) {
   EXPECT_EQ(RunProgram({"data", "info", folder / "binary"}).status, 2);
   EXPECT_THAT(RunProgram({"data", "info", folder / "binary"}).err,
               HasSubstr("is no PNG, JPEG, IDX, npy or CSV file"));
+  const std::vector<std::byte> complex = formats::EncodeNpy(Tensor(DType::kComplex64, Shape{2}));
+  WriteTestFile(folder / "complex.npy",
+                std::string(reinterpret_cast<const char*>(complex.data()), complex.size()));
+  EXPECT_THAT(RunProgram({"data", "info", folder / "complex.npy"}).err,
+              HasSubstr("complex.npy is c64[2], expected real numbers"));
 }
 
 TEST(DataGetTest, OnlyWhatThereIs) {

@@ -97,6 +97,9 @@ TEST_F(NpySourceTest, FaultsAreNamed) {
   EXPECT_THAT(Message("{npy: {train_x: x.npy, train_y: y.npy, test_x: x.npy}}"),
               HasSubstr("test samples and labels need a file each"));
   EXPECT_THAT(Message("{npy: {train_x: x.npy}}"), HasSubstr("train_y"));
+  Write("complex.npy", Tensor(DType::kComplex64, Shape{3, 2}));
+  EXPECT_THAT(Message("{npy: {train_x: complex.npy, train_y: y.npy}}"),
+              HasSubstr("complex.npy is c64[3, 2], expected real numbers"));
 }
 
 TEST_F(NpySourceTest, StandardisedByChannelWithStoredStatistics) {
