@@ -9,6 +9,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/batch_norm.h"
+#include "ingot/ops/batch_norm_cases.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
@@ -83,12 +84,8 @@ void RegisterBatchNormGradient(ir::OpRegistry& registry) {
   op.reference = WholeGradientReference;
   op.may_run_in_place = true;
   const auto uniform = [](const char* name, const Shape& shape, int64_t channels, bool last) {
-    std::vector<double> sums;
-    for (int64_t c = 0; c < channels; ++c) sums.push_back(static_cast<double>(c % 7) - 3);
-    for (int64_t c = 0; c < channels; ++c) sums.push_back(8 + static_cast<double>(c % 5));
-    sums.push_back(8);
     return OpCase{.name = name,
-                  .inputs = {Uniform(shape), Uniform(shape), Floats({2 * channels + 1}, sums),
+                  .inputs = {Uniform(shape), Uniform(shape), ExampleSums(channels),
                              Uniform({2 * channels + 1}), Uniform({channels}, 0.5, 1.5)},
                   .attributes = {{"channels_last", int64_t{last ? 1 : 0}}},
                   .gradient = false};

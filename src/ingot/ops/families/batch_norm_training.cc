@@ -17,6 +17,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/batch_norm.h"
+#include "ingot/ops/batch_norm_cases.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
@@ -294,15 +295,6 @@ OpDefinition SumsGradient() {
              .attributes = Last(),
              .gradient = false}};
   return op;
-}
-
-// Sums of 8 elements of each channel with means and variances that are not near 0.
-OpCase::Input ExampleSums(int64_t channels) {
-  std::vector<double> sums;
-  for (int64_t c = 0; c < channels; ++c) sums.push_back(static_cast<double>(c % 7) - 3);
-  for (int64_t c = 0; c < channels; ++c) sums.push_back(8 + static_cast<double>(c % 5));
-  sums.push_back(8);
-  return Floats({2 * channels + 1}, sums);
 }
 
 OpDefinition Apply() {
