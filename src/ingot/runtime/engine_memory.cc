@@ -48,17 +48,16 @@ Block::Block(size_t bytes) : bytes_(RoundUp(std::max<size_t>(bytes, 1), 4096)) {
     throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + HumanBytes(bytes),
                 "use a smaller batch or model, or free memory on this machine");
   }
-  auto address = reinterpret_cast<uintptr_t>(memory);
-  if (huge) {
-    const uintptr_t aligned = RoundUp(address, kHugePage);
-    if (aligned > address) munmap(memory, aligned - address);
-    const size_t used = RoundUp(bytes_, kHugePage);
-    munmap(reinterpret_cast<void*>(aligned + used), reserve - (aligned - address) - used);
-    address = aligned;
-    bytes_ = used;
-    madvise(reinterpret_cast<void*>(address), bytes_, MADV_HUGEPAGE);
-  }
-  data_ = reinterpret_cast<std::byte*>(address);
+  data_ = static_cast<std::byte*>(memory);
+  if (!huge) return;
+  const auto address = reinterpret_cast<uintptr_t>(memory);
+  const size_t lead = RoundUp(address, kHugePage) - address;
+  const size_t used = RoundUp(bytes_, kHugePage);
+  if (lead > 0) munmap(data_, lead);
+  data_ += lead;
+  munmap(data_ + used, reserve - lead - used);
+  bytes_ = used;
+  madvise(data_, bytes_, MADV_HUGEPAGE);
 }
 
 Block::Block(Block&& other) noexcept

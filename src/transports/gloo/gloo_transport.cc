@@ -34,9 +34,11 @@ constexpr auto kAwake = std::chrono::microseconds(500);
 class LastWord {
  public:
   LastWord(void* data, size_t bytes) {
-    const auto end = (reinterpret_cast<uintptr_t>(data) + bytes) / sizeof(kMark) * sizeof(kMark);
-    if (end < reinterpret_cast<uintptr_t>(data) + sizeof(kMark)) return;
-    word_ = reinterpret_cast<uint32_t*>(end) - 1;
+    // Not all memory begins at a whole word.
+    const size_t lead = -reinterpret_cast<uintptr_t>(data) % sizeof(kMark);
+    if (bytes < lead + sizeof(kMark)) return;
+    const size_t words = (bytes - lead) / sizeof(kMark);
+    word_ = reinterpret_cast<uint32_t*>(static_cast<std::byte*>(data) + lead) + words - 1;
     std::atomic_ref(*word_).store(kMark, std::memory_order_relaxed);
   }
   bool is_there() const {
