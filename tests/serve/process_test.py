@@ -140,7 +140,11 @@ class ProcessTest(unittest.TestCase):
                           ["serve", "--frobnicate"],
                           ["serve", str(MODELS / "double.onnx"), "--load", "double"],
                           ["serve", str(MODELS / "double.onnx"), "--explicit", "--load", "single", "--http-port", "0",
-                           "--grpc-port", "0", "--metrics-port", "0"]):
+                           "--grpc-port", "0", "--metrics-port", "0"],
+                          ["serve", str(MODELS / "double.onnx"), "--otlp", "ftp://collector", "--http-port", "0",
+                           "--grpc-port", "0", "--metrics-port", "0"],
+                          ["client", "infer", "double", "--url", "ftp://127.0.0.1"],
+                          ["client", "infer", "double", "--url", "http://127.0.0.1:many"]):
             done = subprocess.run([str(BUILD / "ingot"), *arguments], capture_output=True, text=True,
                                   timeout=60, check=False)
             self.assertEqual(done.returncode, 2, arguments)

@@ -18,7 +18,7 @@ using HttpAnswer = dist::HttpAnswer;
 class HttpClient {
  public:
   // "http://127.0.0.1:8000", "https://host:8000"; without either, http. Port 8000 where none is
-  // named.
+  // named. Throws Error(kInvalidInput) for anything else.
   explicit HttpClient(const std::string& url, TlsClientOptions tls = {});
   ~HttpClient();
   HttpAnswer Send(const std::string& method, const std::string& path,

@@ -40,6 +40,7 @@ bool ParseTraceParent(const std::string& text, std::string& trace, std::string& 
 
 Tracer::Tracer(const std::string& url, const std::string& file, Settings& settings)
     : url_(url), settings_(settings), to_wall_ns_(WallOffset()) {
+  if (!url.empty()) HttpClient{url};  // says at once that it is none
   if (!file.empty()) {
     file_ = std::fopen(file.c_str(), "ae");
     if (file_ == nullptr) {
