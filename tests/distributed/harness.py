@@ -161,7 +161,7 @@ class Distributed(unittest.TestCase):
     def check_ledger(self, run, samples_per_epoch):
         """Every step once, in order; every sample of an epoch once."""
         lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
-        self.assertEqual([line["step"] for line in lines], list(range(len(lines))))
+        self.assertTrue(all(line["step"] == at for at, line in enumerate(lines)), "steps are missing, or there twice")
         used = collections.defaultdict(list)
         for line in lines:
             used[line["epoch"]] += line["samples"]

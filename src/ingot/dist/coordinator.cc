@@ -405,9 +405,26 @@ bool Coordinator::MayForm(double now) {
     }
     return false;
   }
+  if (AllOfLastGroupAccountedFor()) return true;
   // A coordinator that has just taken over gives the others a moment to find it.
-  if (now - began_ < kGraceSeconds) return AllOfLastGroupAccountedFor();
-  return true;
+  if (StateIsHere()) return now - began_ >= kGraceSeconds;
+  // Who is missing may have been stopped, or cut off, with the run's state: without it all would
+  // begin anew, from a checkpoint that may be old.
+  if (now - gathering_since_ > 2 && now - last_said_waiting_ > 5) {
+    last_said_waiting_ = now;
+    Log(true,
+        fmt::format("none of the {} workers here holds the state of the run, and some of group "
+                    "{} may: they are waited for",
+                    welcome, epoch_));
+  }
+  return now - gathering_since_ > options_.timing.start;
+}
+
+// Or nobody holds the whole of it, as a rule.
+bool Coordinator::StateIsHere() const {
+  return options_.joins_between_steps ||
+         std::any_of(peers_.begin(), peers_.end(),
+                     [](const Peer& peer) { return peer.welcome && !peer.lost && peer.step >= 0; });
 }
 
 void Coordinator::TryForm(double now) {

@@ -80,6 +80,7 @@ class Coordinator {
   void TryForm(double now);
   bool MayForm(double now);
   bool AllOfLastGroupAccountedFor() const;
+  bool StateIsHere() const;
   void Form();
   std::vector<Peer*> MembersByRank();
   std::string WhoWaitsFor(const Peer& late);
