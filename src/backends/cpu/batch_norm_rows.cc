@@ -30,7 +30,7 @@ HWY_INLINE void ForEachVector(size_t channels, F f) {
 // Rows that are walked channel by channel, so that sums stay in registers: few enough to stay in
 // the first-level cache.
 HWY_INLINE size_t StripRows(size_t channels) {
-  constexpr size_t kStripFloats = 4096;
+  constexpr size_t kStripFloats = 1024;
   return std::max<size_t>(1, kStripFloats / std::max<size_t>(1, channels));
 }
 
