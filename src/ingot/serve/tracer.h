@@ -23,7 +23,8 @@ struct Settings;
 // traced.
 class Tracer {
  public:
-  // `url`: "http://127.0.0.1:4318", "" for none; `file`: "" for none. Throws Error(kIo, kInvalidInput).
+  // `url`: "http://127.0.0.1:4318", "" for none; `file`: "" for none. Throws Error(kIo,
+  // kInvalidInput).
   Tracer(const std::string& url, const std::string& file, Settings& settings);
   ~Tracer();  // what is waiting is sent first
 
