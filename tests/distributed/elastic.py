@@ -205,8 +205,7 @@ class Elastic(Distributed):
                 signal_process(pid, signal.SIGINT)
             time.sleep(0.2)
         self.assertTrue((run / "summary.json").exists())
-        lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
-        self.assertTrue(all(line["step"] == at for at, line in enumerate(lines)), "steps are missing, or there twice")
+        lines = self.ledger(run)
         steps = summary(run)["steps"]
         self.assertEqual(len(lines), steps)
         used = collections.defaultdict(list)

@@ -158,10 +158,16 @@ class Distributed(unittest.TestCase):
         self.assertEqual(done.status, 0, done.err)
         return run
 
+    def ledger(self, run):
+        """Its lines: every step once, in order."""
+        lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+        # The difference of two lists of many thousands would be drawn for hours.
+        self.assertTrue(all(line["step"] == at for at, line in enumerate(lines)), "steps are missing, or there twice")
+        return lines
+
     def check_ledger(self, run, samples_per_epoch):
         """Every step once, in order; every sample of an epoch once."""
-        lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
-        self.assertTrue(all(line["step"] == at for at, line in enumerate(lines)), "steps are missing, or there twice")
+        lines = self.ledger(run)
         used = collections.defaultdict(list)
         for line in lines:
             used[line["epoch"]] += line["samples"]

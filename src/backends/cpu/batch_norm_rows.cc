@@ -27,8 +27,8 @@ HWY_INLINE void ForEachVector(size_t channels, F f) {
   for (; c < channels; ++c) f(one, hn::Rebind<float, decltype(one)>(), c);
 }
 
-// Rows that are walked channel by channel, so that sums stay in registers: few enough to stay in
-// the first-level cache.
+// Rows that are walked channel by channel, so that sums stay in registers: no more than a page of
+// them, which is fetched ahead as if it were read in order.
 HWY_INLINE size_t StripRows(size_t channels) {
   constexpr size_t kStripFloats = 1024;
   return std::max<size_t>(1, kStripFloats / std::max<size_t>(1, channels));

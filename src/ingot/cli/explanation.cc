@@ -21,10 +21,6 @@ std::string WhyShards(const train::TrainingSetup& setup) {
       WithThousands(setup.network.largest_layer_parameters()));
 }
 
-uint64_t PlannedBytes(const train::TrainingSetup& setup, int threads) {
-  return compiler::EngineBytes(setup.programs, threads);
-}
-
 }  // namespace
 
 std::string ExplanationText(const train::TrainingSetup& setup, int threads) {
@@ -32,7 +28,8 @@ std::string ExplanationText(const train::TrainingSetup& setup, int threads) {
   std::string text = train::ExplainTraining(setup);
   text += "shards: " + WhyShards(setup) + "\n";
   text += fmt::format("memory: {} planned with {} thread{}\n",
-                      HumanBytes(PlannedBytes(setup, threads)), threads, threads == 1 ? "" : "s");
+                      HumanBytes(compiler::EngineBytes(setup.programs, threads)), threads,
+                      threads == 1 ? "" : "s");
   text += "\nkernels:\n";
   for (const std::string& line : Split(plan.description, '\n')) {
     if (!line.empty()) text += "  " + line + "\n";
@@ -62,7 +59,7 @@ std::string ExplanationJson(const train::TrainingSetup& setup, int threads) {
   json["threads"] = threads;
   json["state_bytes"] = plan.state_bytes;
   json["thread_bytes"] = plan.arena_bytes;
-  json["planned_bytes"] = PlannedBytes(setup, threads);
+  json["planned_bytes"] = compiler::EngineBytes(setup.programs, threads);
   json["kernels"] = plan.description;
   json["kernel_digest"] = setup.kernel_digest;
   return json.dump(2) + "\n";

@@ -63,9 +63,8 @@ void FailUnknownKind(const std::string& path) {
 Tensor ReadTensorFile(const std::string& path, FileKind kind) {
   INGOT_ASSERT(kind == FileKind::kIdx || kind == FileKind::kNpy, "a file of one tensor");
   Tensor tensor = kind == FileKind::kIdx ? formats::ReadIdx(path) : formats::ReadNpy(path);
-  if (IsArithmetic(tensor.dtype())) return tensor;
-  throw Error(ErrorCode::kUnsupported,
-              path + " is " + tensor.Describe() + ", expected real numbers");
+  formats::RequireRealNumbers(tensor, path);
+  return tensor;
 }
 
 }  // namespace ingot::cli

@@ -264,16 +264,18 @@ void OpenRendezvous(const std::string& url, train::GroupRequest& group) {
     return;
   }
   if (url.starts_with(kTcp) || url.starts_with(kEtcd)) {
+    std::string own;
     if (url.starts_with(kEtcd)) {
       group.store = OpenEtcd(url, group);
+      own = group.host;
     } else {
       const dist::Endpoint server = ParseEndpoint(url, std::string_view(url).substr(kTcp.size()));
       group.store = std::make_shared<dist::TcpStore>(server, group.token);
       // Also where INGOT_HOST says the own address: whether the other one can be found.
-      const std::string own = WaitForAddressTowards(server);
-      if (own.empty() || group.host.empty()) group.host = own;
+      own = WaitForAddressTowards(server);
+      if (group.host.empty()) group.host = own;
     }
-    if (!group.host.empty()) return;
+    if (!own.empty()) return;
     throw Error(ErrorCode::kInvalidInput,
                 "the host of the rendezvous '" + url + "' is not known here");
   }

@@ -92,10 +92,7 @@ bool HoldsClasses(const Tensor& y, const LabelOptions& options) {
 std::shared_ptr<const Source> MakeHalf(const Named& x, Named y, const LabelOptions& options,
                                        int64_t classes) {
   for (const Named* named : {&x, static_cast<const Named*>(&y)}) {
-    if (!IsArithmetic(named->tensor.dtype())) {
-      throw Error(ErrorCode::kUnsupported,
-                  named->name + " is " + named->tensor.Describe() + ", expected real numbers");
-    }
+    formats::RequireRealNumbers(named->tensor, named->name);
     if (named->tensor.shape().rank() > 0 && named->tensor.shape()[0] > 0) continue;
     throw Error(ErrorCode::kInvalidInput, named->name + " is " + named->tensor.Describe() +
                                               ", expected a row for each of one or more samples");

@@ -379,11 +379,10 @@ bool Coordinator::MayForm(double now) {
   }
   if (welcome == 0) return false;
   if (welcome < options_.least_workers) {
-    if (now - gathering_since_ > 5 && now - last_said_waiting_ > 5) {
-      last_said_waiting_ = now;
-      Log(true, fmt::format("{} of the {} workers of the mesh are here: the others are waited for",
-                            welcome, options_.least_workers));
-    }
+    SayWaiting(now, now - gathering_since_ > 5, [&] {
+      return fmt::format("{} of the {} workers of the mesh are here: the others are waited for",
+                         welcome, options_.least_workers);
+    });
     if (now - gathering_since_ > options_.timing.start) {
       EndAll({{"type", "end"},
               {"error", fmt::format("{} of the {} workers of the mesh have come within {:.0f} s",
@@ -398,11 +397,9 @@ bool Coordinator::MayForm(double now) {
   if (epoch_ == 0) {
     const double waited = now - began_;
     if (welcome >= options_.expected_workers || waited > options_.timing.start) return true;
-    if (waited > 5 && now - last_said_waiting_ > 5) {
-      last_said_waiting_ = now;
-      Log(true,
-          fmt::format("{} of {} workers have come so far", welcome, options_.expected_workers));
-    }
+    SayWaiting(now, waited > 5, [&] {
+      return fmt::format("{} of {} workers have come so far", welcome, options_.expected_workers);
+    });
     return false;
   }
   if (AllOfLastGroupAccountedFor()) return true;
@@ -410,14 +407,20 @@ bool Coordinator::MayForm(double now) {
   if (StateIsHere()) return now - began_ >= kGraceSeconds;
   // Who is missing may have been stopped, or cut off, with the run's state: without it all would
   // begin anew, from a checkpoint that may be old.
-  if (now - gathering_since_ > 2 && now - last_said_waiting_ > 5) {
-    last_said_waiting_ = now;
-    Log(true,
-        fmt::format("none of the {} workers here holds the state of the run, and some of group "
-                    "{} may: they are waited for",
-                    welcome, epoch_));
-  }
+  SayWaiting(now, now - gathering_since_ > 2, [&] {
+    return fmt::format(
+        "none of the {} workers here holds the state of the run, and some of group "
+        "{} may: they are waited for",
+        welcome, epoch_);
+  });
   return now - gathering_since_ > options_.timing.start;
+}
+
+// Again and again, but not all the time.
+void Coordinator::SayWaiting(double now, bool is_due, const std::function<std::string()>& text) {
+  if (!is_due || now - last_said_waiting_ <= 5) return;
+  last_said_waiting_ = now;
+  Log(true, text());
 }
 
 // Or nobody holds the whole of it, as a rule.

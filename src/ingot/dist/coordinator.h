@@ -81,6 +81,7 @@ class Coordinator {
   bool MayForm(double now);
   bool AllOfLastGroupAccountedFor() const;
   bool StateIsHere() const;
+  void SayWaiting(double now, bool is_due, const std::function<std::string()>& text);
   void Form();
   std::vector<Peer*> MembersByRank();
   std::string WhoWaitsFor(const Peer& late);

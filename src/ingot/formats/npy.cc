@@ -314,6 +314,12 @@ Tensor ParseNpy(const Blob& blob, const std::string& name) {
   return tensor;
 }
 
+void RequireRealNumbers(const Tensor& tensor, const std::string& name) {
+  if (IsArithmetic(tensor.dtype())) return;
+  throw Error(ErrorCode::kUnsupported,
+              name + " is " + tensor.Describe() + ", expected real numbers");
+}
+
 Tensor ReadNpy(const std::string& path) {
   return ParseNpy(MapBlob(path), path);
 }

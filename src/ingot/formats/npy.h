@@ -24,6 +24,10 @@ Tensor ReadNpy(const std::string& path);
 // The same from bytes; `name` is what messages call them.
 Tensor ParseNpy(const Blob& blob, const std::string& name);
 
+// Throws Error(kUnsupported), which calls the tensor `name`, where it holds complex numbers or
+// texts.
+void RequireRealNumbers(const Tensor& tensor, const std::string& name);
+
 // Whether the bytes begin as every npy file does.
 bool IsNpy(std::span<const std::byte> bytes);
 

@@ -131,11 +131,11 @@ FrameExtents ExtentsOf(const std::vector<std::shared_ptr<const StepProgram>>& pr
 // Rows on their way to another process may still be read when the next step begins.
 bool SendsFromSlots(const std::vector<std::shared_ptr<const StepProgram>>& programs) {
   const auto sends = [](const Task& task) { return task.kind == Task::Kind::kTransfer; };
-  return Largest(programs, [&](const StepProgram& program) {
-           return std::count_if(program.stages.begin(), program.stages.end(), [&](const Stage& s) {
-             return std::any_of(s.tasks.begin(), s.tasks.end(), sends);
-           });
-         }) > 0;
+  return std::any_of(programs.begin(), programs.end(), [&](const auto& program) {
+    return std::any_of(program->stages.begin(), program->stages.end(), [&](const Stage& stage) {
+      return std::any_of(stage.tasks.begin(), stage.tasks.end(), sends);
+    });
+  });
 }
 
 }  // namespace

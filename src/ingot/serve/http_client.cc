@@ -2,9 +2,7 @@
 #include "ingot/serve/http_client.h"
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <system_error>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 
 namespace ingot::serve {
 
@@ -25,10 +24,8 @@ HttpClient::HttpClient(const std::string& url, TlsClientOptions tls)
   host_ = rest.substr(0, colon);
   port_ = colon == std::string::npos ? "8000" : rest.substr(colon + 1);
   if (host_.starts_with("[") && host_.ends_with("]")) host_ = host_.substr(1, host_.size() - 2);
-  int port = 0;
-  const auto [end, fault] = std::from_chars(port_.data(), port_.data() + port_.size(), port);
-  const bool is_port = fault == std::errc() && end == port_.data() + port_.size();
-  if (!host_.empty() && is_port && port > 0 && port < 65536) return;
+  const int port = ParseWhole<int>(port_).value_or(0);
+  if (!host_.empty() && port > 0 && port < 65536) return;
   throw Error(ErrorCode::kInvalidInput, "'" + url + "' is no address of a server",
               "give http://HOST:PORT, https://HOST:PORT or HOST:PORT");
 }

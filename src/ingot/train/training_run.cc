@@ -255,8 +255,10 @@ TrainResult TrainingRun::Finish(RunEnd end) {
   result.end = end;
   // While the checkpoint is being written.
   if (is_final && !EvaluateTest(result.summary)) result.end = RunEnd::kInterrupted;
-  for (const formats::NamedTensor& parameter : ModelParameters()) {
-    result.parameters.push_back({parameter.name, parameter.tensor.Clone()});
+  result.parameters = ModelParameters();
+  // Copies already, or views, which would keep all of the engine's state.
+  for (formats::NamedTensor& parameter : result.parameters) {
+    if (is_over_) parameter.tensor = parameter.tensor.Clone();
   }
   recorder_->Flush();
   {

@@ -347,12 +347,9 @@ class ChainBuilder {
   }
   // Squares, cubes and roots.
   bool AddPower(const ir::Node& node) {
-    const ir::Node* exponent = node.input(1)->producer();
+    const std::optional<double> power = NumberOf(node.input(1));
     const int x = Slot(node.input(0));
-    if (x < 0 || exponent == nullptr || exponent->op().FullName() != "Constant") return false;
-    const Tensor& value = exponent->GetTensor("value");
-    if (value.size() != 1) return false;
-    const double power = value.ToDoubles()[0];
+    if (x < 0 || !power) return false;
     if (power == 2 || power == 3) {
       int result = Push({VectorOp::kMul, 0, x, x, 0});
       if (power == 3) result = Push({VectorOp::kMul, 0, result, x, 0});
@@ -386,8 +383,8 @@ class ChainBuilder {
       if (node.input(2 + i) == nullptr) continue;
       const int bound = Slot(node.input(2 + i));
       if (value < 0 || x < 0 || bound < 0) return false;
-      if (const std::optional<float> known = NumberOf(node.input(2 + i))) {
-        value = Push({known_ops[i], *known, value, x, 0});
+      if (const std::optional<double> known = NumberOf(node.input(2 + i))) {
+        value = Push({known_ops[i], static_cast<float>(*known), value, x, 0});
         continue;
       }
       const int within = Push({ops[i], 0, x, bound, 0});
@@ -397,12 +394,12 @@ class ChainBuilder {
     return value >= 0;
   }
   // Of a constant of one number.
-  static std::optional<float> NumberOf(const ir::Value* value) {
+  static std::optional<double> NumberOf(const ir::Value* value) {
     const ir::Node* producer = value->producer();
     if (producer == nullptr || producer->op().FullName() != "Constant") return std::nullopt;
     const Tensor& tensor = producer->GetTensor("value");
-    if (tensor.size() != 1 || tensor.dtype() != DType::kF32) return std::nullopt;
-    return tensor.data<float>()[0];
+    if (tensor.size() != 1) return std::nullopt;
+    return tensor.ToDoubles()[0];
   }
   int First() const { return static_cast<int>(chain_.inputs.size() + chain_.constants.size()); }
   int Slot(const ir::Value* value) const {
