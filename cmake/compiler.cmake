@@ -6,6 +6,8 @@ target_compile_options(ingot_flags INTERFACE -ffp-contract=off)
 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(ingot_flags INTERFACE -Wno-psabi)
+  # The compiler's garbage collector starts at a gigabyte, which saves a tenth of the time.
+  target_compile_options(ingot_flags INTERFACE --param=ggc-min-heapsize=1048576)
   # GCC 12 reports overlapping copies inside std::string operator+ that cannot happen (GCC bug
   # 105651, mended in 13).
   if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)

@@ -140,9 +140,10 @@ HWY_INLINE void FinishPlain(const FinishedRows& rows, size_t count, const int32_
 }
 #endif
 
-// Rows of sums, each of NV vectors, one behind the other.
+// Rows of sums, each of NV vectors, one behind the other. Not inlined: a copy in every tile is much
+// to compile.
 template <int NV>
-HWY_INLINE void FinishTile(const FinishedRows& rows, size_t count, const int32_t* sums) {
+HWY_NOINLINE void FinishTile(const FinishedRows& rows, size_t count, const int32_t* sums) {
 #if HWY_TARGET == HWY_AVX2
   if (NV == 2 && rows.columns == 16 && rows.finish->plain) {
     return rows.finish->type == RequantizeCall::Type::kU8 ? FinishPlain<uint8_t>(rows, count, sums)

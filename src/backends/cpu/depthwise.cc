@@ -89,10 +89,15 @@ class DepthwiseRow {
     if constexpr (kBounded) {  // its kind known here, so that it is no choice
       value = Activate(d, {Epilogue::Kind::kClip, low_, high_}, value, value);
     } else {
-      if (x_.residual != nullptr) value = hn::Add(value, Load(x_.residual + at, count));
-      value = Activate(d, x_.epilogue, value, value);
+      value = FinishAny(value, at, count);
     }
     Store(value, x_.y + at, count);
+  }
+
+  // By itself: every activation inlined into every tile would be most of the code.
+  HWY_NOINLINE DVector FinishAny(DVector value, int64_t at, int64_t count) const {
+    if (x_.residual != nullptr) value = hn::Add(value, Load(x_.residual + at, count));
+    return Activate(DTag(), x_.epilogue, value, value);
   }
 
   // Any column of any filter.
@@ -132,21 +137,30 @@ class DepthwiseRow {
       for (int64_t j = 0; j < begin; ++j) RunEdge<K, kStride>(j, row);
       for (int64_t j = end; j < columns.output; ++j) RunEdge<K, kStride>(j, row);
     }
-    const int64_t tiles = (end - begin + kMostColumns - 1) / kMostColumns;
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t j = begin + (end - begin) * tile / tiles;
-      switch (begin + (end - begin) * (tile + 1) / tiles - j) {
-        case 1:
-          RunTile<K, kStride, kRows, 1>(j);
-          break;
-        case 2:
-          RunTile<K, kStride, kRows, 2>(j);
-          break;
-        case 3:
-          RunTile<K, kStride, kRows, 3>(j);
-          break;
-        default:
-          RunTile<K, kStride, kRows, 4>(j);
+    RunBetween<K, kStride, kRows>(begin, end);
+  }
+
+  template <int K, int kStride, int kRows>
+  void RunBetween(int64_t begin, int64_t end) const {
+    if constexpr (hn::MaxLanes(DTag()) == 1) {  // no registers to fill
+      for (int64_t j = begin; j < end; ++j) RunTile<K, kStride, kRows, 1>(j);
+    } else {
+      const int64_t tiles = (end - begin + kMostColumns - 1) / kMostColumns;
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t j = begin + (end - begin) * tile / tiles;
+        switch (begin + (end - begin) * (tile + 1) / tiles - j) {
+          case 1:
+            RunTile<K, kStride, kRows, 1>(j);
+            break;
+          case 2:
+            RunTile<K, kStride, kRows, 2>(j);
+            break;
+          case 3:
+            RunTile<K, kStride, kRows, 3>(j);
+            break;
+          default:
+            RunTile<K, kStride, kRows, 4>(j);
+        }
       }
     }
   }

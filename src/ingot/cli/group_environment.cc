@@ -2,7 +2,6 @@
 #include "ingot/cli/group_environment.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <functional>
@@ -20,6 +19,7 @@
 #include "ingot/base/environment.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
+#include "ingot/base/host_port.h"
 #include "ingot/base/machine.h"
 #include "ingot/base/text.h"
 #include "ingot/cli/pmi.h"
@@ -65,21 +65,14 @@ constexpr std::string_view kTcp = "tcp://";
 constexpr std::string_view kEtcd = "etcd://";
 
 dist::Endpoint ParseEndpoint(const std::string& url, std::string_view text) {
-  const size_t colon = text.rfind(':');
-  int port = 0;
-  if (colon != std::string_view::npos) {
-    std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
-  }
-  if (colon == 0 || port < 1 || port > 65535) {
+  const HostPort parts = SplitHostPort(text);
+  const std::optional<int> port = ParsePort(parts.port.value_or(""));
+  if (parts.host.empty() || !port) {
     throw Error(ErrorCode::kInvalidInput, "'" + url + "' is no address of a rendezvous",
                 url.starts_with(kEtcd) ? "name server and job: etcd://10.0.0.1:2379/big"
                                        : "name host and port: tcp://10.0.0.1:29400");
   }
-  std::string host(text.substr(0, colon));
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  return {host, port};
+  return {parts.host, *port};
 }
 
 // "etcd://host:2379,host:2379/job": the servers, and the name of the job.

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ingot/base/error.h"
+#include "ingot/base/host_port.h"
 #include "ingot/base/text.h"
 
 namespace ingot::cli {
@@ -23,17 +24,15 @@ std::vector<Host> ParseHosts(const std::string& list) {
   std::vector<Host> hosts;
   for (const std::string& item : Split(list, ',')) {
     Host host;
-    const size_t bracket = item.rfind(']');
-    const size_t colon = item.find(':', bracket == std::string::npos ? 0 : bracket);
-    host.name = item.substr(0, colon);
-    if (colon != std::string::npos) {
-      host.workers = ParseWhole<int>(std::string_view(item).substr(colon + 1)).value_or(0);
+    const HostPort parts = SplitHostPort(item);
+    host.name = parts.host;
+    if (parts.port) {
+      host.workers = ParseWhole<int>(*parts.port).value_or(0);
       if (host.workers < 1 || host.workers > kMostWorkers) {
-        Reject(list, "has '" + item.substr(colon + 1) + "' workers on " + host.name +
+        Reject(list, "has '" + *parts.port + "' workers on " + host.name +
                          ", expected a whole number of 1 or more");
       }
     }
-    std::erase_if(host.name, [](char c) { return c == '[' || c == ']'; });
     if (host.name.empty()) Reject(list, "has a host without a name");
     // What begins with a dash would be an option to ssh.
     if (host.name[0] == '-' || host.name.find_first_of(" \t\n'\"\\;&|$`") != std::string::npos) {

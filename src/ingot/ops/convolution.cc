@@ -15,10 +15,6 @@ using ir::Dimension;
 using ir::Dimensions;
 using ir::Type;
 
-[[noreturn]] void Fail(const std::string& message, const std::string& hint = "") {
-  throw Error(ErrorCode::kInvalidInput, message, hint);
-}
-
 int OutputAxis(int rank, bool channels_last) {
   return channels_last ? rank - 1 : 0;
 }
@@ -28,10 +24,10 @@ int InputAxis(int rank, bool channels_last) {
 
 void CheckRanks(const Type& x, const Type& w, bool channels_last) {
   if (x.rank() >= 3 && x.rank() == w.rank()) return;
-  Fail("X is " + x.ToString() + " and W is " + w.ToString() + ", expected " +
-       (channels_last ? "[N, spatial..., C] and [kernel..., C / group, O]"
-                      : "[N, C, spatial...] and [O, C / group, kernel...]") +
-       " with the same number of spatial axes, at least one");
+  Refuse("X is " + x.ToString() + " and W is " + w.ToString() + ", expected " +
+         (channels_last ? "[N, spatial..., C] and [kernel..., C / group, O]"
+                        : "[N, C, spatial...] and [O, C / group, kernel...]") +
+         " with the same number of spatial axes, at least one");
 }
 
 void CheckChannels(const Type& x, const Type& w, const Convolution& c, const Dimension& in_group) {
@@ -39,13 +35,13 @@ void CheckChannels(const Type& x, const Type& w, const Convolution& c, const Dim
                            std::to_string(c.group) + (c.channels_last ? ", channels last: " : ": ");
   if (c.channels.is_static() && in_group.is_static() &&
       c.channels.value() != in_group.value() * c.group) {
-    Fail(both + "W takes " + std::to_string(in_group.value() * c.group) + " channels, but X has " +
-         std::to_string(c.channels.value()));
+    Refuse(both + "W takes " + std::to_string(in_group.value() * c.group) +
+           " channels, but X has " + std::to_string(c.channels.value()));
   }
   for (const Dimension* dim : {&c.channels, &c.outputs}) {
     if (dim->is_static() && dim->value() % c.group != 0) {
-      Fail(both + dim->ToString() + " channels cannot be cut into " + std::to_string(c.group) +
-           " groups");
+      Refuse(both + dim->ToString() + " channels cannot be cut into " + std::to_string(c.group) +
+             " groups");
     }
   }
 }
@@ -53,8 +49,8 @@ void CheckChannels(const Type& x, const Type& w, const Convolution& c, const Dim
 // The type of an optional input that only lends its shape.
 Type LikeType(const ir::Node& node, size_t input, const char* attribute) {
   if (node.input(input) != nullptr) return node.input(input)->type();
-  Fail("neither attribute '" + std::string(attribute) + "' nor input " + std::to_string(input) +
-       " says what shape the result has");
+  Refuse("neither attribute '" + std::string(attribute) + "' nor input " + std::to_string(input) +
+         " says what shape the result has");
 }
 
 // kernel_shape must be W's where both are given.
@@ -65,7 +61,8 @@ std::vector<int64_t> KernelOf(const ir::Node& node, const Type& w, bool channels
   if (given == nullptr) return kernel;
   for (size_t i = 0; i < kernel.size(); ++i) {
     if (given->size() == kernel.size() && (kernel[i] < 0 || kernel[i] == (*given)[i])) continue;
-    Fail("attribute 'kernel_shape' is " + Shape(*given).ToString() + ", but W is " + w.ToString());
+    Refuse("attribute 'kernel_shape' is " + Shape(*given).ToString() + ", but W is " +
+           w.ToString());
   }
   return *given;
 }
@@ -76,7 +73,7 @@ void CheckGradient(const Convolution& convolution, const Type& dy) {
   for (int i = 0; fits && i < y.rank(); ++i) {
     fits = !y.dim(i).is_static() || !dy.dim(i).is_static() || y.dim(i) == dy.dim(i);
   }
-  if (!fits) Fail("dY is " + dy.ToString() + ", but Y is " + y.ToString());
+  if (!fits) Refuse("dY is " + dy.ToString() + ", but Y is " + y.ToString());
 }
 
 Convolution OfInputGradient(const ir::Node& node) {
@@ -145,7 +142,7 @@ Dimensions KernelDimensions(const Type& w, bool channels_last) {
 
 int64_t GroupOf(const ir::Node& node) {
   const int64_t group = node.GetInt("group");
-  if (group < 1) Fail("attribute 'group' is " + std::to_string(group) + ", expected at least 1");
+  if (group < 1) Refuse("attribute 'group' is " + std::to_string(group) + ", expected at least 1");
   return group;
 }
 

@@ -6,14 +6,11 @@
 #include <string>
 
 #include "ingot/base/error.h"
+#include "ingot/ops/shape_rule.h"
 #include "ingot/tensor/shape.h"
 
 namespace ingot::ops {
 namespace {
-
-[[noreturn]] void Fail(const std::string& message) {
-  throw Error(ErrorCode::kInvalidInput, message);
-}
 
 // The input position of output position x.
 double Original(const std::string& mode, double x, double input, double output_exact, double output,
@@ -34,9 +31,9 @@ double Original(const std::string& mode, double x, double input, double output_e
                                   : x * (roi_end - roi_start) * (input - 1) / (output_exact - 1);
     return from_start + roi_start * (input - 1);
   }
-  Fail("attribute 'coordinate_transformation_mode' is '" + mode +
-       "', expected half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners, "
-       "asymmetric or tf_crop_and_resize");
+  Refuse("attribute 'coordinate_transformation_mode' is '" + mode +
+         "', expected half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners, "
+         "asymmetric or tf_crop_and_resize");
 }
 
 int64_t Nearest(const std::string& mode, double x) {
@@ -50,8 +47,8 @@ int64_t Nearest(const std::string& mode, double x) {
   } else if (mode == "ceil") {
     result = std::ceil(x);
   } else if (mode != "floor") {
-    Fail("attribute 'nearest_mode' is '" + mode +
-         "', expected round_prefer_floor, round_prefer_ceil, floor or ceil");
+    Refuse("attribute 'nearest_mode' is '" + mode +
+           "', expected round_prefer_floor, round_prefer_ceil, floor or ceil");
   }
   return static_cast<int64_t>(result);
 }
@@ -72,7 +69,7 @@ std::vector<ResizeTap> TapsAt(const ir::Node& node, double x, double scale, int6
   const auto inside = [&](int64_t i) { return std::clamp<int64_t>(i, 0, extent - 1); };
   if (mode == "nearest") return {{inside(Nearest(node.GetString("nearest_mode"), x)), 1.0}};
   if (mode != "linear" && mode != "cubic") {
-    Fail("attribute 'mode' is '" + mode + "', expected nearest, linear or cubic");
+    Refuse("attribute 'mode' is '" + mode + "', expected nearest, linear or cubic");
   }
   const bool cubic = mode == "cubic";
   const bool antialias = node.GetInt("antialias") != 0;
@@ -114,8 +111,8 @@ void SetSizes(const ir::Node& node, std::span<const int64_t> dims, std::span<con
   const std::string& policy = node.GetString("keep_aspect_ratio_policy");
   const bool smaller = policy == "not_larger";
   if (!smaller && policy != "not_smaller" && policy != "stretch") {
-    Fail("attribute 'keep_aspect_ratio_policy' is '" + policy +
-         "', expected stretch, not_larger or not_smaller");
+    Refuse("attribute 'keep_aspect_ratio_policy' is '" + policy +
+           "', expected stretch, not_larger or not_smaller");
   }
   double common = smaller ? INFINITY : 0;
   for (size_t i = 0; i < axes.size(); ++i) {
@@ -145,18 +142,18 @@ ResizePlan PlanResize(const ir::Node& node, std::span<const int64_t> dims,
   plan.roi_end.assign(rank, 1);
   plan.axes = AxesOf(node, rank);
   const std::vector<size_t>& axes = plan.axes;
-  if (scales.empty() == sizes.empty()) Fail("give either scales or sizes");
+  if (scales.empty() == sizes.empty()) Refuse("give either scales or sizes");
   const bool crops = node.GetString("coordinate_transformation_mode") == "tf_crop_and_resize";
   if (crops) {
-    if (roi.size() != 2 * axes.size()) Fail("roi must hold two numbers for each axis");
+    if (roi.size() != 2 * axes.size()) Refuse("roi must hold two numbers for each axis");
     for (size_t i = 0; i < axes.size(); ++i) {
       plan.roi_start[axes[i]] = roi[i];
       plan.roi_end[axes[i]] = roi[axes.size() + i];
     }
   }
   if ((sizes.empty() ? scales.size() : sizes.size()) != axes.size()) {
-    Fail("scales and sizes must hold one number for each of " + std::to_string(axes.size()) +
-         " axes");
+    Refuse("scales and sizes must hold one number for each of " + std::to_string(axes.size()) +
+           " axes");
   }
   if (!sizes.empty()) {
     SetSizes(node, dims, sizes, plan);
@@ -170,8 +167,8 @@ ResizePlan PlanResize(const ir::Node& node, std::span<const int64_t> dims,
   }
   for (size_t i = 0; i < rank; ++i) {
     if (plan.outputs[i] < 0 || plan.outputs[i] > (int64_t{1} << 40) || !(plan.scales[i] > 0)) {
-      Fail("axis " + std::to_string(i) + " of " + Shape(dims).ToString() +
-           " cannot be resized to " + std::to_string(plan.outputs[i]));
+      Refuse("axis " + std::to_string(i) + " of " + Shape(dims).ToString() +
+             " cannot be resized to " + std::to_string(plan.outputs[i]));
     }
   }
   return plan;

@@ -19,6 +19,10 @@ std::optional<int64_t> RuleInputs::length(size_t i) const {
   return dim.is_static() ? std::optional<int64_t>(dim.value()) : std::nullopt;
 }
 
+void Refuse(const std::string& message, const std::string& hint) {
+  throw Error(ErrorCode::kInvalidInput, message, hint);
+}
+
 void SetShapeRule(ir::OpDefinition& op, ShapeRule rule) {
   INGOT_ASSERT(op.reference, "op " + op.name + " needs its reference kernel first");
   op.infer = [rule](ir::InferContext& context) {

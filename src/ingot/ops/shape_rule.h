@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ingot/ir/op.h"
@@ -31,6 +32,9 @@ struct RuleInputs {
 
 // Returns the types of all outputs; throws Error(kInvalidInput) where inputs do not fit.
 using ShapeRule = std::function<std::vector<ir::Type>(const RuleInputs&)>;
+
+// Throws Error(kInvalidInput), as a rule does whose inputs do not fit.
+[[noreturn]] void Refuse(const std::string& message, const std::string& hint = "");
 
 // Sets `infer` and `dynamic_reference` from the rule; `reference` must be set already.
 void SetShapeRule(ir::OpDefinition& op, ShapeRule rule);

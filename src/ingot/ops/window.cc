@@ -6,14 +6,11 @@
 
 #include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
+#include "ingot/ops/shape_rule.h"
 
 namespace ingot::ops {
 
 namespace {
-
-[[noreturn]] void Fail(const std::string& message, const std::string& hint = "") {
-  throw Error(ErrorCode::kInvalidInput, message, hint);
-}
 
 // An attribute of one or (pads) two positive numbers for each spatial axis, else `otherwise`.
 std::vector<int64_t> AxisAttribute(const ir::Node& node, const char* name, size_t length,
@@ -21,13 +18,13 @@ std::vector<int64_t> AxisAttribute(const ir::Node& node, const char* name, size_
   const std::vector<int64_t>* values = node.FindInts(name);
   if (values == nullptr) return std::vector<int64_t>(length, otherwise);
   if (values->size() != length) {
-    Fail("attribute '" + std::string(name) + "' has " + std::to_string(values->size()) +
-         " entries, expected " + std::to_string(length) + " for the spatial axes");
+    Refuse("attribute '" + std::string(name) + "' has " + std::to_string(values->size()) +
+           " entries, expected " + std::to_string(length) + " for the spatial axes");
   }
   for (const int64_t value : *values) {
     if (value < least) {
-      Fail("attribute '" + std::string(name) + "' holds " + std::to_string(value) +
-           ", expected at least " + std::to_string(least));
+      Refuse("attribute '" + std::string(name) + "' holds " + std::to_string(value) +
+             ", expected at least " + std::to_string(least));
     }
   }
   return *values;
@@ -37,8 +34,8 @@ std::string AutoPad(const ir::Node& node) {
   if (node.op().FindAttribute("auto_pad") == nullptr) return "NOTSET";
   const std::string& mode = node.GetString("auto_pad");
   if (mode != "NOTSET" && mode != "VALID" && mode != "SAME_UPPER" && mode != "SAME_LOWER") {
-    Fail("attribute 'auto_pad' is '" + mode + "'",
-         "expected NOTSET, VALID, SAME_UPPER or SAME_LOWER");
+    Refuse("attribute 'auto_pad' is '" + mode + "'",
+           "expected NOTSET, VALID, SAME_UPPER or SAME_LOWER");
   }
   return mode;
 }
@@ -60,9 +57,9 @@ ir::Dimension OutputExtent(const WindowAxis& axis, bool ceil_mode) {
   }
   const int64_t free = axis.input.value() + padding - axis.span();
   if (free < 0) {
-    Fail("a window of " + std::to_string(axis.span()) + " does not fit into an extent of " +
-             std::to_string(axis.input.value()) + " with padding " + std::to_string(padding),
-         "use a smaller kernel or dilation, or more padding");
+    Refuse("a window of " + std::to_string(axis.span()) + " does not fit into an extent of " +
+               std::to_string(axis.input.value()) + " with padding " + std::to_string(padding),
+           "use a smaller kernel or dilation, or more padding");
   }
   if (!ceil_mode) return free / axis.stride + 1;
   const int64_t outputs = (free + axis.stride - 1) / axis.stride + 1;
@@ -78,7 +75,7 @@ ir::Dimension OutputExtent(const WindowAxis& axis, bool ceil_mode) {
 bool ChannelsLast(const ir::Node& node) {
   const int64_t value = node.GetInt("channels_last");
   if (value != 0 && value != 1) {
-    Fail("attribute 'channels_last' is " + std::to_string(value) + ", expected 0 or 1");
+    Refuse("attribute 'channels_last' is " + std::to_string(value) + ", expected 0 or 1");
   }
   return value == 1;
 }
@@ -127,8 +124,8 @@ std::vector<WindowAxis> Windows(const ir::Node& node, const ir::Dimensions& spat
                                 std::span<const int64_t> kernel) {
   const size_t axes = spatial.size();
   if (kernel.size() != axes) {
-    Fail("the kernel has " + std::to_string(kernel.size()) + " spatial axes, but the input has " +
-         std::to_string(axes));
+    Refuse("the kernel has " + std::to_string(kernel.size()) + " spatial axes, but the input has " +
+           std::to_string(axes));
   }
   const std::vector<int64_t> strides = AxisAttribute(node, "strides", axes, 1, 1);
   const std::vector<int64_t> dilations = AxisAttribute(node, "dilations", axes, 1, 1);
@@ -144,7 +141,7 @@ std::vector<WindowAxis> Windows(const ir::Node& node, const ir::Dimensions& spat
     axis.stride = strides[i];
     axis.dilation = dilations[i];
     if (kernel[i] < 0) continue;
-    if (kernel[i] == 0) Fail("a window has the extent 0, expected at least 1");
+    if (kernel[i] == 0) Refuse("a window has the extent 0, expected at least 1");
     const bool same = auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER";
     if (auto_pad == "NOTSET") {
       axis.pad_begin = pads[i];

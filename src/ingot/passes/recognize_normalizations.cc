@@ -95,7 +95,7 @@ Value* RowOperand(const Node* node, const char* op, const Value* value, const Va
   return row ? other : nullptr;
 }
 
-void Rewrite(Node* node, const ir::OpRegistry& registry) {
+void RewriteNormalization(Node* node, const ir::OpRegistry& registry) {
   const std::optional<Normalized> found = NormalizedOf(node);
   if (!found || !IsFloat(found->x->type().dtype())) return;
   Node* last = node;
@@ -134,7 +134,7 @@ void RecognizeNormalizations(ir::Graph& graph, const ir::OpRegistry& registry) {
     for (Node* node : nodes) {
       if (Is(node, "Div") || Is(node, "Mul")) candidates.push_back(node);
     }
-    for (size_t i = candidates.size(); i-- > 0;) Rewrite(candidates[i], registry);
+    for (size_t i = candidates.size(); i-- > 0;) RewriteNormalization(candidates[i], registry);
   });
 }
 

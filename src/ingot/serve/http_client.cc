@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "ingot/base/error.h"
-#include "ingot/base/text.h"
+#include "ingot/base/host_port.h"
 
 namespace ingot::serve {
 
@@ -20,12 +20,10 @@ HttpClient::HttpClient(const std::string& url, TlsClientOptions tls)
   std::string rest = url;
   if (rest.starts_with("http://") || secure_) rest = rest.substr(secure_ ? 8 : 7);
   rest = rest.substr(0, rest.find('/'));
-  const size_t colon = rest.rfind(':');
-  host_ = rest.substr(0, colon);
-  port_ = colon == std::string::npos ? "8000" : rest.substr(colon + 1);
-  if (host_.starts_with("[") && host_.ends_with("]")) host_ = host_.substr(1, host_.size() - 2);
-  const int port = ParseWhole<int>(port_).value_or(0);
-  if (!host_.empty() && port > 0 && port < 65536) return;
+  const HostPort parts = SplitHostPort(rest);
+  host_ = parts.host;
+  port_ = parts.port.value_or("8000");
+  if (!host_.empty() && ParsePort(port_)) return;
   throw Error(ErrorCode::kInvalidInput, "'" + url + "' is no address of a server",
               "give http://HOST:PORT, https://HOST:PORT or HOST:PORT");
 }

@@ -21,6 +21,7 @@
 #include "ingot/ops/definition.h"
 #include "ingot/ops/doubles.h"
 #include "ingot/ops/elementwise.h"
+#include "ingot/ops/shape_rule.h"
 #include "ingot/ops/window.h"
 
 namespace ingot::ops {
@@ -37,18 +38,14 @@ using ir::OpDefinition;
 using ir::Type;
 using ir::Value;
 
-[[noreturn]] void FailBatchNorm(const std::string& message) {
-  throw Error(ErrorCode::kInvalidInput, message);
-}
-
 // ---- shape rules ----
 
 Dimension ChannelsOf(const InferContext& context, size_t input) {
   const Type& x = context.input(input);
   if (!x.has_rank()) return {};
   if (x.rank() < 2) {
-    FailBatchNorm("input " + std::to_string(input) + " is " + x.ToString() +
-                  ", expected a batch and channels");
+    Refuse("input " + std::to_string(input) + " is " + x.ToString() +
+           ", expected a batch and channels");
   }
   return x.dim(ChannelAxis(x.rank(), ChannelsLast(context.node())));
 }
@@ -60,8 +57,8 @@ void RequireVector(const InferContext& context, size_t input, const Dimension& e
                     (type.rank() == 1 &&
                      (!extent.is_static() || !type.dim(0).is_static() || type.dim(0) == extent));
   if (!fits) {
-    FailBatchNorm("input " + std::to_string(input) + " (" + context.node().op().inputs[input].name +
-                  ") is " + type.ToString() + ", expected [" + extent.ToString() + "]");
+    Refuse("input " + std::to_string(input) + " (" + context.node().op().inputs[input].name +
+           ") is " + type.ToString() + ", expected [" + extent.ToString() + "]");
   }
 }
 

@@ -169,7 +169,7 @@ void BackwardReference(const ir::ReferenceCall& call) {
   });
 }
 
-void InferForward(InferContext& context) {
+void InferLayerNormForward(InferContext& context) {
   RequireType(context, 0, Types::kFloat);
   RequireEpsilon(context.node());
   const Type& x = context.input(0);
@@ -190,7 +190,7 @@ void InferForward(InferContext& context) {
   for (size_t i = 1; i < outputs; ++i) context.SetOutput(i, Type::Tensor(statistics, dims));
 }
 
-void InferBackward(InferContext& context) {
+void InferLayerNormBackward(InferContext& context) {
   RequireType(context, 0, Types::kFloat);
   RequireEpsilon(context.node());
   const Type& x = context.input(1);
@@ -255,7 +255,7 @@ OpDefinition LayerNormalization() {
   op.inputs = {Required("X"), Required("Scale"), Optional("B")};
   op.outputs = {Required("Y"), Optional("Mean", "U"), Optional("InvStdDev", "U")};
   op.attributes = NormalizationAttributes();
-  op.infer = InferForward;
+  op.infer = InferLayerNormForward;
   op.reference = ForwardReference<true>;
   op.gradient = Gradient<true>;
   op.cases = {
@@ -288,7 +288,7 @@ OpDefinition LayerNormalizationGradient() {
                Optional("dInvStdDev", "U")};
   op.outputs = {Required("dX"), Required("dScale"), Required("dB")};
   op.attributes = NormalizationAttributes();
-  op.infer = InferBackward;
+  op.infer = InferLayerNormBackward;
   op.reference = BackwardReference<true>;
   op.cases = {
       OpCase{.name = "by_hand",
@@ -313,7 +313,7 @@ OpDefinition RmsNormalization() {
   op.inputs = {Required("X"), Required("scale")};
   op.outputs = {Required("Y")};
   op.attributes = NormalizationAttributes();
-  op.infer = InferForward;
+  op.infer = InferLayerNormForward;
   op.reference = ForwardReference<false>;
   op.gradient = Gradient<false>;
   op.cases = {OpCase{.name = "by_hand",
@@ -335,7 +335,7 @@ OpDefinition RmsNormalizationGradient() {
   op.inputs = {Required("dY"), Required("X"), Required("scale")};
   op.outputs = {Required("dX"), Required("dScale")};
   op.attributes = NormalizationAttributes();
-  op.infer = InferBackward;
+  op.infer = InferLayerNormBackward;
   op.reference = BackwardReference<false>;
   op.cases = {
       OpCase{.name = "by_hand",

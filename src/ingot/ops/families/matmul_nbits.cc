@@ -50,7 +50,7 @@ void Check(const InferContext& context, size_t i, DType dtype, int64_t count, co
                                             " elements of " + std::string(Name(dtype)));
 }
 
-void Infer(InferContext& context) {
+void InferMatMulNBits(InferContext& context) {
   const Layout layout(context.node());
   const DType dtype = context.input(0).dtype();
   if (!IsFloat(dtype)) {
@@ -163,7 +163,7 @@ void RegisterMatmulNbits(ir::OpRegistry& registry) {
                    RequiredAttribute("N", ir::AttributeKind::kInt), IntAttribute("bits", 4),
                    RequiredAttribute("block_size", ir::AttributeKind::kInt),
                    IntAttribute("accuracy_level", 0)};
-  op.infer = Infer;
+  op.infer = InferMatMulNBits;
   op.reference = Run;
   op.cases = Cases();
   registry.Add(std::move(op));

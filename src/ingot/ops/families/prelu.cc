@@ -15,7 +15,7 @@ using ir::GradientContext;
 using ir::Type;
 using ir::Value;
 
-void Gradient(GradientContext& context) {
+void PreluGradient(GradientContext& context) {
   ir::Builder& b = context.builder();
   Value* x = context.input(0);
   Value* slope = context.input(1);
@@ -52,7 +52,7 @@ void RegisterPrelu(ir::OpRegistry& registry) {
     }
     context.SetOutput(0, x);
   };
-  op.gradient = Gradient;
+  op.gradient = PreluGradient;
   op.cases = {ExpectedCase("by_hand", {Floats({2, 2}, {-1, 2, -3, -4}), Floats({2}, {0.5, -2})},
                            {-0.5, 2, -1.5, 8}),
               OpCase{.name = "channels", .inputs = {Uniform({2, 3, 2, 2}), Uniform({3, 1, 1})}},

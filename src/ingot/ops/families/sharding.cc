@@ -7,6 +7,7 @@
 #include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/elementwise.h"
+#include "ingot/ops/shape_rule.h"
 #include "ingot/ops/shard_map.h"
 
 namespace ingot::ops {
@@ -22,15 +23,11 @@ using ir::InferContext;
 using ir::OpDefinition;
 using ir::Type;
 
-[[noreturn]] void FailShards(const std::string& message, const std::string& hint = "") {
-  throw Error(ErrorCode::kInvalidInput, message, hint);
-}
-
 int64_t PositiveAttribute(const ir::Node& node, const char* name) {
   const int64_t value = node.GetInt(name);
   if (value < 1) {
-    FailShards("attribute '" + std::string(name) + "' is " + std::to_string(value) +
-               ", expected at least 1");
+    Refuse("attribute '" + std::string(name) + "' is " + std::to_string(value) +
+           ", expected at least 1");
   }
   return value;
 }
@@ -46,8 +43,8 @@ Type SliceType(const Type& given, int64_t shards) {
   const bool fits =
       given.rank() > 0 && (!given.dim(0).is_static() || given.dim(0).value() == shards);
   if (!fits) {
-    FailShards("a sliced input is " + given.ToString() + ", expected one value for each of " +
-               std::to_string(shards) + " shards");
+    Refuse("a sliced input is " + given.ToString() + ", expected one value for each of " +
+           std::to_string(shards) + " shards");
   }
   return given.WithDims(Dimensions(given.dims().begin() + 1, given.dims().end()));
 }
@@ -67,8 +64,8 @@ void BindInput(const ir::Value& wanted, const Type& given, int first_axis, Bindi
     }
   }
   if (!fits) {
-    FailShards("input '" + wanted.name() + "' of the body is " + type.ToString() +
-               ", but it is given " + given.ToString());
+    Refuse("input '" + wanted.name() + "' of the body is " + type.ToString() +
+           ", but it is given " + given.ToString());
   }
 }
 
@@ -86,7 +83,7 @@ Type OutputType(const Type& inside, int64_t kind, int64_t shards, const Dimensio
   if (kind == kPartialOutput) {
     dims.insert(dims.begin(), Dimension(shards));
   } else if (dims.empty()) {
-    FailShards("an output of rows is " + inside.ToString() + " in the body, expected a row axis");
+    Refuse("an output of rows is " + inside.ToString() + " in the body, expected a row axis");
   } else {
     dims[0] = batch;
   }
@@ -98,22 +95,21 @@ void CheckShardMap(const ir::Node& node, const ir::Graph& body) {
   const int64_t sliced = node.GetInt("sliced");
   const std::vector<int64_t>& kinds = node.GetInts("output_kinds");
   if (body.inputs().size() != node.inputs().size()) {
-    FailShards("the body takes " + std::to_string(body.inputs().size()) +
-               " inputs, but the node has " + std::to_string(node.inputs().size()));
+    Refuse("the body takes " + std::to_string(body.inputs().size()) + " inputs, but the node has " +
+           std::to_string(node.inputs().size()));
   }
   if (sliced < 0 || static_cast<size_t>(sharded + sliced) > node.inputs().size()) {
-    FailShards(std::to_string(sharded) + " inputs are to be sharded and " + std::to_string(sliced) +
-               " to be sliced, but there are " + std::to_string(node.inputs().size()));
+    Refuse(std::to_string(sharded) + " inputs are to be sharded and " + std::to_string(sliced) +
+           " to be sliced, but there are " + std::to_string(node.inputs().size()));
   }
   if (kinds.size() != body.outputs().size() || kinds.size() != node.outputs().size()) {
-    FailShards("output_kinds has " + std::to_string(kinds.size()) + " entries, the body " +
-               std::to_string(body.outputs().size()) + " outputs and the node " +
-               std::to_string(node.outputs().size()) + "; the numbers must be equal");
+    Refuse("output_kinds has " + std::to_string(kinds.size()) + " entries, the body " +
+           std::to_string(body.outputs().size()) + " outputs and the node " +
+           std::to_string(node.outputs().size()) + "; the numbers must be equal");
   }
   for (const int64_t kind : kinds) {
     if (kind != 0 && kind != 1) {
-      FailShards("output_kinds holds " + std::to_string(kind) +
-                 ", expected 0 (partial) or 1 (rows)");
+      Refuse("output_kinds holds " + std::to_string(kind) + ", expected 0 (partial) or 1 (rows)");
     }
   }
 }
@@ -134,8 +130,8 @@ void InferShardMap(InferContext& context) {
     if (i >= sharded || !given.has_rank()) continue;
     const Dimension& rows = given.dim(0);
     if (batch.is_static() && rows.is_static() && batch.value() != rows.value()) {
-      FailShards("sharded inputs have " + batch.ToString() + " and " + rows.ToString() +
-                 " rows; all must have the same number");
+      Refuse("sharded inputs have " + batch.ToString() + " and " + rows.ToString() +
+             " rows; all must have the same number");
     }
     if (!batch.is_static() && (rows.is_static() || rows.is_symbolic())) batch = rows;
   }
@@ -193,8 +189,7 @@ void InferTreeReduce(InferContext& context) {
   RequireType(context, 0, Types::kFloat);
   const Type& x = context.input(0);
   if (!x.has_rank()) return context.SetOutput(0, x);
-  if (x.rank() == 0)
-    FailShards("input 0 (X) is " + x.ToString() + ", expected an axis to sum over");
+  if (x.rank() == 0) Refuse("input 0 (X) is " + x.ToString() + ", expected an axis to sum over");
   context.SetOutput(0, x.WithDims(Dimensions(x.dims().begin() + 1, x.dims().end())));
 }
 
@@ -284,8 +279,8 @@ void InferShardMatMul(InferContext& context) {
   const bool rows_differ = known && x.rank() == 2 && d.rank() == 2 && x.dim(0).is_static() &&
                            d.dim(0).is_static() && !x.dim(0).SurelyEquals(d.dim(0));
   if (rows_differ || (known && (x.rank() != 2 || d.rank() != 2))) {
-    FailShards("inputs are " + x.ToString() + " and " + d.ToString() +
-               ", expected [B, M] and [B, N] with the same B");
+    Refuse("inputs are " + x.ToString() + " and " + d.ToString() +
+           ", expected [B, M] and [B, N] with the same B");
   }
   context.SetOutput(0, d.WithDims({Dimension(shards), x.has_rank() ? x.dim(1) : Dimension(),
                                    d.has_rank() ? d.dim(1) : Dimension()}));

@@ -36,7 +36,7 @@ ElementUpdate RmsPropFormula(const ir::Node& node, double rate, double /*step*/)
   };
 }
 
-std::vector<OpCase> Cases() {
+std::vector<OpCase> RmspropCases() {
   const auto rate = Floats({}, {0.25});
   const auto w = Floats({2}, {1, -2});
   const auto g = Floats({2}, {0.5, -4});
@@ -86,7 +86,7 @@ void RegisterUpdateRmsprop(ir::OpRegistry& registry) {
     return states;
   };
   rule.formula = RmsPropFormula;
-  rule.cases = Cases();
+  rule.cases = RmspropCases();
   registry.Add(MakeUpdate(std::move(rule)));
 }
 
