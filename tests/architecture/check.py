@@ -24,17 +24,18 @@ TEXT = CPP | SCRIPTS | {".md", ".txt", ".json", ".toml", ".cfg", ""}
 HOME = re.compile(r"(?<![\w./])/(?:home/(?!ada\b)[a-z_][\w.-]*|root|Users/\w+)(?=[/\s\"'`:)]|$)")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"((?:ingot|backends)/[^"]+)"')
 PLUGIN = re.compile(r"^\s*ingot_transport\((\w+) ", re.MULTILINE)
+QUOTED = re.compile(r'"[^"]*"')  # expressions, whose brackets end no call
 ROOM = re.compile(r"^\s*ingot_room\(([^)]*)\)", re.MULTILINE)
 
 
 def read_rooms(cmake_text, transports_text=""):
     """{room: (folder below src, rooms it sees directly)}, in the order of the file."""
     rooms = {}
-    for call in ROOM.finditer(cmake_text):
+    for call in ROOM.finditer(QUOTED.sub('""', cmake_text)):
         words = call.group(1).split()
         name, sees, folder, into = words[0], [], f"ingot/{words[0]}", None
         for word in words[1:]:
-            if word in ("SEES", "LINK", "FOLDER", "FAMILIES", "VERBS"):
+            if word.isupper():
                 into = word
             elif into == "SEES":
                 sees.append(word)

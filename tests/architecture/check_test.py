@@ -12,7 +12,7 @@ import check  # noqa: E402
 ROOMS = """# Rooms.
 ingot_room(base LINK fmt::fmt)
 ingot_room(tensor SEES base)
-ingot_room(cpu SEES tensor FOLDER backends/cpu LINK hwy::hwy)
+ingot_room(cpu HOT "/(a|b)\\.cc$" SEES tensor FOLDER backends/cpu LINK hwy::hwy)
 ingot_room(data SEES tensor)
 """
 HEADER = "// What it is.\n#pragma once\n"

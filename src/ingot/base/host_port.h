@@ -12,8 +12,8 @@ struct HostPort {
   std::optional<std::string> port;  // as written; nullopt without a colon
 };
 
-// "10.0.0.1:8000", "name", "[::1]:8000", "[::1]". What stands between brackets is never looked into;
-// without them the last colon counts.
+// "10.0.0.1:8000", "name", "[::1]:8000", "[::1]". What stands between brackets is never looked
+// into; without them the last colon counts.
 HostPort SplitHostPort(std::string_view text);
 
 // A port of TCP, 1 to 65535; nullopt where the whole text is none.

@@ -1,3 +1,4 @@
+// What SplitHostPort and ParsePort make of addresses as people write them.
 #include "ingot/base/host_port.h"
 
 #include <gtest/gtest.h>

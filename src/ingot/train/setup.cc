@@ -102,7 +102,11 @@ void Freeze(const std::vector<std::string>& patterns, nn::Network& network) {
     if (frozen) parameter.kind = nn::ParameterKind::kFrozen;
     trains = trains || !frozen;
   }
-  if (trains || patterns.empty()) return;
+  if (trains) return;
+  if (patterns.empty()) {
+    throw Error(ErrorCode::kInvalidInput, "model: no layer has a parameter to train",
+                "add one that has: dense, conv2d, embedding");
+  }
   throw Error(ErrorCode::kInvalidInput, "freeze: no parameter is left to be trained",
               "leave the last layers out of it");
 }

@@ -85,6 +85,8 @@ TEST(FreezeTest, FrozenParametersStay) {
               HasSubstr("freeze: 'layer.0.*' matches no parameter"));
   EXPECT_THAT(ErrorOfRun(SmallRequest("{freeze: ['*']}")).message(),
               HasSubstr("no parameter is left to be trained"));
+  EXPECT_THAT(ErrorOfRun(SmallRequest("{model: {layers: [flatten, softmax]}}")).message(),
+              HasSubstr("model: no layer has a parameter to train"));
   // In mixed precision too, where frozen weights have no copy.
   EXPECT_EQ(Train(SmallRequest("{freeze: ['layers.0.*'], epochs: 1, precision: bf16}")).end,
             RunEnd::kFinished);
