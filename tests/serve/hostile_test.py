@@ -201,6 +201,23 @@ class HostileTest(ServerTest):
                 connection.close()
         self.assertGreater(answers, 0)
 
+    def test_bodies_that_are_announced_alone_take_no_memory(self):
+        host, port = self.server.http.rsplit(":", 1)
+        head = request(b"x" * 1_000_000)[:-1_000_000]
+        idle = [socket.create_connection((host, int(port)), timeout=30) for _ in range(16)]
+        try:
+            for connection in idle:
+                connection.sendall(head)
+            for connection in idle:  # the server has read the head, and waits for the body
+                connection.settimeout(0.1)
+                with self.assertRaises(TimeoutError):
+                    connection.recv(4096)
+            status, _, answer = self.server.get(INFER, "POST", BODY)
+            self.assertEqual(status, 200, answer)
+        finally:
+            for connection in idle:
+                connection.close()
+
     def test_wrong_requests_in_parallel(self):
         wrong = [b"", b"{", b"[]", b'{"inputs":1}', b'{"inputs":[1]}', b'{"inputs":[{}]}',
                  b'{"inputs":[{"name":1}]}', b'{"inputs":[{"name":"x","shape":"1","datatype":"FP32","data":[]}]}',

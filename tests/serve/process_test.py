@@ -13,6 +13,7 @@ import threading
 import unittest
 import urllib.request
 
+import grpc
 import numpy as np
 import tritonclient.grpc as tgrpc
 import tritonclient.http as thttp
@@ -44,6 +45,18 @@ class ProcessTest(unittest.TestCase):
             self.assertEqual(server.get("/v2/health/ready")[0], 200)
             for trick in ("/v2//models/double", "//v2/models//double/config", "/v2/models/%64ouble"):
                 self.assertEqual(server.get(trick, headers={"X-API-Key": "beta"})[0], 403, trick)
+            for trick in ("/%762/models/double", "/v2/models/double/%63onfig"):
+                self.assertEqual(server.get(trick)[0], 401, trick)
+            for trick in ("/%762/logging", "/v2/%6cogging", "/%762/repository/models/double/unload",
+                          "/v2/models/double/trace/%73etting"):
+                self.assertEqual(server.get(trick, "POST", b"{}")[0], 401, trick)
+                self.assertEqual(server.get(trick, "POST", b"{}", {"X-API-Key": "beta"})[0], 403, trick)
+            channel = grpc.insecure_channel(server.grpc)
+            config = channel.unary_unary("/inference.GRPCInferenceService/ModelConfig")
+            with self.assertRaises(grpc.RpcError) as refused:  # the last name counts
+                config(b"\x0a\x06others\x0a\x06double", metadata=[("authorization", "Bearer beta")])
+            self.assertEqual(refused.exception.code(), grpc.StatusCode.PERMISSION_DENIED)
+            channel.close()
             client = tgrpc.InferenceServerClient(server.grpc)
             one = tgrpc.InferInput("x", [1, 16], "FP32")
             one.set_data_from_numpy(np.ones((1, 16), np.float32))

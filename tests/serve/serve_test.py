@@ -50,6 +50,17 @@ ensemble_scheduling {
   step { model_name: "double" input_map { key: "x" value: "mid" } output_map { key: "y" value: "out" } }
 }
 """
+BOTH = """
+platform: "ensemble"
+max_batch_size: 8
+input { name: "in" data_type: TYPE_FP32 dims: 16 }
+output { name: "a" data_type: TYPE_FP32 dims: 16 }
+output { name: "b" data_type: TYPE_FP32 dims: 16 }
+ensemble_scheduling {
+  step { model_name: "double" input_map { key: "x" value: "in" } output_map { key: "y" value: "a" } }
+  step { model_name: "cached" input_map { key: "x" value: "in" } output_map { key: "y" value: "b" } }
+}
+"""
 
 
 class ServeTest(ServerTest):
@@ -62,6 +73,7 @@ class ServeTest(ServerTest):
         add_model(repository, "double", "double", versions=(1, 2))
         add_model(repository, "accumulate", "accumulate", SEQUENCE)
         add_model(repository, "four", None, ENSEMBLE)
+        add_model(repository, "both", None, BOTH)
         add_model(repository, "cached", "double", "max_batch_size: 8\nresponse_cache { enable: true }\n")
         for name in [*TYPES, "bf16"]:
             add_model(repository, f"identity_{name}", f"identity_{name}")
@@ -258,6 +270,26 @@ class ServeTest(ServerTest):
             one = module.InferInput("in", [2, 16], "FP32")
             one.set_data_from_numpy(value)
             np.testing.assert_array_equal(client.infer("four", [one]).as_numpy("out"), 4 * value)
+
+    def test_ensemble_of_steps_side_by_side(self):
+        one = tgrpc.InferInput("in", [1, 16], "FP32")
+        one.set_data_from_numpy(np.ones((1, 16), np.float32))
+        bad = []
+
+        def ask():
+            client = tgrpc.InferenceServerClient(self.server.grpc)
+            for _ in range(200):
+                answer = client.infer("both", [one])
+                bad.extend(name for name in ("a", "b") if not (answer.as_numpy(name) == 2).all())
+            client.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(bad, [])
+        self.assertTrue(self.grpc.is_server_live())
 
     def test_classification(self):
         value = np.arange(16, dtype=np.float32)[None]
@@ -473,6 +505,12 @@ class ServeTest(ServerTest):
         watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
         self.assertEqual(next(watch), b"\x08\x01")
         watch.cancel()
+        # A second message that is too long ends the stream, and not the server.
+        stream = channel.stream_stream("/grpc.health.v1.Health/Watch")(iter([b"", bytes(5000)]))
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(stream)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+        self.assertEqual(check(b""), b"\x08\x01")
         reflect = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         answer = next(reflect(iter([b"\x3a\x00"])))
         self.assertIn(b"inference.GRPCInferenceService", answer)

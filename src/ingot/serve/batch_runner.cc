@@ -78,6 +78,30 @@ Value MakeBatchInput(const BatchInput& made, const std::vector<JobPtr>& jobs) {
   return value;
 }
 
+// A tensor of shape `actual`, which is as `from` says, in the shape `to`: its free axes have the
+// extents that those of `from` have, in their order. `actual` and the result have the batch axis,
+// where there is one.
+std::vector<int64_t> Reshaped(std::span<const int64_t> actual, const std::vector<int64_t>& from,
+                              const std::vector<int64_t>& to, bool batched,
+                              const ServedPort& port) {
+  const size_t axis = batched ? 1 : 0;
+  bool fits = actual.size() == from.size() + axis;
+  std::vector<int64_t> extents;  // of the free axes
+  for (size_t i = 0; fits && i < from.size(); ++i) {
+    const int64_t extent = actual[i + axis];
+    if (from[i] < 0) extents.push_back(extent);
+    fits = from[i] < 0 || from[i] == extent;
+  }
+  if (!fits) {
+    throw Error(ErrorCode::kInternal, "'" + port.name + "' has shape " + ShapeText(actual) +
+                                          ", the configuration says " + ShapeText(from));
+  }
+  std::vector<int64_t> dims(actual.begin(), actual.begin() + static_cast<ptrdiff_t>(axis));
+  size_t next = 0;
+  for (const int64_t d : to) dims.push_back(d < 0 ? extents.at(next++) : d);
+  return dims;
+}
+
 // The inputs of all jobs, joined, in `scratch`.
 std::vector<Value> Gather(const ServedModel& model, const std::vector<JobPtr>& jobs, int64_t rows,
                           Scratch& scratch) {
@@ -113,8 +137,8 @@ std::vector<Value> Gather(const ServedModel& model, const std::vector<JobPtr>& j
       for (const JobPtr& job : jobs) elements += job->inputs[number].dims.size();
       value.dims = {elements};
     } else if (port.reshaped) {
-      value.dims = port.backend_dims;
-      if (model.max_batch > 0) value.dims.insert(value.dims.begin(), rows);
+      value.dims = Reshaped(given, port.dims, port.backend_dims, model.max_batch > 0, port);
+      if (model.max_batch > 0) value.dims[0] = rows;
     } else {
       value.dims.assign(given.begin(), given.end());
       if (model.max_batch > 0) value.dims[0] = rows;
@@ -237,8 +261,8 @@ void Scatter(const ServedModel& model, std::vector<Value>& values, std::vector<J
         const std::span<const int64_t> dims = job.inputs[port.shape_of].dims.span();
         output.dims.assign(dims.begin(), dims.end());
       } else if (port.reshaped) {
-        output.dims = port.dims;
-        if (model.max_batch > 0) output.dims.insert(output.dims.begin(), job.rows);
+        output.dims = Reshaped(value.dims, port.backend_dims, port.dims, model.max_batch > 0, port);
+        if (model.max_batch > 0) output.dims[0] = job.rows;
       } else {
         output.dims = value.dims;
         if (model.max_batch > 0) output.dims[0] = job.rows;

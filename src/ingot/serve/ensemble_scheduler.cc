@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "ingot/serve/repository.h"
 #include "ingot/serve/served_model.h"
@@ -34,6 +35,7 @@ class Run : public std::enable_shared_from_this<Run> {
   std::map<std::string, InferInput> tensors_;
   std::vector<bool> started_;
   size_t running_ = 0;
+  bool ended_ = false;
   Status status_;
   JobTimes times_;
   bool any_time_ = false;
@@ -76,6 +78,8 @@ void Run::Continue() {
   bool ends = false;
   {
     const std::scoped_lock lock(mutex_);
+    // Steps that finish at the same time come here one behind the other: the first of them ends.
+    if (ended_) return;
     if (outer_->cancelled.load()) status_ = {StatusCode::kCancelled, "the request was cancelled"};
     for (size_t i = 0; i < steps_->size() && status_.ok(); ++i) {
       const EnsembleStep& step = (*steps_)[i];
@@ -100,7 +104,7 @@ void Run::Continue() {
     } else {
       ready.clear();
     }
-    ends = running_ == 0;
+    ends = ended_ = running_ == 0;
   }
   if (ends) {
     End();

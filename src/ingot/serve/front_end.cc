@@ -1,8 +1,16 @@
 // Access, protocol, access log.
 #include "ingot/serve/front_end.h"
 
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ingot/base/error.h"
 #include "ingot/serve/access_control.h"
 #include "ingot/serve/access_log.h"
+#include "ingot/serve/compression.h"
+#include "ingot/serve/rest_path.h"
 #include "ingot/serve/wire.h"
 
 namespace ingot::serve {
@@ -13,21 +21,35 @@ struct Wish {
   std::string model;
 };
 
+// Larger ones are not about a model alone.
+constexpr size_t kMostDecompressed = 64 << 10;
+
 // The model of a gRPC request: field 1 of all of them that are about one, but for the repository's
-// and shared memory's, which administer.
-std::string ModelOfGrpc(const Call& call) {
-  if (call.body.size() < 5 || call.body[0] != 0) return "";
+// and shared memory's, which administer. nullopt: the message cannot be read.
+std::optional<std::string> ModelOfGrpc(const Call& call) {
+  if (call.body.size() < 5) return "";
+  std::string_view message = std::string_view(call.body).substr(5);
+  std::string plain, model;
   try {
-    WireReader reader(std::string_view(call.body).substr(5));
+    if (call.body[0] != 0) {
+      plain =
+          Decompress(message, ParseEncoding(call.headers.Get("grpc-encoding")), kMostDecompressed);
+      message = plain;
+    }
+    WireReader reader(message);
     uint32_t field = 0;
     WireType type{};
     while (reader.Next(field, type)) {
-      if (field == 1 && type == WireType::kBytes) return std::string(reader.Bytes());
-      reader.Skip(type);
+      if (field == 1 && type == WireType::kBytes) {
+        model = reader.Bytes();  // of several the last counts, as protobuf has it
+      } else {
+        reader.Skip(type);
+      }
     }
   } catch (const Error&) {
+    return std::nullopt;
   }
-  return "";
+  return model;
 }
 
 Wish WishOfGrpc(const Call& call) {
@@ -36,34 +58,35 @@ Wish WishOfGrpc(const Call& call) {
   name.remove_prefix(name.rfind('/') + 1);
   if (name == "ServerLive" || name == "ServerReady") return {Access::kOpen, ""};
   if (name == "ModelInfer" || name == "ModelStreamInfer")
-    return {Access::kInfer, ModelOfGrpc(call)};
+    return {Access::kInfer, ModelOfGrpc(call).value_or("")};  // looked at again where it is read
   if (name.starts_with("RepositoryModel") || name.ends_with("Register") ||
       name.ends_with("Unregister") || name == "TraceSetting" || name == "LogSettings") {
     return {Access::kAdmin, ""};
   }
-  return {Access::kRead, name.starts_with("Model") ? ModelOfGrpc(call) : ""};
+  return {Access::kRead, name.starts_with("Model") ? ModelOfGrpc(call).value_or("?") : ""};
 }
 
 Wish WishOfRest(const Call& call) {
-  // As the router splits it: several slashes are one.
-  std::string plain;
-  for (const char c : call.path()) {
-    if (c != '/' || !plain.ends_with('/')) plain += c;
+  std::vector<std::string> parts;
+  try {
+    parts = SplitPath(call.path());
+  } catch (const Error&) {
+    return {Access::kOpen, ""};  // the router refuses it
   }
-  std::string_view path = plain;
-  if (!path.starts_with("/v2")) {
-    return {path == "/metrics" ? Access::kRead : Access::kOpen, ""};
+  const auto at = [&](size_t i) { return i < parts.size() ? parts[i] : ""; };
+  if (at(0) != "v2") {
+    return {parts.size() == 1 && at(0) == "metrics" ? Access::kRead : Access::kOpen, ""};
   }
-  path.remove_prefix(3);
-  if (path.empty() || path == "/" || path.starts_with("/health/")) return {Access::kOpen, ""};
+  if (parts.size() == 1 || at(1) == "health") return {Access::kOpen, ""};
   const bool posts = call.method == "POST";
-  if (path.starts_with("/models/")) {
-    path.remove_prefix(8);
-    const std::string model(path.substr(0, path.find('/')));
-    if (path.ends_with("/trace/setting") && posts) return {Access::kAdmin, model};
-    return {posts ? Access::kInfer : Access::kRead, model == "stats" ? "" : model};
+  if (at(1) == "models") {
+    const std::string model = at(2) == "stats" && parts.size() == 3 ? "" : at(2);
+    const bool traces =
+        parts.size() > 4 && parts[parts.size() - 2] == "trace" && parts.back() == "setting";
+    if (traces && posts) return {Access::kAdmin, model};
+    return {posts ? Access::kInfer : Access::kRead, model};
   }
-  if (path.starts_with("/repository/index")) return {Access::kRead, ""};
+  if (at(1) == "repository" && at(2) == "index") return {Access::kRead, ""};
   // The rest administers when it changes something.
   return {posts ? Access::kAdmin : Access::kRead, ""};
 }

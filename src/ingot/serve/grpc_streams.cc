@@ -147,24 +147,40 @@ void StartGrpcStreamInfer(const std::shared_ptr<Call>& call, ServerState& state,
   stream->OnData();
 }
 
+namespace {
+
+void AnswerHealth(Call& call, const std::string& message, const Service& service) {
+  namespace health = grpc::health::v1;
+  health::HealthCheckRequest request;
+  if (!request.ParseFromString(message)) {
+    throw Error(ErrorCode::kInvalidInput, "the message is no HealthCheckRequest");
+  }
+  health::HealthCheckResponse answer;
+  const bool known =
+      request.service().empty() || request.service() == "inference.GRPCInferenceService";
+  answer.set_status(!known            ? health::HealthCheckResponse::SERVICE_UNKNOWN
+                    : service.Ready() ? health::HealthCheckResponse::SERVING
+                                      : health::HealthCheckResponse::NOT_SERVING);
+  const std::string bytes = answer.SerializeAsString();
+  call.Write(GrpcFrame(bytes.size()) + bytes);
+}
+
+}  // namespace
+
 void StartGrpcHealthWatch(const std::shared_ptr<Call>& call, Service& service) {
   call->Begin(StreamHead());
   const std::weak_ptr<Call> weak = call;
-  call->on_data = [weak, &service] {
+  const auto ended = std::make_shared<bool>(false);
+  call->on_data = [weak, ended, &service] {
     const auto self = weak.lock();
-    std::string message;
-    if (self == nullptr || !TakeGrpcMessage(*self, 4096, message)) return;
-    namespace health = grpc::health::v1;
-    health::HealthCheckRequest request;
-    request.ParseFromString(message);
-    health::HealthCheckResponse answer;
-    const bool known =
-        request.service().empty() || request.service() == "inference.GRPCInferenceService";
-    answer.set_status(!known            ? health::HealthCheckResponse::SERVICE_UNKNOWN
-                      : service.Ready() ? health::HealthCheckResponse::SERVING
-                                        : health::HealthCheckResponse::NOT_SERVING);
-    const std::string bytes = answer.SerializeAsString();
-    self->Write(GrpcFrame(bytes.size()) + bytes);
+    if (self == nullptr || *ended) return;
+    try {
+      std::string message;
+      while (TakeGrpcMessage(*self, 4096, message)) AnswerHealth(*self, message, service);
+    } catch (...) {
+      *ended = true;
+      self->End(Trailers(CurrentStatus()));
+    }
   };
   call->on_data();
 }
@@ -236,17 +252,21 @@ std::string Reflect(const std::string& message) {
 void StartGrpcReflection(const std::shared_ptr<Call>& call, ServerState&, bool) {
   call->Begin(StreamHead());
   const std::weak_ptr<Call> weak = call;
-  call->on_data = [weak] {
+  const auto ended = std::make_shared<bool>(false);
+  call->on_data = [weak, ended] {
     const auto self = weak.lock();
-    if (self == nullptr) return;
+    if (self == nullptr || *ended) return;
     try {
       std::string message;
       while (TakeGrpcMessage(*self, 1 << 20, message)) {
         const std::string answer = Reflect(message);
         self->Write(GrpcFrame(answer.size()) + answer);
       }
-      if (self->body_complete) self->End(Trailers({}));
+      if (!self->body_complete) return;
+      *ended = true;
+      self->End(Trailers({}));
     } catch (...) {
+      *ended = true;
       self->End(Trailers(CurrentStatus()));
     }
   };

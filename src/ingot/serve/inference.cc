@@ -114,7 +114,10 @@ void Inference::StartFound(const JobPtr& job) {
     return;
   }
   job->status = std::move(status);
-  if (state_.cache != nullptr && job->model->cache_responses && job->sequence.id.empty()) {
+  // Not of ensembles, whose models may be loaded again while they stay.
+  const bool cached = state_.cache != nullptr && job->model->cache_responses &&
+                      job->model->backend != nullptr && job->sequence.id.empty();
+  if (cached) {
     const Clock::time_point begin = Clock::now();
     std::string key = ResponseCache::KeyOf(*job);
     if (state_.cache->Find(key, *job)) {

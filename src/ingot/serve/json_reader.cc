@@ -4,11 +4,22 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "ingot/base/error.h"
 
 namespace ingot::serve {
 namespace {
+
+// 1.0 and 1e3 are whole, too.
+std::optional<int64_t> WholeNumber(std::string_view text) {
+  double wide = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), wide);
+  if (error != std::errc() || wide != std::floor(wide) || std::fabs(wide) > 9007199254740992.0) {
+    return std::nullopt;
+  }
+  return static_cast<int64_t>(wide);
+}
 
 void AppendUtf8(uint32_t code, std::string& out) {
   if (code < 0x80) {
@@ -303,14 +314,7 @@ int64_t JsonReader::Int() {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc() && end == text.data() + text.size()) return value;
-  if (error != std::errc::result_out_of_range) {
-    // 1.0 and 1e3 are whole, too.
-    double wide = 0;
-    std::from_chars(text.data(), text.data() + text.size(), wide);
-    if (wide == std::floor(wide) && std::fabs(wide) <= 9007199254740992.0) {
-      return static_cast<int64_t>(wide);
-    }
-  }
+  if (const std::optional<int64_t> whole = WholeNumber(text)) return *whole;
   Fail("expected a whole number of 64 bits, got " + std::string(text));
 }
 
@@ -319,6 +323,8 @@ uint64_t JsonReader::Uint() {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc() && end == text.data() + text.size()) return value;
+  const std::optional<int64_t> whole = WholeNumber(text);
+  if (whole && *whole >= 0) return static_cast<uint64_t>(*whole);
   Fail("expected a whole number from 0, got " + std::string(text));
 }
 

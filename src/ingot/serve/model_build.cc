@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <future>
+#include <map>
+#include <set>
 
 #include "ingot/base/file.h"
 #include "ingot/serve/batch_scheduler.h"
@@ -65,22 +67,26 @@ ControlInput ReadControl(const inference::ModelSequenceBatching::ControlInput& f
       WrongConfig("control_input '" + from.name() + "': unknown kind");
   }
   if (result.kind == ControlInput::Kind::kCorrelation) return result;
+  DType given = DType::kUndefined;
   if (control.int32_false_true_size() == 2) {
+    given = DType::kI32;
     result.off = BytesOf(control.int32_false_true(0));
     result.on = BytesOf(control.int32_false_true(1));
   } else if (control.fp32_false_true_size() == 2) {
+    given = DType::kF32;
     result.off = BytesOf(control.fp32_false_true(0));
     result.on = BytesOf(control.fp32_false_true(1));
   } else if (control.bool_false_true_size() == 2) {
+    given = DType::kBool;
     result.off = BytesOf(control.bool_false_true(0));
     result.on = BytesOf(control.bool_false_true(1));
   } else {
     WrongConfig("control_input '" + from.name() +
                 "': expected two values in int32_false_true, fp32_false_true or bool_false_true");
   }
-  if (result.on.size() != ItemSize(result.dtype)) {
-    WrongConfig("control_input '" + from.name() + "': its values are not of the model's type " +
-                ConfigName(result.dtype));
+  if (given != result.dtype) {
+    WrongConfig("control_input '" + from.name() + "': its values are of type " + ConfigName(given) +
+                ", not of the model's type " + ConfigName(result.dtype));
   }
   return result;
 }
@@ -146,7 +152,6 @@ std::vector<EnsembleStep> ReadEnsemble(const ModelConfig& config) {
   for (const auto& from : config.ensemble_scheduling().step()) {
     EnsembleStep& to = steps.emplace_back();
     to.model = from.model_name();
-    if (to.model == config.name()) WrongConfig("ensemble '" + to.model + "' is a step of itself");
     if (from.model_version() > 0) to.version = std::to_string(from.model_version());
     for (const auto& [input, tensor] : from.input_map()) to.inputs[input] = tensor;
     for (const auto& [output, tensor] : from.output_map()) to.outputs[output] = tensor;
@@ -154,6 +159,37 @@ std::vector<EnsembleStep> ReadEnsemble(const ModelConfig& config) {
   }
   if (steps.empty()) WrongConfig("ensemble_scheduling has no step");
   return steps;
+}
+
+using StepModels = std::map<std::string, std::set<std::string>>;  // of ensembles, by name
+
+// The way from one model to another through the steps of ensembles, " -> " before each; "": none.
+std::string WayTo(const std::string& from, const std::string& to, const StepModels& ensembles,
+                  std::set<std::string>& seen) {
+  const auto found = ensembles.find(from);
+  if (found == ensembles.end() || !seen.insert(from).second) return "";
+  for (const std::string& step : found->second) {
+    if (step == to) return " -> " + step;
+    const std::string rest = WayTo(step, to, ensembles, seen);
+    if (!rest.empty()) return " -> " + step + rest;
+  }
+  return "";
+}
+
+// Of ensembles that are steps of each other, the one that is loaded last is refused.
+void RefuseCycle(const std::string& name, const std::vector<EnsembleStep>& steps,
+                 const Repository& repository) {
+  StepModels ensembles;
+  for (const auto& other : repository.Loaded()) {
+    if (other->name == name) continue;  // replaced by this one
+    for (const auto& step : other->config->ensemble_scheduling().step()) {
+      ensembles[other->name].insert(step.model_name());
+    }
+  }
+  for (const EnsembleStep& step : steps) ensembles[name].insert(step.model);
+  std::set<std::string> seen;
+  const std::string way = WayTo(name, name, ensembles, seen);
+  if (!way.empty()) WrongConfig("ensemble '" + name + "' is a step of itself: " + name + way);
 }
 
 // A request of warm-up data, waited for.
@@ -235,8 +271,9 @@ std::shared_ptr<const ServedModel> BuildModel(const ModelConfig& config, int64_t
   model->last_used_ns = Clock::now().time_since_epoch().count();
   if (config.has_ensemble_scheduling()) {
     ReadEnsemblePorts(config, *model);
-    model->scheduler =
-        std::make_unique<EnsembleScheduler>(ReadEnsemble(config), *context.repository);
+    std::vector<EnsembleStep> steps = ReadEnsemble(config);
+    RefuseCycle(config.name(), steps, *context.repository);
+    model->scheduler = std::make_unique<EnsembleScheduler>(std::move(steps), *context.repository);
     return model;
   }
   FillPorts(config, backend->inputs(), backend->outputs(), context.folder, *model);

@@ -71,6 +71,29 @@ std::vector<int64_t> BackendDims(const auto& configured) {
   return {dims.begin(), dims.end()};
 }
 
+// The elements between the free axes of a shape; nothing where they are too many to count.
+std::vector<int64_t> FixedCounts(const auto& dims) {
+  std::vector<int64_t> counts = {1};
+  for (const int64_t d : dims) {
+    if (d < 0) {
+      counts.push_back(1);
+    } else if (__builtin_mul_overflow(counts.back(), d, &counts.back())) {
+      return {};
+    }
+  }
+  return counts;
+}
+
+// Free axes keep their extents and their order, and between them are as many elements.
+void CheckReshape(const auto& configured, const std::string& what) {
+  if (!configured.has_reshape()) return;
+  const std::vector<int64_t> counts = FixedCounts(configured.dims());
+  if (!counts.empty() && counts == FixedCounts(configured.reshape().shape())) return;
+  const std::vector<int64_t> dims(configured.dims().begin(), configured.dims().end());
+  throw Error(ErrorCode::kInvalidInput, what + ": reshape " + ShapeText(BackendDims(configured)) +
+                                            " has not as many elements as dims " + ShapeText(dims));
+}
+
 void CheckPort(const auto& configured, const Port* port, bool batched, bool ragged,
                const std::string& kind, std::span<const Port> all) {
   const std::string what = "config.pbtxt: " + kind + " '" + configured.name() + "'";
@@ -84,6 +107,7 @@ void CheckPort(const auto& configured, const Port* port, bool batched, bool ragg
                                               inference::DataType_Name(configured.data_type()) +
                                               ", but the model has " + ConfigName(port->dtype));
   }
+  CheckReshape(configured, what);
   std::vector<int64_t> dims = BackendDims(configured);
   if (ragged) {
     dims = {-1};

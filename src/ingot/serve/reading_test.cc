@@ -77,6 +77,12 @@ TEST(JsonReaderTest, NumbersKeepTheirValue) {
   EXPECT_EQ(JsonReader("18446744073709551615").Uint(), UINT64_MAX);
   EXPECT_EQ(JsonReader("3.0").Int(), 3);
   EXPECT_THROW(JsonReader("3.5").Int(), Error);
+  EXPECT_THROW(JsonReader("1e400").Int(), Error);
+  EXPECT_EQ(JsonReader("1e3").Uint(), 1000u);
+  EXPECT_EQ(JsonReader("3.0").Uint(), 3u);
+  for (const char* json : {"3.5", "-1", "-1e3", "1e400", "18446744073709551616"}) {
+    EXPECT_THROW(JsonReader(json).Uint(), Error) << json;
+  }
 }
 
 TEST(JsonWriterTest, StringsComeBack) {

@@ -2,6 +2,7 @@
 #include "ingot/serve/response_cache.h"
 
 #include <cstring>
+#include <iterator>
 
 #include "ingot/base/sha256.h"
 #include "ingot/serve/served_model.h"
@@ -21,8 +22,6 @@ std::string ResponseCache::KeyOf(const InferJob& job) {
   std::string key;
   AppendText(job.model->name, key);
   key += std::to_string(job.model->version) + ";";
-  // A model that was loaded again is another one.
-  key += std::to_string(reinterpret_cast<uintptr_t>(job.model.get())) + ";";
   for (const InferInput& input : job.inputs) {
     AppendText(input.name, key);
     key += input.dims.ToString();
@@ -37,7 +36,9 @@ std::string ResponseCache::KeyOf(const InferJob& job) {
 bool ResponseCache::Find(const std::string& key, InferJob& job) {
   const std::scoped_lock lock(mutex_);
   const auto found = index_.find(key);
-  if (found == index_.end()) {
+  const bool known = found != index_.end();
+  if (!known || found->second->model.lock() != job.model) {
+    if (known) Erase(found->second);
     ++numbers_.misses;
     return false;
   }
@@ -56,6 +57,7 @@ bool ResponseCache::Find(const std::string& key, InferJob& job) {
 void ResponseCache::Insert(const std::string& key, const InferJob& job) {
   Entry entry;
   entry.key = key;
+  entry.model = job.model;
   entry.bytes = key.size();
   for (const InferOutput& output : job.outputs) entry.bytes += output.bytes.size() + 128;
   if (entry.bytes > limit_ / 10) return;
@@ -69,17 +71,23 @@ void ResponseCache::Insert(const std::string& key, const InferJob& job) {
     entry.outputs.push_back(std::move(copy));
   }
   const std::scoped_lock lock(mutex_);
-  if (index_.contains(key)) return;
+  if (const auto found = index_.find(key); found != index_.end()) {
+    if (found->second->model.lock() == job.model) return;
+    Erase(found->second);
+  }
   numbers_.bytes += entry.bytes;
   entries_.push_front(std::move(entry));
   index_.emplace(entries_.front().key, entries_.begin());
   while (numbers_.bytes > limit_) {
-    const Entry& oldest = entries_.back();
-    numbers_.bytes -= oldest.bytes;
-    index_.erase(oldest.key);
-    entries_.pop_back();
+    Erase(std::prev(entries_.end()));
     ++numbers_.evictions;
   }
+}
+
+void ResponseCache::Erase(std::list<Entry>::iterator entry) {
+  numbers_.bytes -= entry->bytes;
+  index_.erase(entry->key);
+  entries_.erase(entry);
 }
 
 ResponseCache::Numbers ResponseCache::numbers() const {

@@ -33,9 +33,14 @@ class ResponseCache {
  private:
   struct Entry {
     std::string key;
+    // Who gave the answer. A model that is loaded again has the same name, and may have the same
+    // address; its answers are others.
+    std::weak_ptr<const ServedModel> model;
     std::vector<InferOutput> outputs;
     uint64_t bytes = 0;
   };
+  void Erase(std::list<Entry>::iterator entry);
+
   const uint64_t limit_;
   mutable std::mutex mutex_;
   std::list<Entry> entries_;  // the most recently used first

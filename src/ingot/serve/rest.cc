@@ -1,7 +1,6 @@
 // Which path of the REST protocol is which call.
 #include "ingot/serve/rest.h"
 
-#include <charconv>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -16,6 +15,7 @@
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/rest_generate.h"
 #include "ingot/serve/rest_infer.h"
+#include "ingot/serve/rest_path.h"
 #include "ingot/serve/served_model.h"
 #include "ingot/serve/shadow.h"
 
@@ -23,34 +23,6 @@ namespace ingot::serve {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Decodes %41 and splits at '/'. Throws Error for a broken escape.
-std::vector<std::string> SplitPath(std::string_view path) {
-  std::vector<std::string> parts;
-  std::string part;
-  const auto finish = [&] {
-    if (!part.empty()) parts.push_back(std::move(part));
-    part.clear();
-  };
-  for (size_t i = 0; i < path.size(); ++i) {
-    if (path[i] == '/') {
-      finish();
-    } else if (path[i] == '%') {
-      unsigned value = 0;
-      const char* digits = path.data() + i + 1;
-      if (i + 2 >= path.size() + 0 ||
-          std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2) {
-        throw Error(ErrorCode::kInvalidInput, "the path has a '%' without two hexadecimal digits");
-      }
-      part += static_cast<char>(value);
-      i += 2;
-    } else {
-      part += path[i];
-    }
-  }
-  finish();
-  return parts;
-}
 
 void RespondJson(Call& call, std::string body) {
   Response response;
@@ -334,7 +306,8 @@ bool Rest::RouteModel(const std::shared_ptr<Call>& call, std::span<const std::st
     Response response;
     const bool ready = service_.ModelReady(name, version);
     response.status = ready ? 200 : 400;
-    response.body = Json{{"name", name}, {"ready", ready}}.dump();
+    response.body =
+        Json{{"name", name}, {"ready", ready}}.dump(-1, ' ', false, Json::error_handler_t::replace);
     call->Respond(std::move(response));
   } else if (action == "shadow") {
     if (IsMethod(*call, "GET")) RespondShadow(*call, service_.state(), name, version);

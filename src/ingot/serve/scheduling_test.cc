@@ -327,6 +327,107 @@ TEST_F(SchedulingTest, SequencesKeepTheirState) {
   EXPECT_THAT(Failure(*Start("state", {1, 0}, {.id = "a"})).message, HasSubstr("START"));
 }
 
+TEST_F(SchedulingTest, EndedSequencesTakeNothingButANewStart) {
+  AddModel("state",
+           "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
+           "output { name: 'y' data_type: TYPE_FP32 dims: 2 } sequence_batching { state { "
+           "input_name: 'state' output_name: 'next' data_type: TYPE_FP32 dims: 2 } }");
+  Make().LoadAll();
+  control_.Set(false);
+  const auto last = Start("state", {1, 0}, {.id = "a", .start = true, .end = true});
+  WaitForBatches(1);
+  EXPECT_THAT(Failure(*Start("state", {2, 0}, {.id = "a"})).message,
+              HasSubstr("must specify the START flag"));
+  const auto again = Start("state", {3, 0}, {.id = "a", .start = true});
+  const auto next = Start("state", {4, 0}, {.id = "a"});
+  control_.Set(true);
+  EXPECT_EQ(Result(*last)[0], 2);
+  EXPECT_EQ(Result(*again)[0], 6);
+  EXPECT_EQ(Result(*next)[0], 14);
+}
+
+TEST_F(SchedulingTest, IdleSequencesLeaveTheirPlacesToThoseThatWait) {
+  AddModel("state",
+           "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
+           "output { name: 'y' data_type: TYPE_FP32 dims: 2 } sequence_batching { oldest { "
+           "max_candidate_sequences: 1 } max_sequence_idle_microseconds: 50000 state { "
+           "input_name: 'state' output_name: 'next' data_type: TYPE_FP32 dims: 2 } }");
+  Make().LoadAll();
+  const auto idle = Start("state", {1, 0}, {.id = "a", .start = true});
+  EXPECT_EQ(Result(*idle)[0], 2);
+  // No other request comes.
+  std::vector<std::shared_ptr<TestJob>> waiting;
+  for (const char* id : {"b", "c"}) {
+    waiting.push_back(Start("state", {2, 0}, {.id = id, .start = true}));
+  }
+  for (const auto& job : waiting) EXPECT_EQ(Result(*job)[0], 4);
+}
+
+TEST_F(SchedulingTest, ControlsHaveTheTypeOfTheirInput) {
+  AddModel("state",
+           "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
+           "output { name: 'y' data_type: TYPE_FP32 dims: 2 } sequence_batching { control_input { "
+           "name: 'state' control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } } }");
+  EXPECT_THAT(Make().Load("state").message,
+              HasSubstr("values are of type TYPE_INT32, not of the model's type TYPE_FP32"));
+}
+
+TEST_F(SchedulingTest, ReshapedPortsKeepTheirFreeAxes) {
+  AddModel("m",
+           "input { name: 'x' data_type: TYPE_FP32 dims: [ -1, 1, 2 ] reshape { shape: [ -1, 2 ] } "
+           "} output { name: 'y' data_type: TYPE_FP32 dims: [ -1, 2, 1 ] reshape { shape: [ -1, 2 "
+           "] } }");
+  Make().LoadAll();
+  const auto job = std::make_shared<TestJob>();
+  job->model = repository_->Find("m", "", job->status);
+  ASSERT_NE(job->model, nullptr) << job->status.message;
+  const std::vector<float> data = {1, 2, 3, 4, 5, 6};
+  const int64_t dims[] = {3, 1, 2};
+  InferInput& input = job->inputs.emplace_back();
+  input.name = "x";
+  input.dtype = DType::kF32;
+  input.dims = MakeDims(dims);
+  input.bytes = std::as_bytes(std::span<const float>(data));
+  job->status = job->model->Check(*job);
+  ASSERT_TRUE(job->status.ok()) << job->status.message;
+  job->model->scheduler->Submit(job);
+  EXPECT_EQ(Result(*job), (std::vector<float>{2, 4, 6, 8, 10, 12}));
+  EXPECT_EQ(job->outputs[0].dims, (std::vector<int64_t>{3, 2, 1}));
+}
+
+TEST_F(SchedulingTest, ReshapingToOtherElementsIsRefused) {
+  for (const char* dims : {"3", "[ 2, 2 ]", "-1", "[ 4294967296, 4294967296 ]"}) {
+    AddModel("m", std::string("max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: ") +
+                      dims + " reshape { shape: 2 } }");
+    EXPECT_THAT(Make().Load("m").message, HasSubstr("input 'x': reshape [2] has not as many"))
+        << dims;
+  }
+}
+
+TEST_F(SchedulingTest, EnsemblesThatAreStepsOfEachOtherAreRefused) {
+  const auto ensemble = [this](const std::string& name, const std::string& step) {
+    AddModel(name,
+             "platform: 'ensemble' max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: "
+             "2 } output { name: 'y' data_type: TYPE_FP32 dims: 2 } ensemble_scheduling { step { "
+             "model_name: '" +
+                 step +
+                 "' input_map { key: 'x' value: 'x' } output_map { key: 'y' value: 'y' } } }");
+  };
+  AddModel("m", "");
+  ensemble("own", "own");
+  ensemble("a", "b");
+  ensemble("b", "c");
+  ensemble("c", "a");
+  ensemble("user", "d");
+  ensemble("d", "m");
+  Repository& repository = Make();
+  repository.LoadAll();
+  EXPECT_THAT(repository.Load("own").message, HasSubstr("is a step of itself: own -> own"));
+  EXPECT_THAT(repository.Load("c").message, HasSubstr("is a step of itself: c -> a -> b -> c"));
+  EXPECT_FALSE(Failure(*Start("a", {1, 2})).ok());
+  EXPECT_EQ(Result(*Start("user", {1, 2})), (std::vector<float>{2, 4}));
+}
+
 TEST_F(SchedulingTest, EnsemblesRunTheirSteps) {
   AddModel("m", "");
   AddModel("twice",

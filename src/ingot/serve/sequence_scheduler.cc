@@ -1,15 +1,20 @@
 // Sequences: their places, their order and their state.
 #include "ingot/serve/sequence_scheduler.h"
 
+#include <algorithm>
+#include <condition_variable>
 #include <deque>
 #include <list>
 #include <map>
 #include <mutex>
+#include <thread>
 
 #include "ingot/serve/served_model.h"
 
 namespace ingot::serve {
 namespace {
+
+constexpr uint64_t kMostIdleUs = 365ULL * 24 * 3600 * 1'000'000;
 
 std::string Repeat(const std::string& bytes, int64_t times) {
   std::string all;
@@ -23,9 +28,12 @@ std::string Repeat(const std::string& bytes, int64_t times) {
 class SequenceCore : public std::enable_shared_from_this<SequenceCore> {
  public:
   SequenceCore(SequenceSettings settings, std::unique_ptr<Scheduler> below)
-      : settings_(std::move(settings)), below_(std::move(below)) {}
+      : settings_(std::move(settings)),
+        idle_(std::chrono::microseconds(std::min(settings_.idle_us, kMostIdleUs))),
+        below_(std::move(below)) {}
 
   void Submit(JobPtr job);
+  void Stop();
   int64_t queued() const { return below_->queued(); }
 
  private:
@@ -41,18 +49,28 @@ class SequenceCore : public std::enable_shared_from_this<SequenceCore> {
   };
   using SequencePtr = std::shared_ptr<Sequence>;
 
+  // Under the lock:
   void DropIdle(Clock::time_point now);
+  Clock::time_point NextDrop(Clock::time_point now) const;
   void Place(std::vector<SequencePtr>& runnable);
-  JobPtr NextStep(const SequencePtr& sequence);  // under the lock
+  std::vector<JobPtr> NextSteps(std::vector<SequencePtr> runnable);
+  JobPtr NextStep(const SequencePtr& sequence);
+  void Watch();
+
+  void WatchIdle();
   void Completed(const SequencePtr& sequence, const JobPtr& outer, InferJob& step);
 
   const SequenceSettings settings_;
+  const Clock::duration idle_;
   const std::unique_ptr<Scheduler> below_;
   std::mutex mutex_;
   std::map<std::string, SequencePtr> sequences_;
   std::list<SequencePtr> backlog_;  // without a place, oldest first
   int64_t placed_ = 0;
   int64_t waiting_ = 0;
+  std::thread watcher_;  // drops idle sequences while others wait; none before the first waits
+  std::condition_variable changed_;
+  bool stopping_ = false;
 };
 
 // One request of a sequence as the backend takes it: with controls and states.
@@ -76,11 +94,20 @@ class SequenceStep : public InferJob {
 void SequenceCore::DropIdle(Clock::time_point now) {
   for (auto it = sequences_.begin(); it != sequences_.end();) {
     const Sequence& s = *it->second;
-    const bool idle = !s.running && s.jobs.empty() &&
-                      now - s.last_used > std::chrono::microseconds(settings_.idle_us);
+    const bool idle = !s.running && s.jobs.empty() && now - s.last_used >= idle_;
     if (idle && s.placed) --placed_;
     it = idle ? sequences_.erase(it) : std::next(it);
   }
+}
+
+// No sequence can be dropped before.
+Clock::time_point SequenceCore::NextDrop(Clock::time_point now) const {
+  Clock::time_point next = now + idle_;
+  for (const auto& [id, sequence] : sequences_) {
+    if (sequence->running || !sequence->jobs.empty()) continue;
+    next = std::min(next, sequence->last_used + idle_);
+  }
+  return next;
 }
 
 // Gives free places to the sequences that wait longest.
@@ -91,6 +118,62 @@ void SequenceCore::Place(std::vector<SequencePtr>& runnable) {
     sequence->placed = true;
     ++placed_;
     runnable.push_back(sequence);
+  }
+}
+
+// What is to be computed next of these, and of those that get a place.
+std::vector<JobPtr> SequenceCore::NextSteps(std::vector<SequencePtr> runnable) {
+  Place(runnable);
+  std::vector<JobPtr> steps;
+  for (const SequencePtr& ready : runnable) {
+    if (JobPtr step = NextStep(ready)) steps.push_back(std::move(step));
+  }
+  return steps;
+}
+
+// Sees to it that the sequences that wait get the places of idle ones, also where no request comes.
+void SequenceCore::Watch() {
+  if (backlog_.empty() || stopping_) return;
+  if (!watcher_.joinable())
+    watcher_ = std::thread([self = shared_from_this()] { self->WatchIdle(); });
+  changed_.notify_one();
+}
+
+void SequenceCore::WatchIdle() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (backlog_.empty()) {
+      changed_.wait(lock);
+      continue;
+    }
+    const Clock::time_point now = Clock::now();
+    DropIdle(now);
+    std::vector<JobPtr> steps = NextSteps({});
+    if (steps.empty()) {
+      changed_.wait_until(lock, NextDrop(now));
+      continue;
+    }
+    lock.unlock();
+    for (JobPtr& step : steps) below_->Submit(std::move(step));
+    steps.clear();
+    lock.lock();
+  }
+}
+
+void SequenceCore::Stop() {
+  std::thread watcher;
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+    watcher.swap(watcher_);
+  }
+  changed_.notify_all();
+  if (!watcher.joinable()) return;
+  // The last reference to a model may go in this thread.
+  if (watcher.get_id() == std::this_thread::get_id()) {
+    watcher.detach();
+  } else {
+    watcher.join();
   }
 }
 
@@ -109,9 +192,10 @@ void SequenceCore::Submit(JobPtr job) {
     const Clock::time_point now = Clock::now();
     DropIdle(now);
     SequencePtr sequence;
+    std::vector<SequencePtr> runnable;
     const auto found = sequences_.find(id);
     if (found != sequences_.end()) sequence = found->second;
-    if (sequence == nullptr && !job->sequence.start) {
+    if ((sequence == nullptr || sequence->ended) && !job->sequence.start) {
       refusal = Invalid("inference request for sequence " + id + " to model '" + model +
                         "' must specify the START flag on the first request of the sequence");
     } else if (waiting_ >= settings_.most_waiting) {
@@ -127,13 +211,10 @@ void SequenceCore::Submit(JobPtr job) {
       sequence->ended = job->sequence.end;
       sequence->jobs.push_back(std::move(job));
       ++waiting_;
-      std::vector<SequencePtr> runnable;
       if (sequence->placed) runnable.push_back(sequence);
-      Place(runnable);
-      for (const SequencePtr& ready : runnable) {
-        if (JobPtr step = NextStep(ready)) steps.push_back(std::move(step));
-      }
     }
+    steps = NextSteps(std::move(runnable));  // also where idle ones have made room for others
+    Watch();
   }
   if (!refusal.ok()) Refuse(job, std::move(refusal));
   for (JobPtr& step : steps) below_->Submit(std::move(step));
@@ -254,10 +335,7 @@ void SequenceCore::Completed(const SequencePtr& sequence, const JobPtr& outer, I
       runnable.clear();
     }
     DropIdle(Clock::now());
-    Place(runnable);
-    for (const SequencePtr& ready : runnable) {
-      if (JobPtr next = NextStep(ready)) steps.push_back(std::move(next));
-    }
+    steps = NextSteps(std::move(runnable));
   }
   // The answer comes first: the next request of the sequence may be computed at once.
   outer->Finish();
@@ -267,7 +345,9 @@ void SequenceCore::Completed(const SequencePtr& sequence, const JobPtr& outer, I
 SequenceScheduler::SequenceScheduler(SequenceSettings settings, std::unique_ptr<Scheduler> below)
     : core_(std::make_shared<SequenceCore>(std::move(settings), std::move(below))) {}
 
-SequenceScheduler::~SequenceScheduler() = default;
+SequenceScheduler::~SequenceScheduler() {
+  core_->Stop();
+}
 
 void SequenceScheduler::Submit(JobPtr job) {
   core_->Submit(std::move(job));

@@ -44,7 +44,7 @@ class SequenceCore;
 class SequenceScheduler : public Scheduler {
  public:
   SequenceScheduler(SequenceSettings settings, std::unique_ptr<Scheduler> below);
-  ~SequenceScheduler() override;
+  ~SequenceScheduler() override;  // no job is left: each keeps the model
   void Submit(JobPtr job) override;
   int64_t queued() const override;
 

@@ -17,6 +17,7 @@ namespace http = boost::beast::http;
 
 constexpr size_t kSmallBuffer = 8 << 10;
 constexpr size_t kLargeBuffer = 256 << 10;
+constexpr uint64_t kMostReserved = 1 << 20;  // for a body of which nothing has come
 
 std::string_view View(boost::beast::string_view text) {
   return {text.data(), text.size()};
@@ -94,11 +95,9 @@ class RequestParser : public http::basic_parser<true> {
     }
   }
   void on_header_impl(Ec&) override {}
-  void on_body_init_impl(const boost::optional<std::uint64_t>& length, Ec& ec) override {
-    if (length) {
-      if (!Reserve(*length, ec)) return;
-      call_.body.reserve(static_cast<size_t>(*length));
-    }
+  void on_body_init_impl(const boost::optional<std::uint64_t>& length, Ec&) override {
+    // What is announced takes none of the memory that all share: only what comes does.
+    if (length) call_.body.reserve(static_cast<size_t>(std::min<uint64_t>(*length, kMostReserved)));
   }
   std::size_t on_body_impl(Text bytes, Ec& ec) override {
     if (!Reserve(call_.body.size() + bytes.size(), ec)) return 0;
