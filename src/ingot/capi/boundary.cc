@@ -60,7 +60,7 @@ Tensor ToTensor(const ingot_tensor& tensor, const std::string& name) {
                 "set struct_size to sizeof(ingot_tensor)");
   }
   const auto dtype = static_cast<DType>(tensor.dtype);
-  if (tensor.dtype <= 0 || tensor.dtype > 255 || ItemSize(dtype) == 0) {
+  if (tensor.dtype <= 0 || tensor.dtype > 255 || ItemSize(dtype) == 0 || dtype == DType::kString) {
     throw Error(ErrorCode::kInvalidInput, name + " has element type " +
                                               std::to_string(tensor.dtype) +
                                               ", expected one of ingot_dtype");
@@ -71,7 +71,10 @@ Tensor ToTensor(const ingot_tensor& tensor, const std::string& name) {
                                               (tensor.dims == nullptr ? "no dims" : "dims"));
   }
   const Shape shape(std::vector<int64_t>(tensor.dims, tensor.dims + tensor.rank));
-  const size_t bytes = static_cast<size_t>(shape.size()) * ItemSize(dtype);
+  size_t bytes = 0;
+  if (__builtin_mul_overflow(static_cast<size_t>(shape.size()), ItemSize(dtype), &bytes)) {
+    throw Error(ErrorCode::kInvalidInput, name + " of shape " + shape.ToString() + " is too large");
+  }
   if (tensor.data_size != bytes || (bytes > 0 && tensor.data == nullptr)) {
     throw Error(ErrorCode::kInvalidInput, name + " of shape " + shape.ToString() + " has " +
                                               std::to_string(tensor.data_size) +

@@ -49,6 +49,31 @@ TEST(CApi, StructsWithoutTheirSizeAreRefused) {
   EXPECT_THAT(ingot_last_error(), HasSubstr("struct_size"));
 }
 
+TEST(CApi, TensorsThatCannotBeAreRefused) {
+  const std::string path = INGOT_SOURCE_DIR "/tests/data/models/conv_bn_se.dynamo.onnx";
+  ingot_session* session = nullptr;
+  ASSERT_EQ(ingot_session_load(path.c_str(), nullptr, &session), INGOT_OK) << ingot_last_error();
+  const int64_t huge[] = {int64_t{1} << 61, 2};
+  ingot_tensor input{};
+  input.struct_size = sizeof(input);
+  input.dtype = INGOT_F32;
+  input.rank = 2;
+  input.dims = huge;  // their bytes are 0 modulo 2^64
+  ingot_outputs* outputs = nullptr;
+  EXPECT_EQ(ingot_session_run(session, &input, 1, &outputs), INGOT_WRONG_INPUT);
+  EXPECT_THAT(ingot_last_error(), HasSubstr("is too large"));
+  const int64_t one[] = {1};
+  float value = 1;
+  input.dtype = 8;  // a string inside, none outside
+  input.rank = 1;
+  input.dims = one;
+  input.data = &value;
+  input.data_size = sizeof(value);
+  EXPECT_EQ(ingot_session_run(session, &input, 1, &outputs), INGOT_WRONG_INPUT);
+  EXPECT_THAT(ingot_last_error(), HasSubstr("element type 8"));
+  ingot_session_free(session);
+}
+
 TEST(CApi, TrainsStepByStep) {
   ingot_trainer_options options{sizeof(options), 1};
   ingot_trainer* trainer = nullptr;

@@ -163,6 +163,11 @@ ingot_status ingot_outputs_get(const ingot_outputs* outputs, size_t index, ingot
                              std::to_string(outputs->tensors.size()));
     }
     const ingot::Tensor& output = outputs->tensors[index];
+    if (output.dtype() == ingot::DType::kString) {
+      throw ingot::Error(ingot::ErrorCode::kUnsupported,
+                         "output " + std::to_string(index) +
+                             " has strings, which are no element type of ingot_dtype");
+    }
     ingot_tensor value{};
     value.dtype = static_cast<int32_t>(output.dtype());
     value.rank = output.shape().rank();

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -18,6 +21,21 @@
 
 namespace ingot::cli {
 namespace {
+
+// The least and the greatest value of a type of whole numbers, as far as double has them; nullopt
+// for other types.
+std::optional<std::pair<double, double>> WholeRange(DType type) {
+  using Range = std::optional<std::pair<double, double>>;
+  return DispatchAll("a column", type, [](auto tag) -> Range {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      return Range({static_cast<double>(std::numeric_limits<T>::min()),
+                    static_cast<double>(std::numeric_limits<T>::max())});
+    } else {
+      return std::nullopt;
+    }
+  });
+}
 
 Shape Rows(int64_t n, const Shape& row) {
   std::vector<int64_t> dims = {n};
@@ -190,9 +208,11 @@ Tensor ReadNumbers(const std::string& path, const data::Field& wanted) {
     if (is_header) continue;
     for (size_t i = 0; i < csv.fields().size(); ++i) {
       const double value = csv.Number(i);
-      if (wanted.dtype == DType::kU8 && (value < 0 || value > 255 || value != std::floor(value))) {
-        csv.Fail(i, fmt::format("expected a whole number from 0 to 255, got '{}'",
-                                std::string(csv.fields()[i])));
+      if (const auto range = WholeRange(wanted.dtype);
+          range &&
+          !(value >= range->first && value <= range->second && value == std::floor(value))) {
+        csv.Fail(i, fmt::format("expected a whole number from {:.0f} to {:.0f}, got '{}'",
+                                range->first, range->second, std::string(csv.fields()[i])));
       }
       values.push_back(value);
     }

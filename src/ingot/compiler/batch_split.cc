@@ -163,6 +163,10 @@ class SampleAxis {
 
 }  // namespace
 
+bool IsBySample(const ir::Graph& graph, int64_t batch) {
+  return SampleAxis(graph, batch).known();
+}
+
 int64_t SamplesAtOnce(const ir::Graph& graph, int64_t batch) {
   if (batch < 2) return batch;
   const SampleAxis axis(graph, batch);

@@ -17,4 +17,8 @@ namespace ingot::compiler {
 // fuse, with static types, and `batch` the first extent of every input.
 int64_t SamplesAtOnce(const ir::Graph& graph, int64_t batch);
 
+// Whether each sample's outputs are known to depend on that sample alone, and to be its place of
+// the outputs' first axis. `graph` as above.
+bool IsBySample(const ir::Graph& graph, int64_t batch);
+
 }  // namespace ingot::compiler

@@ -102,5 +102,20 @@ TEST(BatchSplit, LeavesABatchWholeWhoseSamplesMeet) {
             kBatch);
 }
 
+TEST(BatchSplit, APartKeepsItsSamplesOnlyWhereNoConstantNamesTheBatch) {
+  // Of a part: what the whole batch's 12 rows are told to be, its fewer samples are, too.
+  const auto keeps = [](int64_t samples, int64_t first) {
+    ir::Graph graph("part");
+    ir::Builder b(graph, Registry());
+    ir::Value* x = graph.AddInput("x", ir::Type::Tensor(DType::kF32, Shape{samples, 24}));
+    ir::Value* h = b.Op("Softmax", {b.Op("Reshape", {x, b.Ints({first, -1})})});
+    graph.AddOutput(b.Op("Reshape", {h, b.Ints({-1, 24})}), "y");
+    return IsBySample(graph, samples);
+  };
+  EXPECT_TRUE(keeps(12, 12));
+  EXPECT_TRUE(keeps(3, 3));
+  EXPECT_FALSE(keeps(3, 12));
+}
+
 }  // namespace
 }  // namespace ingot::compiler

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
@@ -235,7 +236,11 @@ Tensor FromFortran(const std::byte* source, DType dtype, const Shape& shape) {
 Tensor ReadTexts(const Blob& blob, size_t begin, const NpyHeader& header, const std::string& name) {
   uint64_t wanted = 0;
   const Shape shape(header.dims);
-  if (!StoredBytes(DType::kU32, header.dims, &wanted) || header.fortran ||
+  if (header.fortran && shape.rank() > 1) {
+    throw Error(ErrorCode::kUnsupported, "'" + name + "': texts in Fortran order are not read",
+                "save numpy.ascontiguousarray of them");
+  }
+  if (!StoredBytes(DType::kU32, header.dims, &wanted) ||
       __builtin_mul_overflow(wanted, header.characters, &wanted) || wanted != blob.size - begin) {
     Corrupt(name, "a text array of " + shape.ToString() + " with " +
                       std::to_string(header.characters) + " characters each does not fit its " +
@@ -247,11 +252,17 @@ Tensor ReadTexts(const Blob& blob, size_t begin, const NpyHeader& header, const 
   std::vector<std::string> texts(static_cast<size_t>(shape.size()));
   const std::byte* at = blob.data.get() + begin;
   for (std::string& text : texts) {
+    size_t zeros = 0;  // those at the end fill up
     for (uint64_t i = 0; i < header.characters; ++i, at += 4) {
       auto code = LoadLittle<uint32_t>(at);
       if (header.big_endian) code = __builtin_bswap32(code);
       if (code > 0x10FFFF) Corrupt(name, "a text holds " + std::to_string(code) + ", no character");
-      if (code != 0) AppendUtf8(text, code);
+      if (code == 0) {
+        ++zeros;
+        continue;
+      }
+      text.append(std::exchange(zeros, 0), '\0');
+      AppendUtf8(text, code);
     }
   }
   return Tensor::OfStrings(shape, std::move(texts));

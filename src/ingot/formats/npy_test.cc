@@ -182,7 +182,8 @@ TEST(Zip, WriterRefusesNamesGivenTwice) {
 }
 
 TEST(NpyTest, TextsAreUtf32InTheFile) {
-  const Tensor texts = Tensor::OfStrings({2, 2}, {"", "ab", "gr\u00fc\u00df", "\U0001F600"});
+  const Tensor texts =
+      Tensor::OfStrings({2, 2}, {"", std::string("a\0b", 3), "gr\u00fc\u00df", "\U0001F600"});
   const std::vector<std::byte> bytes = EncodeNpy(texts);
   EXPECT_NE(TextOf(bytes).find("'descr': '<U4'"), std::string::npos);
   const Tensor read = ParseNpy(BlobOf(bytes), "a.npy");

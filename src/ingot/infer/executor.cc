@@ -2,6 +2,7 @@
 #include "ingot/infer/executor.h"
 
 #include <algorithm>
+#include <cstring>
 #include <list>
 #include <map>
 #include <mutex>
@@ -255,6 +256,34 @@ std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inp
   return entry;
 }
 
+namespace {
+
+// Throws where memory of the caller does not fit what is to be written there.
+void RequireOutput(const std::string& name, const Tensor& given, DType dtype, const Shape& shape) {
+  if (given.dtype() == dtype && given.shape() == shape) return;
+  throw Error(ErrorCode::kInvalidInput, "output '" + name + "' is given as " +
+                                            (given.empty() ? "nothing" : given.Describe()) +
+                                            ", expected " +
+                                            ir::Type::Tensor(dtype, shape).ToString());
+}
+
+}  // namespace
+
+void CopyOutputs(std::span<const std::string> names, std::span<const Tensor> results,
+                 std::span<Tensor> outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    RequireOutput(names[i], outputs[i], results[i].dtype(), results[i].shape());
+    if (results[i].dtype() == DType::kString) {
+      throw Error(ErrorCode::kUnsupported,
+                  "output '" + names[i] + "' has strings, which are not written into other memory");
+    }
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (results[i].bytes() == 0) continue;
+    std::memcpy(outputs[i].raw(), results[i].raw(), results[i].bytes());
+  }
+}
+
 // `graph` is of the whole batch; an entry for a part that has a plan becomes the entry's.
 bool Executor::SplitBatch(std::span<const Tensor> inputs, const ir::Graph& graph,
                           Entry& entry) const {
@@ -284,6 +313,20 @@ bool Executor::SplitBatch(std::span<const Tensor> inputs, const ir::Graph& graph
              [&](ir::Graph& g) { passes::PropagateShapes(g, registry_); });
   const int64_t samples = compiler::SamplesAtOnce(*whole, batch);
   if (samples >= batch) return false;
+  // A constant may name the extent of the whole batch: of a part it makes something else.
+  const std::unique_ptr<ir::Graph> some = graph_->Clone();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    std::vector<int64_t> dims = inputs[i].shape().dims();
+    dims[0] = samples;
+    some->inputs()[i]->set_type(ir::Type::Tensor(inputs[i].dtype(), Shape(dims)));
+  }
+  try {
+    passes.Run("propagate_shapes", *some,
+               [&](ir::Graph& g) { passes::PropagateShapes(g, registry_); });
+  } catch (const Error&) {
+    return false;
+  }
+  if (!compiler::IsBySample(*some, samples)) return false;
   std::vector<Tensor> parts;
   for (const Tensor& input : inputs) {
     std::vector<int64_t> dims = input.shape().dims();
@@ -371,17 +414,12 @@ void Executor::Run(std::span<const Tensor> inputs, std::span<Tensor> outputs) co
                                               std::to_string(graph_->outputs().size()));
   }
   if (!entry->is_planned()) {
-    std::vector<Tensor> results = ops::InterpretInOrder(*state_->dynamic, inputs);
-    std::copy(results.begin(), results.end(), outputs.begin());
+    CopyOutputs(graph_->output_names(), ops::InterpretInOrder(*state_->dynamic, inputs), outputs);
     return;
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const auto& wanted = entry->outputs[i];
-    if (outputs[i].dtype() == wanted.dtype && outputs[i].shape() == wanted.shape) continue;
-    throw Error(ErrorCode::kInvalidInput,
-                "output '" + graph_->output_names()[i] + "' is given as " +
-                    (outputs[i].empty() ? "nothing" : outputs[i].Describe()) + ", expected " +
-                    ir::Type::Tensor(wanted.dtype, wanted.shape).ToString());
+    RequireOutput(graph_->output_names()[i], outputs[i], wanted.dtype, wanted.shape);
   }
   RunPlanned(*entry, inputs, outputs, false);
 }

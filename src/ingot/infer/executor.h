@@ -100,4 +100,9 @@ class Executor {
   std::unique_ptr<State> state_;
 };
 
+// Copies results into memory of the caller. Throws Error: an output is given with another type or
+// shape (kInvalidInput), or has strings (kUnsupported); then none is written.
+void CopyOutputs(std::span<const std::string> names, std::span<const Tensor> results,
+                 std::span<Tensor> outputs);
+
 }  // namespace ingot::infer

@@ -90,7 +90,11 @@ train::Job JobOfModel(const std::string& path, const std::map<std::string, std::
 
 // Of a file that Ingot did not write: its first input without the batch.
 train::ModelMetadata MetadataOfInput(const std::string& path, const ir::Graph& graph) {
-  const ir::Type& type = graph.inputs().at(0)->type();
+  if (graph.inputs().empty()) {
+    throw Error(ErrorCode::kUnsupported, "'" + path + "' has no input to predict from",
+                "ingot run runs a model without inputs");
+  }
+  const ir::Type& type = graph.inputs()[0]->type();
   std::vector<int64_t> dims;
   for (int i = 1; type.is_tensor() && type.has_rank() && i < type.rank(); ++i) {
     if (!type.dim(i).is_static()) {

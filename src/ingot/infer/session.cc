@@ -224,7 +224,9 @@ void Session::RunInto(std::span<const Tensor> inputs, std::span<Tensor> outputs)
                                               " outputs are given, expected " +
                                               std::to_string(results.size()));
   }
-  std::move(results.begin(), results.end(), outputs.begin());
+  std::vector<std::string> names;
+  for (const PortInfo& port : this->outputs()) names.push_back(port.name);
+  CopyOutputs(names, results, outputs);
 }
 
 std::vector<Tensor> Session::Run(std::span<const Tensor> inputs, bool alone) const {

@@ -12,6 +12,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/formats/npy.h"
+#include "ingot/infer/executor.h"
 
 namespace ingot::infer {
 namespace {
@@ -143,6 +144,19 @@ TEST(SessionTest, MissingFilesAreNamed) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kNotFound);
     EXPECT_THAT(error.what(), HasSubstr("encoder.dynamo.onnx"));
+  }
+}
+
+TEST(SessionTest, ResultsAreCopiedIntoMemoryThatFitsThem) {
+  const std::vector<std::string> names = {"y"};
+  const std::vector<Tensor> results = {Tensor::Of<float>({2}, std::vector<float>{3, 4})};
+  std::vector<Tensor> given = {Tensor(DType::kF32, Shape{2})};
+  const Tensor same = given[0];  // of the same memory
+  CopyOutputs(names, results, given);
+  EXPECT_EQ(same.ToDoubles(), (std::vector<double>{3, 4}));
+  for (const Tensor& other : {Tensor(DType::kF32, Shape{3}), Tensor(DType::kI32, Shape{2})}) {
+    given = {other};
+    EXPECT_THROW(CopyOutputs(names, results, given), Error);
   }
 }
 

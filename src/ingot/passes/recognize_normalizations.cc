@@ -108,6 +108,8 @@ void RewriteNormalization(Node* node, const ir::OpRegistry& registry) {
     bias = RowOperand(next, "Add", last->output(), found->x);
     if (bias != nullptr) last = next;
   }
+  // An epsilon with more axes than x would give the result those, too.
+  if (!SurelySameShape(found->x->type(), last->output()->type())) return;
   ir::Builder builder = BuilderBefore(last, registry);
   if (scale == nullptr) {
     const ir::Dimension& length = found->x->type().dim(-1);
