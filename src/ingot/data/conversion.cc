@@ -25,28 +25,34 @@ namespace ingot::data {
 
 namespace {
 
-// out[i] = in[i] * scale + shift, all in f32; no fused multiply-add (see cmake/compiler.cmake), so
-// that every clone gives the same bits.
-#define INGOT_AFFINE_KERNELS(T, NAME)                                                              \
-  INGOT_CLONES void Uniform##NAME(const void* in_bytes, float* __restrict out, int64_t count,      \
-                                  const float* scale, const float* shift) {                        \
-    const T* __restrict in = static_cast<const T*>(in_bytes);                                      \
-    const float a = *scale;                                                                        \
-    const float b = *shift;                                                                        \
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(in[i]) * a + b;                \
-  }                                                                                                \
-  INGOT_CLONES void Elements##NAME(const void* in_bytes, float* __restrict out, int64_t count,     \
-                                   const float* __restrict scale, const float* __restrict shift) { \
-    const T* __restrict in = static_cast<const T*>(in_bytes);                                      \
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(in[i]) * scale[i] + shift[i];  \
+// out[i] = in[i] * scale + shift, all in C and rounded to f32; no fused multiply-add (see
+// cmake/compiler.cmake), so that every clone gives the same bits.
+#define INGOT_AFFINE_KERNELS(T, C, NAME)                                                       \
+  INGOT_CLONES void Uniform##NAME(const void* in_bytes, float* __restrict out, int64_t count,  \
+                                  const void* scale, const void* shift) {                      \
+    const T* __restrict in = static_cast<const T*>(in_bytes);                                  \
+    const C a = *static_cast<const C*>(scale);                                                 \
+    const C b = *static_cast<const C*>(shift);                                                 \
+    for (int64_t i = 0; i < count; ++i) {                                                      \
+      out[i] = static_cast<float>(static_cast<C>(in[i]) * a + b);                              \
+    }                                                                                          \
+  }                                                                                            \
+  INGOT_CLONES void Elements##NAME(const void* in_bytes, float* __restrict out, int64_t count, \
+                                   const void* scale, const void* shift) {                     \
+    const T* __restrict in = static_cast<const T*>(in_bytes);                                  \
+    const C* __restrict a = static_cast<const C*>(scale);                                      \
+    const C* __restrict b = static_cast<const C*>(shift);                                      \
+    for (int64_t i = 0; i < count; ++i) {                                                      \
+      out[i] = static_cast<float>(static_cast<C>(in[i]) * a[i] + b[i]);                        \
+    }                                                                                          \
   }
 
-INGOT_AFFINE_KERNELS(uint8_t, U8)
-INGOT_AFFINE_KERNELS(int8_t, I8)
-INGOT_AFFINE_KERNELS(uint16_t, U16)
-INGOT_AFFINE_KERNELS(int16_t, I16)
-INGOT_AFFINE_KERNELS(float, F32)
-INGOT_AFFINE_KERNELS(double, F64)
+INGOT_AFFINE_KERNELS(uint8_t, float, U8)
+INGOT_AFFINE_KERNELS(int8_t, float, I8)
+INGOT_AFFINE_KERNELS(uint16_t, float, U16)
+INGOT_AFFINE_KERNELS(int16_t, float, I16)
+INGOT_AFFINE_KERNELS(float, float, F32)
+INGOT_AFFINE_KERNELS(double, double, F64)
 #undef INGOT_AFFINE_KERNELS
 
 double TruncateTo(DType type, double value) {
@@ -154,6 +160,7 @@ void Conversion::Normalise(double divide, std::span<const double> mean, std::spa
     stage.mean = expand(mean, 0);
     stage.std = expand(std, 1);
   }
+  if (output_.classes > 0) stage.keeps = output_.categorical;
   stages_.push_back(std::move(stage));
   if (!IsFloat(output_.dtype)) output_.dtype = DType::kF32;
   if (output_.categorical == 0) output_.classes = 0;
@@ -198,7 +205,7 @@ void Conversion::Plan() {
   bool uniform = true;
   for (const Stage& stage : stages_) {
     if (stage.truncate != DType::kUndefined) return;
-    uniform = uniform && stage.mean.size() == 1 && stage.std.size() == 1;
+    uniform = uniform && stage.mean.size() == 1 && stage.std.size() == 1 && stage.keeps == 0;
   }
   switch (input_.dtype) {
     case DType::kU8:
@@ -223,25 +230,32 @@ void Conversion::Plan() {
       return;
   }
   const size_t n = uniform ? 1 : static_cast<size_t>(count_);
-  scale_.assign(n, 0.0f);
-  shift_.assign(n, 0.0f);
+  scale_.assign(n, 0);
+  shift_.assign(n, 0);
   for (size_t i = 0; i < n; ++i) {
     double scale = 1;
     double shift = 0;
     for (const Stage& stage : stages_) {
+      if (Keeps(stage, i)) continue;
       const double mean = stage.mean[stage.mean.size() == 1 ? 0 : i];
       const double deviation = stage.std[stage.std.size() == 1 ? 0 : i];
       scale = scale / stage.divide / deviation;
       shift = (shift / stage.divide - mean) / deviation;
     }
-    scale_[i] = static_cast<float>(scale);
-    shift_[i] = static_cast<float>(shift);
+    scale_[i] = scale;
+    shift_[i] = shift;
   }
+  scale_f32_.assign(scale_.begin(), scale_.end());
+  shift_f32_.assign(shift_.begin(), shift_.end());
+}
+
+bool Conversion::Keeps(const Stage& stage, size_t element) const {
+  return static_cast<int64_t>(element) >= count_ - stage.keeps;
 }
 
 std::optional<float> Conversion::ScaleOfBytes() const {
-  const bool scaled = kernel_ == UniformU8 && shift_[0] == 0;
-  return scaled ? std::optional(scale_[0]) : std::nullopt;
+  const bool scaled = kernel_ == UniformU8 && shift_f32_[0] == 0;
+  return scaled ? std::optional(scale_f32_[0]) : std::nullopt;
 }
 
 double Conversion::Evaluate(double value, size_t element) const {
@@ -250,6 +264,7 @@ double Conversion::Evaluate(double value, size_t element) const {
       value = TruncateTo(stage.truncate, value);
       continue;
     }
+    if (Keeps(stage, element)) continue;
     const double mean = stage.mean[stage.mean.size() == 1 ? 0 : element];
     const double deviation = stage.std[stage.std.size() == 1 ? 0 : element];
     value = (value / stage.divide - mean) / deviation;
@@ -280,7 +295,10 @@ void Conversion::Apply(const void* in, void* out) const {
     return;
   }
   if (kernel_ != nullptr) {
-    kernel_(in, static_cast<float*>(out), count_, scale_.data(), shift_.data());
+    const bool exact = input_.dtype == DType::kF64;
+    const void* scale = exact ? static_cast<const void*>(scale_.data()) : scale_f32_.data();
+    const void* shift = exact ? static_cast<const void*>(shift_.data()) : shift_f32_.data();
+    kernel_(in, static_cast<float*>(out), count_, scale, shift);
     return;
   }
   if (stages_.empty()) {
@@ -301,8 +319,8 @@ std::string Conversion::Describe() const {
   if (one_hot_ > 0) return text + ": one-hot";
   if (kernel_ != nullptr && !stages_.empty()) {
     if (scale_.size() > 1) return text + ": x * scale[i] + shift[i]";
-    text += ": x * " + FormatNumber(scale_[0]);
-    if (shift_[0] != 0) text += " + " + FormatNumber(shift_[0]);
+    text += ": x * " + FormatNumber(scale_f32_[0]);
+    if (shift_f32_[0] != 0) text += " + " + FormatNumber(shift_f32_[0]);
   } else if (!stages_.empty()) {
     text += ": " + std::to_string(stages_.size()) + (stages_.size() == 1 ? " step" : " steps");
   }

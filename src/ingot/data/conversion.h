@@ -2,7 +2,8 @@
 //
 // Steps (normalise, cast, flatten, one_hot) are added one by one and collapse into one pass over
 // the sample: the common chain u8 -> f32, divided by 255, normalised, flattened is the single loop
-// out[i] = float(in[i]) * scale + shift, in f32, with scale and shift worked out in double.
+// out[i] = float(in[i]) * scale + shift, in f32, with scale and shift worked out in double. From
+// f64 that is in double and rounded once, so that large numbers keep their differences.
 // Into any other type the steps run one after another in double and are rounded once at the end, so
 // that f64 inputs are exact (pixel / 255 is a division, as NumPy does it).
 // Apply is thread-safe, does not allocate, and gives the same bits on every CPU.
@@ -27,7 +28,8 @@ class Conversion {
   // integer it truncates. Throws Error(kUnsupported) for types not stored one after another.
   void Cast(DType to);
   // (x / divide - mean) / std. `mean` (empty: 0) and `std` (empty: 1) hold one value for all, or
-  // one for each position along `axis` of the sample. Integers become f32.
+  // one for each position along `axis` of the sample. Integers become f32. Numbers of categories
+  // stay as they are.
   // Throws Error(kInvalidInput) for a zero divisor or deviation, or a wrong number of values.
   void Normalise(double divide, std::span<const double> mean, std::span<const double> std,
                  int64_t axis = -1);
@@ -62,11 +64,14 @@ class Conversion {
     std::vector<double> mean;  // one, or one for each element
     std::vector<double> std;
     DType truncate = DType::kUndefined;  // not kUndefined: only this
+    int64_t keeps = 0;                   // the last so many elements stay as they are
   };
-  using Kernel = void (*)(const void* in, float* out, int64_t count, const float* scale,
-                          const float* shift);
+  // Scale and shift are double for f64 inputs, else float.
+  using Kernel = void (*)(const void* in, float* out, int64_t count, const void* scale,
+                          const void* shift);
 
   void Plan();
+  bool Keeps(const Stage& stage, size_t element) const;
   double Evaluate(double value, size_t element) const;
 
   Field input_;
@@ -76,8 +81,10 @@ class Conversion {
   int64_t count_ = 0;  // elements of a sample of the input
   // The collapsed form, where there is one.
   Kernel kernel_ = nullptr;
-  std::vector<float> scale_;  // one, or one for each element
-  std::vector<float> shift_;
+  std::vector<double> scale_;  // one, or one for each element
+  std::vector<double> shift_;
+  std::vector<float> scale_f32_;  // the same, rounded
+  std::vector<float> shift_f32_;
 };
 
 }  // namespace ingot::data

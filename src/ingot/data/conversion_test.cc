@@ -104,6 +104,41 @@ TEST(ConversionTest, EveryInputTypeAgreesWithTheExactPath) {
   }
 }
 
+// Seconds of a few days, as times of day are written: f32 has steps of 128 there.
+TEST(ConversionTest, LargeNumbersInF64KeepTheirDifferences) {
+  for (const bool elements : {false, true}) {
+    Conversion conversion({.name = "x", .dtype = DType::kF64, .shape = Shape{3}});
+    conversion.Normalise(1, std::vector<double>(elements ? 3 : 1, 1.7e9), std::vector<double>{10});
+    conversion.Cast(DType::kF32);
+    EXPECT_TRUE(conversion.cheap());
+    EXPECT_THAT(Apply<float>(conversion, std::vector<double>{1.7e9 - 10, 1.7e9, 1.7e9 + 5}),
+                testing::Pointwise(testing::FloatNear(1e-6f), {-1.0f, 0.0f, 0.5f}));
+  }
+}
+
+TEST(ConversionTest, NumbersOfCategoriesAreNotNormalised) {
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    Conversion conversion(
+        {.name = "x", .dtype = dtype, .shape = Shape{4}, .classes = 9, .categorical = 2});
+    conversion.Normalise(3, std::vector<double>{1}, std::vector<double>{0.5});
+    conversion.Cast(DType::kF32);
+    EXPECT_EQ(conversion.output().classes, 9);
+    const Tensor in = Tensor::Of<double>({4}, std::vector<double>{3, 6, 7, 8}).Cast(dtype);
+    std::vector<float> out(4);
+    conversion.Apply(in.raw(), out.data());
+    EXPECT_THAT(out, testing::Pointwise(testing::FloatNear(1e-6f), {0.0f, 2.0f, 7.0f, 8.0f}));
+    EXPECT_EQ(out[2], 7);
+    EXPECT_EQ(out[3], 8);
+    std::vector<double> exact(4);
+    conversion.ToDoubles(in.raw(), exact);
+    EXPECT_THAT(exact, testing::ElementsAre(0, 2, 7, 8));
+  }
+  // Categories that are spread over columns of zeros and ones are numbers as others.
+  Conversion one_hot({.name = "x", .dtype = DType::kF32, .shape = Shape{2}, .categorical = 1});
+  one_hot.Normalise(2, {}, {});
+  EXPECT_EQ(Apply<float>(one_hot, std::vector<float>{4, 1}), (std::vector<float>{2, 0.5}));
+}
+
 TEST(ConversionTest, CastsLabels) {
   Conversion conversion({.name = "y", .dtype = DType::kU8, .shape = Shape{}, .classes = 10});
   conversion.Cast(DType::kI64);

@@ -16,9 +16,7 @@ std::vector<std::optional<Error>> FindDamaged(
       read(i, out.data());
     } catch (const Error& error) {
       // What is wrong with the job is as wrong as before when the record is left out.
-      const bool damaged =
-          error.code() == ErrorCode::kCorrupt || error.code() == ErrorCode::kUnsupported;
-      if (!damaged) throw;
+      if (!IsDamage(error)) throw;
       errors[i] = error;
     }
   });

@@ -3,13 +3,18 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <system_error>
+#include <utility>
+
+#include <sys/stat.h>
 
 #include "ingot/base/byte_count.h"
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/base/text.h"
 #include "ingot/data/class_numbers.h"
+#include "ingot/data/damaged_records.h"
 #include "ingot/data/source_kind.h"
 
 namespace ingot::data {
@@ -61,14 +66,35 @@ std::vector<std::string> SubFolders(const std::string& folder) {
   return names;
 }
 
+// The folders that have been gone into, whatever their names: links may lead back to one.
+class VisitedFolders {
+ public:
+  // Throws Error(kInvalidInput) for one that has been visited.
+  void Add(const std::string& path) {
+    struct stat status = {};
+    if (::stat(path.c_str(), &status) != 0) return;  // whoever lists it says why
+    const auto [at, is_new] = paths_.try_emplace({status.st_dev, status.st_ino}, path);
+    if (is_new) return;
+    throw Error(ErrorCode::kInvalidInput,
+                "folder '" + path + "' is '" + at->second + "' again, by way of a symbolic link",
+                "remove the link: each picture is to be counted once");
+  }
+
+ private:
+  std::map<std::pair<dev_t, ino_t>, std::string> paths_;
+};
+
 // The pictures in a folder and those below it, sorted, relative to `root`.
 std::vector<std::string> PicturesIn(const std::string& folder, const std::string& root) {
   std::vector<std::string> paths;
   std::error_code error;
+  VisitedFolders visited;
+  visited.Add(folder);
   const auto options = fs::directory_options::follow_directory_symlink;
   for (fs::recursive_directory_iterator at(folder, options, error), end; !error && at != end;
        at.increment(error)) {
     std::error_code ignored;
+    if (at->is_directory(ignored)) visited.Add(at->path().string());
     if (IsHidden(at->path()) || !IsPicture(at->path()) || !at->is_regular_file(ignored)) continue;
     paths.push_back(at->path().lexically_relative(root).string());
   }
@@ -87,8 +113,10 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const ImageFolde
   FindFiles(like);
   if (!reader_.has_size() && like != nullptr) reader_ = like->reader_;
   if (!reader_.has_size()) {
-    const std::string first = PathOf(files_[0]);
-    reader_.SetSizeOf(formats::MapBlob(first), first);
+    ReadFirst(files_.size(), options.on_error == "skip", [&](size_t i) {
+      const std::string path = PathOf(files_[i]);
+      reader_.SetSizeOf(formats::MapBlob(path), path);
+    });
   }
   SetFields({.name = "x", .dtype = DType::kU8, .shape = reader_.shape()},
             static_cast<int64_t>(classes_.size()), ParseBytes(options.cache));

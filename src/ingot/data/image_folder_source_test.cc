@@ -184,6 +184,27 @@ TEST_F(ImageFolderTest, PicturesOfOneSizeNeedNone) {
               HasSubstr("zebra/2.png: a picture of 36 x 47 (height x width), but the others are"));
 }
 
+TEST_F(ImageFolderTest, TheSizeIsThatOfTheFirstWholePicture) {
+  std::filesystem::remove_all(folder_ / "zebra/deep");
+  WriteTestFile(folder_ / "zebra/1.png", PlainPng(36, 48, 1, 2, 3));
+  WriteTestFile(folder_ / "ape/a.jpg", "no picture");
+  const DataSets sets = Open("{train: " + folder_.path() + ", on_error: skip}");
+  EXPECT_EQ(sets.train->fields()[0].shape, (Shape{3, 36, 48}));
+  EXPECT_EQ(sets.train->size(), 2);
+  EXPECT_THAT(Message("{train: " + folder_.path() + "}"), HasSubstr("ape/a.jpg: neither a PNG"));
+}
+
+TEST_F(ImageFolderTest, ALinkBackIsNamed) {
+  std::filesystem::create_directory_symlink(folder_ / "ape", folder_ / "zebra/apes");
+  EXPECT_EQ(Open(Train()).train->size(), 6);
+  std::filesystem::create_directory_symlink(folder_ / "zebra", folder_ / "zebra/deep/link");
+  const Error error = ErrorOf([&] { Open(Train()); });
+  EXPECT_EQ(error.code(), ErrorCode::kInvalidInput);
+  EXPECT_THAT(error.message(),
+              HasSubstr("folder '" + (folder_ / "zebra/deep/link") + "' is '" +
+                        (folder_ / "zebra") + "' again, by way of a symbolic link"));
+}
+
 TEST_F(ImageFolderTest, TheDigestIsOfTheFiles) {
   const uint64_t before = Open(Train()).train->Digest();
   EXPECT_EQ(Open(Train(", cache: \"0\"")).train->Digest(), before);

@@ -13,6 +13,7 @@
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
 #include "ingot/data/class_numbers.h"
+#include "ingot/data/damaged_records.h"
 #include "ingot/data/shard_pattern.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/npy.h"
@@ -52,7 +53,6 @@ const OptionTable<TarOptions>& TarTable() {
 
 namespace {
 
-constexpr size_t kTarBlock = 512;
 constexpr int64_t kDigestSamples = 64;
 
 struct SplitName {
@@ -143,6 +143,7 @@ class TarSource::Indexer {
       if (x_) throw Error(ErrorCode::kInvalidInput, where + " is there twice");
       Sample sample;
       sample.shard = static_cast<uint32_t>(source_.shards_.size() - 1);
+      sample.entry = entry.at;
       sample.at = static_cast<uint64_t>(entry.bytes.data() - shard.blob.bytes().data());
       sample.size = entry.bytes.size();
       x_ = sample;
@@ -247,12 +248,17 @@ Field TarSource::FindX(const TarSource* like) {
     reader_ = like->reader_;
     return like->fields()[0];
   }
-  const Sample& first = samples_[0];
+  const bool skips = options_.on_error == "skip";
   if (is_picture_) {
-    if (!reader_.has_size()) reader_.SetSizeOf(BytesOf(first), NameOf(first));
+    if (!reader_.has_size()) {
+      ReadFirst(samples_.size(), skips,
+                [&](size_t i) { reader_.SetSizeOf(BytesOf(samples_[i]), NameOf(samples_[i])); });
+    }
     return {.name = "x", .dtype = DType::kU8, .shape = reader_.shape()};
   }
-  const Tensor array = formats::ParseNpy(BytesOf(first), NameOf(first));
+  const Tensor array = ReadFirst(samples_.size(), skips, [&](size_t i) {
+    return formats::ParseNpy(BytesOf(samples_[i]), NameOf(samples_[i]));
+  });
   if (!IsArithmetic(array.dtype())) ThrowUnsupportedDType("data", array.dtype());
   return {.name = "x", .dtype = array.dtype(), .shape = array.shape()};
 }
@@ -278,12 +284,13 @@ void TarSource::Decode(int64_t record, void* out) const {
   std::memcpy(out, array.raw(), array.bytes());
 }
 
-// The name is read again from the header in front of the bytes.
+// The name is read again from the headers in front of the bytes.
 std::string TarSource::NameOf(const Sample& sample) const {
   const Shard& shard = shards_[sample.shard];
-  const size_t header = static_cast<size_t>(sample.at) - kTarBlock;
+  const auto entry = static_cast<size_t>(sample.entry);
   const std::vector<formats::TarEntry> entries = formats::ParseTar(
-      shard.blob.bytes().subspan(header, kTarBlock + static_cast<size_t>(sample.size)), shard.path);
+      shard.blob.bytes().subspan(entry, static_cast<size_t>(sample.at + sample.size) - entry),
+      shard.path);
   return shard.path + ": " + (entries.empty() ? "?" : entries[0].name);
 }
 

@@ -55,7 +55,8 @@ class TarSource : public DecodedSource {
   };
   struct Sample {
     uint32_t shard = 0;
-    uint64_t at = 0;  // of x in the shard, behind its header
+    uint64_t entry = 0;  // where the headers of x begin in the shard
+    uint64_t at = 0;     // of x itself
     uint64_t size = 0;
     int64_t label = 0;
   };

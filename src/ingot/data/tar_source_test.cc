@@ -11,6 +11,7 @@
 #include "ingot/data/shard_pattern.h"
 #include "ingot/formats/npy.h"
 #include "ingot/formats/tar.h"
+#include "ingot/formats/tar_test_util.h"
 
 namespace ingot::data {
 namespace {
@@ -129,6 +130,39 @@ TEST_F(TarSourceTest, DamagedSamples) {
   EXPECT_EQ(rest.train->size(), 1);
   ASSERT_EQ(rest.skipped.size(), 1u);
   EXPECT_THAT(rest.skipped[0], HasSubstr("t.tar: 2.jpg"));
+}
+
+TEST_F(TarSourceTest, TheSizeIsThatOfTheFirstWholeSample) {
+  WriteShard("t.tar", {{"1.png", "no picture"},
+                       {"1.cls", "0"},
+                       {"2.png", PlainPng(5, 7, 1, 2, 3)},
+                       {"2.cls", "1"}});
+  const DataSets sets = Open("{train: t.tar, on_error: skip}");
+  EXPECT_EQ(sets.train->fields()[0].shape, (Shape{3, 5, 7}));
+  EXPECT_THAT(Labels(*sets.train), ElementsAre(1));
+  EXPECT_THAT(Fault("{train: t.tar}").message(), HasSubstr("t.tar: 1.png: neither a PNG nor"));
+  WriteShard("none.tar", {{"1.png", "no picture"}, {"1.cls", "0"}});
+  EXPECT_THAT(Fault("{train: none.tar, on_error: skip}").message(),
+              HasSubstr("every sample is damaged; the first: "));
+}
+
+TEST_F(TarSourceTest, LongNamesAreKeysAndAreNamed) {
+  using formats::PaxRecord;
+  using formats::TarMember;
+  const std::string gnu(200, 'g');
+  const std::string pax(200, 'p');
+  std::string shard;
+  for (const auto& [ending, text] : Files{{".png", PlainPng(4, 4, 1, 2, 3)}, {".cls", "1"}}) {
+    shard += TarMember("././@LongLink", gnu + ending + '\0', 'L') + TarMember("cut", text);
+  }
+  for (const auto& [ending, text] : Files{{".png", PlainPng(4, 4, 4, 5, 6)}, {".cls", "0"}}) {
+    shard += TarMember("h", PaxRecord("path", pax + ending), 'x') + TarMember("cut", text);
+  }
+  WriteTestFile(folder_ / "t.tar", shard);
+  const DataSets sets = Open("{train: t.tar}");
+  EXPECT_THAT(Labels(*sets.train), ElementsAre(1, 0));
+  EXPECT_THAT(sets.train->Where(0), EndsWith("t.tar: " + gnu + ".png"));
+  EXPECT_THAT(sets.train->Where(1), EndsWith("t.tar: " + pax + ".png"));
 }
 
 TEST_F(TarSourceTest, FaultsAreNamed) {

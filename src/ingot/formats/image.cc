@@ -143,7 +143,7 @@ ImageSize ParseImageSize(const Blob& blob, const std::string& name, const ImageL
 
 void CheckPixels(const std::string& name, ImageSize size, const ImageLimits& limits) {
   if (size.width <= limits.pixels / size.height) return;
-  throw Error(ErrorCode::kInvalidInput,
+  throw Error(ErrorCode::kUnsupported,
               name + ": " + std::to_string(size.width) + " x " + std::to_string(size.height) +
                   " pixels are more than the limit of " + WithThousands(limits.pixels),
               "make the image smaller");

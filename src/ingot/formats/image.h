@@ -30,7 +30,7 @@ Tensor ReadImage(const std::string& path, const ImageLimits& limits = {});
 // for damage behind the header.
 ImageSize ParseImageSize(const Blob& blob, const std::string& name, const ImageLimits& limits = {});
 
-// Throws Error(kInvalidInput) for more pixels than the limit.
+// Throws Error(kUnsupported) for more pixels than the limit.
 void CheckPixels(const std::string& name, ImageSize size, const ImageLimits& limits);
 
 // Reads a PNG of any colour type and depth, interlaced or not, with the channels that it has:

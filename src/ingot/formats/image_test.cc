@@ -120,7 +120,7 @@ TEST(Png, NamesDamage) {
 
 TEST(Png, LimitsTheSize) {
   const Error error = ErrorOf([] { ReadPng(kFolder + "rgb.png", {.pixels = 14}); });
-  EXPECT_EQ(error.code(), ErrorCode::kInvalidInput);
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
   EXPECT_THAT(error.message(), HasSubstr("rgb.png: 5 x 3 pixels are more than the limit of 14"));
   // A header that claims 8000 x 8000 pixels above some 70 bytes: refused before anything is
   // allocated.

@@ -75,7 +75,7 @@ TEST(Jpeg, NamesDamage) {
 
 TEST(Jpeg, LimitsTheSize) {
   const Error error = ErrorOf([] { ReadImage(kFolder + "waves.jpg", {.pixels = 48 * 36 - 1}); });
-  EXPECT_EQ(error.code(), ErrorCode::kInvalidInput);
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
   EXPECT_THAT(error.message(), HasSubstr("48 x 36 pixels are more than the limit"));
 }
 

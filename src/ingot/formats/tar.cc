@@ -5,9 +5,11 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 #include "ingot/base/error.h"
+#include "ingot/base/text.h"
 #include "ingot/formats/bytes.h"
 
 namespace ingot::formats {
@@ -59,11 +61,49 @@ size_t RoundedUp(size_t size) {
   return (size + kBlock - 1) / kBlock * kBlock;
 }
 
+// What extended headers say of the next file.
+struct Extension {
+  std::string path;
+  std::optional<uint64_t> size;
+};
+
+// The records of a pax header: "LENGTH KEY=VALUE\n", LENGTH being that of the whole record.
+void ReadPax(std::string_view records, const std::string& name, Extension& extension) {
+  while (!records.empty()) {
+    const size_t space = records.find(' ');
+    const auto length = ParseWhole<uint64_t>(records.substr(0, space));
+    const size_t equals = records.find('=');
+    if (!length || *length > records.size() || *length <= equals || equals <= space ||
+        records[*length - 1] != '\n') {
+      Corrupt(name, "damaged tar archive: a pax header with a record that is none");
+    }
+    const std::string_view key = records.substr(space + 1, equals - space - 1);
+    const std::string_view value = records.substr(equals + 1, *length - equals - 2);
+    if (key == "path") extension.path = value;
+    if (key == "size") {
+      extension.size = ParseWhole<uint64_t>(value);
+      if (!extension.size) Corrupt(name, "damaged tar archive: a pax size that is no number");
+    }
+    records.remove_prefix(*length);
+  }
+}
+
+// The name that the header itself has.
+std::string NameOf(std::string_view header) {
+  std::string name;
+  if (header.substr(kMagicAt, 5) == "ustar") name = TextField(header, kPrefixAt, kPrefixBytes);
+  if (!name.empty()) name += '/';
+  name += TextField(header, 0, kNameBytes);
+  return name;
+}
+
 }  // namespace
 
 std::vector<TarEntry> ParseTar(std::span<const std::byte> bytes, const std::string& name) {
   std::vector<TarEntry> entries;
+  Extension extension;
   size_t at = 0;
+  size_t begin = 0;  // of the entry: before its extended headers
   while (at < bytes.size()) {
     if (bytes.size() - at < kBlock) Corrupt(name, "truncated tar archive: it ends inside a header");
     const std::string_view header = AsText(bytes.subspan(at, kBlock));
@@ -73,22 +113,27 @@ std::vector<TarEntry> ParseTar(std::span<const std::byte> bytes, const std::stri
       Corrupt(name, "damaged tar archive: wrong checksum of the header at byte " +
                         std::to_string(at - kBlock));
     }
-    const uint64_t size = OctalField(header, kSizeAt, kSizeBytes, name);
+    const char type = header[kTypeAt];
+    // K: the name that a link leads to.
+    const bool is_extension = type == 'L' || type == 'K' || type == 'x' || type == 'g';
+    uint64_t size = OctalField(header, kSizeAt, kSizeBytes, name);
+    if (!is_extension) size = extension.size.value_or(size);
     if (size > bytes.size() - at) {
       Corrupt(name, "truncated tar archive: '" + std::string(TextField(header, 0, kNameBytes)) +
                         "' has " + std::to_string(size) + " bytes, " +
                         std::to_string(bytes.size() - at) + " are there");
     }
-    const char type = header[kTypeAt];
+    const std::span<const std::byte> content = bytes.subspan(at, size);
+    if (type == 'L') extension.path = TextField(AsText(content), 0, size);
+    if (type == 'x') ReadPax(AsText(content), name, extension);
     if (type == '0' || type == '\0') {
-      TarEntry entry{std::string(TextField(header, kPrefixAt, kPrefixBytes)),
-                     bytes.subspan(at, size)};
-      if (header.substr(kMagicAt, 5) != "ustar") entry.name.clear();
-      if (!entry.name.empty()) entry.name += '/';
-      entry.name += TextField(header, 0, kNameBytes);
-      entries.push_back(std::move(entry));
+      entries.push_back(
+          {extension.path.empty() ? NameOf(header) : std::move(extension.path), content, begin});
     }
     at += std::min(RoundedUp(size), bytes.size() - at);
+    if (is_extension) continue;
+    extension = {};
+    begin = at;
   }
   return entries;
 }

@@ -211,6 +211,11 @@ std::optional<int64_t> StepOfCheckpointName(std::string_view name) {
   return step;
 }
 
+bool IsLeftover(std::string_view name) {
+  return name.starts_with(kTemporary) || name.starts_with(kSetAside) || name.starts_with(kWriter) ||
+         name.starts_with(kFormerWriter);
+}
+
 void WriteCheckpoint(FileSystem& file_system, const std::string& parent, const std::string& name,
                      const Checkpoint& checkpoint, const std::string& writer) {
   const std::string temporary = TemporaryOf(parent, name, writer);

@@ -39,6 +39,8 @@ struct Checkpoint {
 // "step-00000469", and back; nothing where the name is of another form.
 std::string CheckpointName(int64_t step);
 std::optional<int64_t> StepOfCheckpointName(std::string_view name);
+// Whether what has that name in PARENT is something that the functions below make for a while.
+bool IsLeftover(std::string_view name);
 
 // Writes `checkpoint` as PARENT/NAME, in the place of what stands there. PARENT must exist. After
 // an Error(kIo) PARENT/NAME is as it was, or (where only the last sync failed) already the new one,

@@ -397,10 +397,13 @@ ConfigNode ResolvedJob(const Job& job, const Resolution& resolution) {
   if (spelled.train.is_local() && resolution.replicas > 0) {
     spelled.train.replicas = resolution.replicas;
   }
-  if (spelled.schedule.cosine && !spelled.schedule.cosine->steps && resolution.total_steps > 0) {
+  if (resolution.total_steps > 0) {
     // From here on the schedule is what it is, also when the run is resumed with more epochs.
-    spelled.schedule.cosine->steps =
-        std::max<int64_t>(1, resolution.total_steps - spelled.schedule.warm_up);
+    nn::ScheduleOptions& schedule = spelled.schedule;
+    const int64_t left = std::max<int64_t>(1, resolution.total_steps - schedule.warm_up);
+    if (schedule.cosine && !schedule.cosine->steps) schedule.cosine->steps = left;
+    if (schedule.polynomial && !schedule.polynomial->steps) schedule.polynomial->steps = left;
+    if (schedule.one_cycle && !schedule.one_cycle->steps) schedule.one_cycle->steps = left;
   }
   return JobTable().Write(spelled);
 }

@@ -119,6 +119,23 @@ TEST(Job, TheResolvedJobReadsBackAsTheSame) {
   EXPECT_THAT(DecidingDifferences(resolved, longer), IsEmpty());
 }
 
+TEST(Job, SchedulesThatGoToTheEndKeepTheirSteps) {
+  for (const char* name : {"cosine", "polynomial", "one_cycle"}) {
+    const Job job = Read(std::string(kMinimal) + "schedule: {" + name + ": {}, warm_up: 10}\n");
+    const ConfigNode resolved = ResolvedJob(job, {nullptr, 16, 110});
+    const Job again = ReadJob(ParseConfig(resolved.ToYaml(), "job.yaml"));
+    const ConfigNode longer = ResolvedJob(again, {nullptr, 16, 1000});
+    EXPECT_THAT(longer.ToYaml(), HasSubstr("steps: 100\n")) << name;
+    EXPECT_EQ(JobDigest(longer), JobDigest(resolved)) << name;
+    // The rates of the job as it was given, and of the one that goes on.
+    const nn::Schedule before(job.schedule, 0.1, 110);
+    const nn::Schedule after(again.schedule, 0.1, 1000);
+    for (const int64_t step : {0, 9, 10, 60, 109}) {
+      EXPECT_EQ(after.LearningRate(step), before.LearningRate(step)) << name << " " << step;
+    }
+  }
+}
+
 TEST(Job, TheDigestIsOfWhatDecidesTheWeights) {
   const auto resolved = [](const std::string& more) {
     return ResolvedJob(Read(std::string(kMinimal) + more), {nullptr, 8, 100});

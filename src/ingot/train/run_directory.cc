@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "ingot/base/error.h"
+#include "ingot/train/checkpoint.h"
+#include "ingot/train/checkpoint_store.h"
 
 namespace ingot::train {
 namespace {
@@ -63,17 +65,78 @@ bool NeverBegan(const std::vector<std::string>& contents) {
   });
 }
 
-void RequireNew(const std::string& path, const std::vector<std::string>& contents) {
+bool IsOfCheckpoints(const std::string& name) {
+  return name == kBestCheckpoint || name == kFinalCheckpoint || StepOfCheckpointName(name) ||
+         IsLeftover(name);
+}
+
+bool Holds(const std::vector<std::string>& contents, std::string_view name) {
+  return std::find(contents.begin(), contents.end(), name) != contents.end();
+}
+
+// Whether a run has been here. Its lock says so; in a copy without it, what stands beside job.yaml
+// does, since a folder with a job that somebody wrote is no run.
+bool HoldsRun(FileSystem& file_system, const std::string& path,
+              const std::vector<std::string>& contents) {
+  if (file_system.Exists(path + "/" + kLockFile)) return true;
+  if (!Holds(contents, kJobFile)) return false;
+  return std::any_of(contents.begin(), contents.end(), [&](const std::string& name) {
+    if (name == kCheckpointsFolder) {
+      const std::vector<std::string> inside = file_system.List(path + "/" + name);
+      return std::any_of(inside.begin(), inside.end(), IsOfCheckpoints);
+    }
+    return name == kMetricsFile || name == kSummaryFile || name == kLedgerFile ||
+           name.starts_with(kEvents);
+  });
+}
+
+Error NotEmpty(const std::string& path, const std::vector<std::string>& contents,
+               const std::string& hint) {
+  return Error(ErrorCode::kInvalidInput,
+               fmt::format("the run directory {} is not empty (it holds {}{})", path, contents[0],
+                           contents.size() > 1 ? ", ..." : ""),
+               hint);
+}
+
+void RequireNew(FileSystem& file_system, const std::string& path,
+                const std::vector<std::string>& contents) {
   if (NeverBegan(contents)) return;
-  throw Error(
-      ErrorCode::kInvalidInput,
-      fmt::format("the run directory {} is not empty (it holds {}{})", path, contents[0],
-                  contents.size() > 1 ? ", ..." : ""),
-      fmt::format("go on with the run in it: --resume {}; or replace it: --overwrite", path));
+  if (!HoldsRun(file_system, path, contents)) {
+    throw NotEmpty(path, contents, "choose another folder with --out");
+  }
+  std::string hint = "replace the run in it: --overwrite";
+  if (Holds(contents, kJobFile)) {
+    hint = fmt::format("go on with the run in it: --resume {}; or replace it: --overwrite", path);
+  }
+  throw NotEmpty(path, contents, hint);
+}
+
+void RequireReplaceable(FileSystem& file_system, const std::string& path,
+                        const std::vector<std::string>& contents) {
+  if (NeverBegan(contents) || HoldsRun(file_system, path, contents)) return;
+  throw NotEmpty(
+      path, contents,
+      "it holds no run that --overwrite could replace: choose another folder with --out");
+}
+
+// Files of others stay, also among the checkpoints.
+void RemoveRun(FileSystem& file_system, const std::string& path,
+               const std::vector<std::string>& contents) {
+  for (const std::string& name : contents) {
+    if (!BelongsToARun(name)) continue;
+    const std::string whole = path + "/" + name;
+    if (name == kCheckpointsFolder) {
+      for (const std::string& inside : file_system.List(whole)) {
+        if (IsOfCheckpoints(inside)) file_system.RemoveAll(whole + "/" + inside);
+      }
+      if (!file_system.List(whole).empty()) continue;
+    }
+    file_system.RemoveAll(whole);
+  }
 }
 
 void RequireRun(const std::string& path, const std::vector<std::string>& contents) {
-  if (std::find(contents.begin(), contents.end(), kJobFile) != contents.end()) return;
+  if (Holds(contents, kJobFile)) return;
   throw Error(ErrorCode::kInvalidInput,
               fmt::format("{} is no run directory: it holds no {}", path, kJobFile),
               "give the folder that --out named when the run was started");
@@ -121,16 +184,16 @@ RunDirectory::RunDirectory(FileSystem& file_system, const std::string& path, Run
   } else {
     file_system_.CreateDirectories(path_);
     // Before the lock is made, so that a folder that is refused stays as it was.
-    if (mode == RunMode::kNew) RequireNew(path_, Contents(file_system_, path_));
+    const std::vector<std::string> contents = Contents(file_system_, path_);
+    if (mode == RunMode::kNew) RequireNew(file_system_, path_, contents);
+    if (mode == RunMode::kOverwrite) RequireReplaceable(file_system_, path_, contents);
   }
   lock_ = TakeLock(File(kLockFile));
   // Again, now that nobody else can have put something there.
   const std::vector<std::string> contents = Contents(file_system_, path_);
-  if (mode == RunMode::kNew) RequireNew(path_, contents);
+  if (mode == RunMode::kNew) RequireNew(file_system_, path_, contents);
   if (mode == RunMode::kResume) return;
-  for (const std::string& name : contents) {
-    if (BelongsToARun(name)) file_system_.RemoveAll(File(name));
-  }
+  RemoveRun(file_system_, path_, contents);
 }
 
 void RunDirectory::WriteJob(const std::string& yaml) {

@@ -35,7 +35,7 @@ inline constexpr const char* kWorkersLogFile = "workers.log";  // of a superviso
 enum class RunMode {
   kNew,        // the folder must be empty, not exist, or hold what a start left that never came to
                // write its job.yaml
-  kOverwrite,  // what an earlier run left is removed; files of others stay
+  kOverwrite,  // as kNew, or it must hold a run: what that left is removed; files of others stay
   kResume,     // the folder must hold a run
   kShared,     // somebody else (the supervisor of several processes) has prepared and locked it
 };

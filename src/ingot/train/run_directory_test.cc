@@ -88,6 +88,38 @@ TEST_F(RunDirectoryTest, OverwriteRemovesARunAndNothingElse) {
   EXPECT_EQ(Get("thesis.tex"), "do not lose me");
 }
 
+TEST_F(RunDirectoryTest, OverwriteRefusesAFolderWithoutARun) {
+  Put("job.yaml", "my own");
+  Put("log.txt", "my own");
+  Put("checkpoints/pretrained.safetensors", "my own");
+  const Error error = ErrorOf(RunMode::kOverwrite);
+  EXPECT_EQ(error.code(), ErrorCode::kInvalidInput);
+  EXPECT_THAT(error.message(), HasSubstr(root_ + " is not empty (it holds "));
+  EXPECT_THAT(error.hint(), HasSubstr("it holds no run that --overwrite could replace"));
+  EXPECT_EQ(ErrorOf(RunMode::kNew).hint(), "choose another folder with --out");
+  EXPECT_FALSE(fs::exists(root_ + "/.lock"));
+  EXPECT_EQ(Get("job.yaml"), "my own");
+  EXPECT_EQ(Get("checkpoints/pretrained.safetensors"), "my own");
+}
+
+TEST_F(RunDirectoryTest, OverwriteLeavesWhatIsNoCheckpoint) {
+  for (const char* name : {"step-00000012", "best", "final", ".tmp-step-00000013", ".replaced-best",
+                           ".writer-a", ".former-b"}) {
+    Put(std::string("checkpoints/") + name + "/model.safetensors", "old");
+  }
+  Put("checkpoints/pretrained/model.safetensors", "do not lose me");
+  Put("job.yaml", "old");
+  Open(RunMode::kOverwrite);
+  EXPECT_EQ(RealFileSystem().List(root_ + "/checkpoints"), std::vector<std::string>{"pretrained"});
+  EXPECT_FALSE(fs::exists(root_ + "/job.yaml"));
+}
+
+TEST_F(RunDirectoryTest, AnAbortedStartMayBeOverwritten) {
+  for (const char* name : {"pids", "rendezvous/token", "job.yaml.tmp-17-0"}) Put(name, "old");
+  Open(RunMode::kOverwrite);
+  EXPECT_EQ(RealFileSystem().List(root_), std::vector<std::string>{".lock"});
+}
+
 TEST_F(RunDirectoryTest, AStartThatNeverCameToItsJobIsNoRun) {
   for (const char* name : {"pids", "rendezvous/token", "job.yaml.tmp-17-0"}) Put(name, "old");
   Open(RunMode::kNew);

@@ -39,13 +39,16 @@ int64_t TotalSteps(const Job& job, int64_t steps_per_epoch) {
   return total;
 }
 
-// Relative names in a job stand beside the job file; job.yaml in a run directory is another file,
-// so that it names the folder in full.
+// Relative names in a job stand beside the job file, and those of the command line in the current
+// folder; job.yaml in a run directory is another file, so that it names the folder in full.
 void MakeFolderAbsolute(data::DataOptions& options) {
   const ConfigNode& source = options.source;
-  const bool names_files = source.is_map() && source.line() > 0 && !source.entries().empty() &&
-                           !source.entries()[0].second.is_null();
-  if (options.folder.empty() && names_files) options.folder = ParentDirectory(source.file());
+  const bool names_files =
+      source.is_map() && !source.entries().empty() && !source.entries()[0].second.is_null();
+  if (options.folder.empty() && names_files) {
+    options.folder = source.line() > 0 ? ParentDirectory(source.file())
+                                       : std::filesystem::current_path().string();
+  }
   if (!options.folder.empty()) {
     options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
   }
@@ -105,7 +108,7 @@ void Freeze(const std::vector<std::string>& patterns, nn::Network& network) {
   if (trains) return;
   if (patterns.empty()) {
     throw Error(ErrorCode::kInvalidInput, "model: no layer has a parameter to train",
-                "add one that has: dense, conv2d, embedding");
+                "add one that has: dense, conv, embedding");
   }
   throw Error(ErrorCode::kInvalidInput, "freeze: no parameter is left to be trained",
               "leave the last layers out of it");

@@ -1,6 +1,8 @@
 // PrepareTraining: what a job becomes before its first step, and what --explain says.
 #include "ingot/train/setup.h"
 
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -90,6 +92,20 @@ TEST(PrepareTraining, LayersThatDoNotFitAreNamed) {
     EXPECT_THAT(error.message(), HasSubstr("reshape"));
     EXPECT_THAT(error.message(), HasSubstr("12"));
   }
+}
+
+// job.yaml in the run directory is read from there, whatever folder a later command begins in.
+TEST(PrepareTraining, FilesOfTheCommandLineAreInTheCurrentFolder) {
+  TrainRequest request = SmallRequest();
+  ConfigNode job = ParseConfig("{data: {source: mnist}}", "jobs/job.yaml");
+  job.SetPath("data.source", "{npz: {train: d.npz}}");
+  request.job.data.source = *job.Find("data")->Find("source");
+  request.job.data.folder.clear();
+  EXPECT_EQ(PrepareTraining(request.job, request.setup).job.data.folder,
+            std::filesystem::current_path().string());
+  // Those of the job file stand beside it.
+  request.job.data.source = *ParseConfig("{s: {npz: {train: d.npz}}}", "/jobs/job.yaml").Find("s");
+  EXPECT_EQ(PrepareTraining(request.job, request.setup).job.data.folder, "/jobs");
 }
 
 }  // namespace

@@ -1,12 +1,15 @@
 // Moving averages of the weights, frozen layers, first weights from a file, plateaus.
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "ingot/base/error.h"
 #include "ingot/base/test_folder.h"
+#include "ingot/base/text.h"
 #include "ingot/formats/safetensors.h"
 #include "ingot/train/checkpoint.h"
 #include "ingot/train/rate_finder.h"
@@ -193,6 +196,30 @@ TEST(PlateauTest, TheRateFallsWhereValidationDoesNotImproveAndResumes) {
   EXPECT_NE(BitsOf(steady.parameters), BitsOf(whole.parameters));
   EXPECT_THAT(ErrorOfRun(SmallRequest("{schedule: plateau}")).message(),
               HasSubstr("schedule.plateau needs validation"));
+}
+
+// The record at the end of the epoch after which it falls is of steps with the rate before.
+TEST(PlateauTest, RecordsHaveTheRateThatWasUsed) {
+  const TestFolder folder;
+  Train(SmallRequest(
+      "{epochs: 6, data: {batch: 16, validation: 0.2}, log: {every_steps: 5}, optimizer: {sgd: "
+      "{learning_rate: 0.5}}, schedule: {plateau: {factor: 0.5, patience: 2, minimum_change: "
+      "100}}}",
+      folder / "run"));
+  std::vector<double> rates;
+  for (const std::string& line : Split(ReadFile(folder / "run/metrics.jsonl"), '\n')) {
+    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    if (json.is_object() && json.at("kind") == "train") rates.push_back(json.at("learning_rate"));
+  }
+  EXPECT_THAT(rates, testing::ElementsAre(0.5, 0.5, 0.5, 0.25, 0.25, 0.125));
+}
+
+TEST(ProfileTest, OneThatCannotBeWrittenTakesNoSummaryAway) {
+  const TestFolder folder;
+  TrainRequest request = SmallRequest("{epochs: 1}", folder / "run");
+  request.profile = folder / "absent/profile.json";
+  EXPECT_EQ(ErrorOfRun(request).code(), ErrorCode::kIo);
+  EXPECT_THAT(ReadFile(folder / "run/summary.json"), HasSubstr("\"steps\""));
 }
 
 TEST(RateFinderTest, ChoosesWhereTheLossFallsFastest) {

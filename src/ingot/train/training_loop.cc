@@ -46,10 +46,11 @@ RunEnd TrainingRun::Loop() {
       step_ = result.next_step;
       if (result.not_finite) ReportNotFinite(result.state_touched);
     }
+    const double rate = LearningRate(step_ - 1);  // the end of an epoch may change it
     if (Passed(setup_.steps_per_epoch()) && epoch_sums_->weight() > 0 && !EndEpoch()) {
       return RunEnd::kInterrupted;
     }
-    if (RecordIsDue()) RecordInterval();
+    if (RecordIsDue()) RecordInterval(rate);
     if (CheckpointIsDue()) {
       if (IsSpread()) {
         GatherState();
@@ -61,7 +62,7 @@ RunEnd TrainingRun::Loop() {
     if (goes_on && group_ && group_->exchange->agreed_to_regroup()) LeaveForNewGroup();
   }
   if (interval_sums_->weight() > 0 && !Passed(setup_.steps_per_epoch())) {
-    RecordInterval();
+    RecordInterval(LearningRate(step_ - 1));
   }
   const bool exhausted = early_stopping_.active() && early_stopping_.Exhausted();
   return exhausted ? RunEnd::kStoppedEarly : RunEnd::kFinished;
@@ -303,11 +304,11 @@ void TrainingRun::ChooseTracing() {
   telemetry_->SetTracing(step_ >= begin && step_ < begin + kTraced);
 }
 
-void TrainingRun::RecordInterval() {
+void TrainingRun::RecordInterval(double learning_rate) {
   const PhaseScope phase(clock_, Phase::kRecords);
   MetricsRecord record{"train", step_, Epoch(), SecondsSinceProcessStart(),
                        interval_sums_->Means()};
-  record.values.emplace_back("learning_rate", LearningRate(step_ - 1));
+  record.values.emplace_back("learning_rate", learning_rate);
   Record(record);
   interval_sums_->Clear();
   recorded_at_ = MonotonicSeconds();

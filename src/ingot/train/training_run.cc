@@ -269,13 +269,14 @@ TrainResult TrainingRun::Finish(RunEnd end) {
     const PhaseScope phase(clock_, Phase::kMachine);
     FillRates(result.summary);
   }
+  FillSummary(result.summary, result.end);
+  FillTimes(result.summary);
+  if (directory_) directory_->WriteSummary(result.summary);
+  // Last: a profile that cannot be written takes nothing else away.
   if (!request_.profile.empty()) {
     const PhaseScope phase(clock_, Phase::kRecords);
     WriteFileAtomically(file_system_, request_.profile, TraceJson(*telemetry_));
   }
-  FillSummary(result.summary, result.end);
-  FillTimes(result.summary);
-  if (directory_) directory_->WriteSummary(result.summary);
   progress_->Finish();
   if (result.end == RunEnd::kInterrupted) {
     result.advice = fmt::format("interrupted after step {}", WithThousands(step_));

@@ -94,7 +94,7 @@ class TrainingRun {
   bool Passed(int64_t every) const { return every > 0 && step_ / every > before_ / every; }
   bool EndEpoch();  // false: interrupted, and to be done again
   bool Validate(int64_t epoch, Values& values, bool& is_best);
-  void RecordInterval();
+  void RecordInterval(double learning_rate);  // that of its last step
   bool RecordIsDue() const;
   bool RecordIsDueByTime() const;
   bool CheckpointIsDue() const;
