@@ -185,6 +185,11 @@ TEST_F(ShapeRules, SliceKeepsASymbolWhereTheWholeAxisIsTaken) {
   EXPECT_THAT(ErrorOf("Slice", {x, Ints({0}), Ints({1, 2})}), HasSubstr("equal numbers"));
   EXPECT_EQ(TypeOf("Pad", {x, Ints({0, 1, 0, 2})}), "f32[batch, 13]");
   EXPECT_THAT(ErrorOf("Pad", {x, Ints({0, -11, 0, 0})}), HasSubstr("cut more"));
+  EXPECT_THAT(ErrorOf("Pad", {x, Ints({0, kMax, 0, kMax})}), HasSubstr("more than any tensor has"));
+  const std::vector<int64_t> huge = {kMax, 1};
+  EXPECT_THAT(
+      ErrorOf("Conv", {Input({1, 1, 8, 8}), Input({1, 1, 3, 3})}, {{"dilations", Attribute(huge)}}),
+      HasSubstr("more than any picture has"));
   EXPECT_THAT(ErrorOf("Pad", {x, Ints({0, 0, 0, 0})}, {{"mode", Attribute(std::string("mirror"))}}),
               HasSubstr("'mirror'"));
 }

@@ -12,6 +12,9 @@ namespace ingot::ops {
 
 namespace {
 
+// Sums and products of two of them stay within 64 bits.
+constexpr int64_t kMostOfAxis = int64_t{1} << 31;
+
 // An attribute of one or (pads) two positive numbers for each spatial axis, else `otherwise`.
 std::vector<int64_t> AxisAttribute(const ir::Node& node, const char* name, size_t length,
                                    int64_t least, int64_t otherwise) {
@@ -25,6 +28,10 @@ std::vector<int64_t> AxisAttribute(const ir::Node& node, const char* name, size_
     if (value < least) {
       Refuse("attribute '" + std::string(name) + "' holds " + std::to_string(value) +
              ", expected at least " + std::to_string(least));
+    }
+    if (value > kMostOfAxis) {
+      Refuse("attribute '" + std::string(name) + "' holds " + std::to_string(value) +
+             ", more than any picture has");
     }
   }
   return *values;

@@ -241,6 +241,8 @@ struct Padding {
   int64_t after = 0;
 };
 
+constexpr int64_t kMostPad = int64_t{1} << 40;  // sums of some stay within 64 bits
+
 // One for each axis; `pads` holds all befores, then all afters, of `axes` (empty: all axes).
 std::vector<Padding> Paddings(const std::vector<int64_t>& pads, std::vector<int64_t> axes,
                               int rank) {
@@ -254,6 +256,11 @@ std::vector<Padding> Paddings(const std::vector<int64_t>& pads, std::vector<int6
   }
   std::vector<Padding> paddings(static_cast<size_t>(rank));
   for (size_t i = 0; i < axes.size(); ++i) {
+    for (const int64_t pad : {pads[i], pads[i + axes.size()]}) {
+      if (pad >= -kMostPad && pad <= kMostPad) continue;
+      throw Error(ErrorCode::kInvalidInput,
+                  "pads holds " + std::to_string(pad) + ", more than any tensor has");
+    }
     paddings[static_cast<size_t>(NormalizeAxis(axes[i], rank))] = {pads[i], pads[i + axes.size()]};
   }
   return paddings;
