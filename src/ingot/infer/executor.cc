@@ -228,13 +228,18 @@ void Executor::CheckInputs(std::span<const Tensor> inputs) const {
   }
 }
 
-std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inputs) const {
-  auto entry = std::make_shared<Entry>();
-  entry->key = KeyOf(inputs);
+std::unique_ptr<ir::Graph> Executor::GraphFor(std::span<const Tensor> inputs) const {
   std::unique_ptr<ir::Graph> graph = graph_->Clone();
   for (size_t i = 0; i < inputs.size(); ++i) {
     graph->inputs()[i]->set_type(ir::Type::Tensor(inputs[i].dtype(), inputs[i].shape()));
   }
+  return graph;
+}
+
+std::shared_ptr<Executor::Entry> Executor::MakeEntry(std::span<const Tensor> inputs) const {
+  auto entry = std::make_shared<Entry>();
+  entry->key = KeyOf(inputs);
+  std::unique_ptr<ir::Graph> graph = GraphFor(inputs);
   if (SplitBatch(inputs, *graph, *entry)) return entry;
   passes::PassRunner passes(options_.passes);
   weights_->Defer();
@@ -309,30 +314,27 @@ bool Executor::SplitBatch(std::span<const Tensor> inputs, const ir::Graph& graph
   }
   const std::unique_ptr<ir::Graph> whole = graph.Clone();
   passes::PassRunner passes(options_.passes);
-  passes.Run("propagate_shapes", *whole,
-             [&](ir::Graph& g) { passes::PropagateShapes(g, registry_); });
+  const auto propagate = [&](ir::Graph& of) {
+    passes.Run("propagate_shapes", of,
+               [&](ir::Graph& g) { passes::PropagateShapes(g, registry_); });
+  };
+  propagate(*whole);
   const int64_t samples = compiler::SamplesAtOnce(*whole, batch);
   if (samples >= batch) return false;
-  // A constant may name the extent of the whole batch: of a part it makes something else.
-  const std::unique_ptr<ir::Graph> some = graph_->Clone();
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    std::vector<int64_t> dims = inputs[i].shape().dims();
-    dims[0] = samples;
-    some->inputs()[i]->set_type(ir::Type::Tensor(inputs[i].dtype(), Shape(dims)));
-  }
-  try {
-    passes.Run("propagate_shapes", *some,
-               [&](ir::Graph& g) { passes::PropagateShapes(g, registry_); });
-  } catch (const Error&) {
-    return false;
-  }
-  if (!compiler::IsBySample(*some, samples)) return false;
   std::vector<Tensor> parts;
   for (const Tensor& input : inputs) {
     std::vector<int64_t> dims = input.shape().dims();
     dims[0] = samples;
     parts.emplace_back(input.dtype(), Shape(dims));
   }
+  // A constant may name the extent of the whole batch: of a part it makes something else.
+  const std::unique_ptr<ir::Graph> some = GraphFor(parts);
+  try {
+    propagate(*some);
+  } catch (const Error&) {
+    return false;
+  }
+  if (!compiler::IsBySample(*some, samples)) return false;
   std::shared_ptr<Entry> part = FindLocked(parts);
   if (part->plan == nullptr) return false;
   for (auto output : part->outputs) {

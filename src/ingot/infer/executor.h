@@ -88,6 +88,8 @@ class Executor {
   bool SplitBatch(std::span<const Tensor> inputs, const ir::Graph& graph, Entry& entry) const;
   void RunPlanned(Entry& entry, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                   bool alone) const;
+  // The graph for inputs of these types and shapes.
+  std::unique_ptr<ir::Graph> GraphFor(std::span<const Tensor> inputs) const;
   std::shared_ptr<Entry> MakeEntry(std::span<const Tensor> inputs) const;
   void CheckInputs(std::span<const Tensor> inputs) const;
   void ForgetOldPlans() const;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <string>
 
-#include "ingot/base/error.h"
 #include "ingot/ops/shape_rule.h"
 
 namespace ingot::ops {

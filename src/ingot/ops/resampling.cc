@@ -5,7 +5,6 @@
 #include <cmath>
 #include <string>
 
-#include "ingot/base/error.h"
 #include "ingot/ops/shape_rule.h"
 #include "ingot/tensor/shape.h"
 

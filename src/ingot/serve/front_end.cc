@@ -2,6 +2,7 @@
 #include "ingot/serve/front_end.h"
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,13 +67,8 @@ Wish WishOfGrpc(const Call& call) {
   return {Access::kRead, name.starts_with("Model") ? ModelOfGrpc(call).value_or("?") : ""};
 }
 
-Wish WishOfRest(const Call& call) {
-  std::vector<std::string> parts;
-  try {
-    parts = SplitPath(call.path());
-  } catch (const Error&) {
-    return {Access::kOpen, ""};  // the router refuses it
-  }
+// `parts`: of the path, as the router has them.
+Wish WishOfRest(const Call& call, std::span<const std::string> parts) {
   const auto at = [&](size_t i) { return i < parts.size() ? parts[i] : ""; };
   if (at(0) != "v2") {
     return {parts.size() == 1 && at(0) == "metrics" ? Access::kRead : Access::kOpen, ""};
@@ -107,7 +103,16 @@ bool FrontEnd::TakesStream(const Call& call) {
 void FrontEnd::Handle(std::shared_ptr<Call> call) {
   if (state_.access_log != nullptr) call->begun = std::chrono::steady_clock::now();
   const bool grpc = IsGrpc(*call);
-  const Wish wish = grpc ? WishOfGrpc(*call) : WishOfRest(*call);
+  std::vector<std::string> parts;  // of a REST path
+  if (!grpc) {
+    try {
+      parts = SplitPath(call->path());
+    } catch (const Error&) {
+      RespondError(*call, CurrentStatus());
+      return;
+    }
+  }
+  const Wish wish = grpc ? WishOfGrpc(*call) : WishOfRest(*call, parts);
   Status status;
   if (wish.access != Access::kOpen) {
     status =
@@ -122,7 +127,7 @@ void FrontEnd::Handle(std::shared_ptr<Call> call) {
   } else if (grpc) {
     grpc_.Handle(call);
   } else {
-    rest_.Handle(call);
+    rest_.Handle(call, parts);
   }
 }
 

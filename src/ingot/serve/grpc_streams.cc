@@ -1,6 +1,8 @@
 // Streaming calls of gRPC: inference, health watching, reflection.
 #include <algorithm>
 #include <deque>
+#include <functional>
+#include <utility>
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -149,7 +151,33 @@ void StartGrpcStreamInfer(const std::shared_ptr<Call>& call, ServerState& state,
 
 namespace {
 
-void AnswerHealth(Call& call, const std::string& message, const Service& service) {
+// Answers each message of a stream by itself. `ends`: with the client's side, else the stream stays
+// until the client leaves. What `answer` throws ends it with that status.
+void AnswerMessages(const std::shared_ptr<Call>& call, size_t most_bytes, bool ends,
+                    std::function<std::string(const std::string& message)> answer) {
+  call->Begin(StreamHead());
+  const std::weak_ptr<Call> weak = call;
+  call->on_data = [=, answer = std::move(answer), ended = false]() mutable {
+    const auto self = weak.lock();
+    if (self == nullptr || ended) return;
+    try {
+      std::string message;
+      while (TakeGrpcMessage(*self, most_bytes, message)) {
+        const std::string bytes = answer(message);
+        self->Write(GrpcFrame(bytes.size()) + bytes);
+      }
+      if (!ends || !self->body_complete) return;
+      ended = true;
+      self->End(Trailers({}));
+    } catch (...) {
+      ended = true;
+      self->End(Trailers(CurrentStatus()));
+    }
+  };
+  call->on_data();
+}
+
+std::string HealthAnswer(const std::string& message, const Service& service) {
   namespace health = grpc::health::v1;
   health::HealthCheckRequest request;
   if (!request.ParseFromString(message)) {
@@ -161,28 +189,14 @@ void AnswerHealth(Call& call, const std::string& message, const Service& service
   answer.set_status(!known            ? health::HealthCheckResponse::SERVICE_UNKNOWN
                     : service.Ready() ? health::HealthCheckResponse::SERVING
                                       : health::HealthCheckResponse::NOT_SERVING);
-  const std::string bytes = answer.SerializeAsString();
-  call.Write(GrpcFrame(bytes.size()) + bytes);
+  return answer.SerializeAsString();
 }
 
 }  // namespace
 
 void StartGrpcHealthWatch(const std::shared_ptr<Call>& call, Service& service) {
-  call->Begin(StreamHead());
-  const std::weak_ptr<Call> weak = call;
-  const auto ended = std::make_shared<bool>(false);
-  call->on_data = [weak, ended, &service] {
-    const auto self = weak.lock();
-    if (self == nullptr || *ended) return;
-    try {
-      std::string message;
-      while (TakeGrpcMessage(*self, 4096, message)) AnswerHealth(*self, message, service);
-    } catch (...) {
-      *ended = true;
-      self->End(Trailers(CurrentStatus()));
-    }
-  };
-  call->on_data();
+  AnswerMessages(call, 4096, false,
+                 [&service](const std::string& message) { return HealthAnswer(message, service); });
 }
 
 namespace {
@@ -250,27 +264,7 @@ std::string Reflect(const std::string& message) {
 }  // namespace
 
 void StartGrpcReflection(const std::shared_ptr<Call>& call, ServerState&, bool) {
-  call->Begin(StreamHead());
-  const std::weak_ptr<Call> weak = call;
-  const auto ended = std::make_shared<bool>(false);
-  call->on_data = [weak, ended] {
-    const auto self = weak.lock();
-    if (self == nullptr || *ended) return;
-    try {
-      std::string message;
-      while (TakeGrpcMessage(*self, 1 << 20, message)) {
-        const std::string answer = Reflect(message);
-        self->Write(GrpcFrame(answer.size()) + answer);
-      }
-      if (!self->body_complete) return;
-      *ended = true;
-      self->End(Trailers({}));
-    } catch (...) {
-      *ended = true;
-      self->End(Trailers(CurrentStatus()));
-    }
-  };
-  call->on_data();
+  AnswerMessages(call, 1 << 20, true, Reflect);
 }
 
 }  // namespace ingot::serve

@@ -15,7 +15,6 @@
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/rest_generate.h"
 #include "ingot/serve/rest_infer.h"
-#include "ingot/serve/rest_path.h"
 #include "ingot/serve/served_model.h"
 #include "ingot/serve/shadow.h"
 
@@ -196,17 +195,16 @@ void RespondError(Call& call, const Status& status) {
   call.Respond(ErrorResponse(status));
 }
 
-void Rest::Handle(const std::shared_ptr<Call>& call) {
+void Rest::Handle(const std::shared_ptr<Call>& call, std::span<const std::string> parts) {
   try {
-    Route(call);
+    Route(call, parts);
   } catch (...) {
     RespondError(*call, CurrentStatus());
   }
 }
 
-void Rest::Route(const std::shared_ptr<Call>& call) {
+void Rest::Route(const std::shared_ptr<Call>& call, std::span<const std::string> parts) {
   const std::string_view path = call->path();
-  const std::vector<std::string> parts = SplitPath(path);
   ServerState& state = service_.state();
   if (parts.empty() || parts[0] != "v2") {
     if (parts.size() == 1 && parts[0] == "metrics") {
@@ -234,7 +232,7 @@ void Rest::Route(const std::shared_ptr<Call>& call) {
     RespondError(*call, NotFound("no such path: " + std::string(path)));
     return;
   }
-  const std::span<const std::string> rest(parts.data() + 1, parts.size() - 1);
+  const std::span<const std::string> rest = parts.subspan(1);
   if (call->peer->port == PortKind::kMetrics && (rest.empty() || rest[0] != "health")) {
     RespondError(*call, NotFound("this port has /metrics and /v2/health alone"));
     return;

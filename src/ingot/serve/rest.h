@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,10 +21,11 @@ class Rest {
   Rest(Service& service, Inference& inference) : service_(service), inference_(inference) {}
 
   // Answers the call, at once or later on its executor.
-  void Handle(const std::shared_ptr<Call>& call);
+  // `parts`: the call's path as SplitPath has it.
+  void Handle(const std::shared_ptr<Call>& call, std::span<const std::string> parts);
 
  private:
-  void Route(const std::shared_ptr<Call>& call);
+  void Route(const std::shared_ptr<Call>& call, std::span<const std::string> parts);
   bool RouteModel(const std::shared_ptr<Call>& call, std::span<const std::string> path);
   void RouteRepository(const std::shared_ptr<Call>& call, std::span<const std::string> path);
   void RouteSharedMemory(const std::shared_ptr<Call>& call, std::span<const std::string> path);

@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "ingot/base/error.h"
 #include "ingot/ops/batch_norm.h"
 #include "ingot/ops/batch_norm_cases.h"
 #include "ingot/ops/definition.h"

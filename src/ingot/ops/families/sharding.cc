@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "ingot/base/error.h"
 #include "ingot/ops/definition.h"
 #include "ingot/ops/elementwise.h"
 #include "ingot/ops/shape_rule.h"
