@@ -91,7 +91,7 @@ class ByteProduct {
   // ---- of quads, in byte_product_quads.cc ----
   struct QuadPanel {    // in what is packed
     int64_t begin = 0;  // where its data lie, in bytes
-    int32_t plain = 0, masked = 0;
+    int32_t plain = 0, plain_twos = 0, masked = 0;
   };
   int64_t QuadDataBegin() const;
   void PackQuads(const std::function<void(int64_t output, int16_t* line)>& fill,

@@ -5,7 +5,9 @@
 // they are, and sizes and masks of the others. So a panel is as large as it needs to be.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backends/cpu/byte_product.h"
@@ -13,11 +15,76 @@
 namespace ingot::cpu {
 namespace {
 
-// What a plain quad may have: pairs whose sums with bytes 16 bits hold.
-bool IsPlainPair(int16_t a, int16_t b) {
-  const int above = std::max<int>(a, 0) + std::max<int>(b, 0);
-  const int below = std::min<int>(a, 0) + std::min<int>(b, 0);
-  return above <= 128 && below >= -128;
+// How far the pairs of a panel's quads reach, whatever the bytes they meet: the sums of what is
+// above zero and below it, of each pair.
+class QuadReach {
+ public:
+  QuadReach(const int16_t* lines, int64_t columns, int64_t depth)
+      : pairs_(static_cast<size_t>(2 * columns)) {
+    above_.resize(static_cast<size_t>(depth / 4) * pairs_);
+    below_.resize(above_.size());
+    size_t at = 0;
+    for (int64_t k = 0; k < depth; k += 4) {
+      for (int64_t j = 0; j < columns; ++j) {
+        for (const int16_t* w = lines + j * depth + k; w < lines + j * depth + k + 4; w += 2) {
+          above_[at] = static_cast<int16_t>(std::max<int>(w[0], 0) + std::max<int>(w[1], 0));
+          below_[at++] = static_cast<int16_t>(std::min<int>(w[0], 0) + std::min<int>(w[1], 0));
+        }
+      }
+    }
+  }
+
+  // Whether pairs of products with bytes stay below 2^15 in size: of the quad at k, or of its and
+  // another's together.
+  bool IsPlain(int32_t k) const {
+    return Holds([&](size_t i) { return std::max(above_[At(k) + i], Below(k, i)) <= 128; });
+  }
+  bool Fit(int32_t k, int32_t other) const {
+    return Holds([&](size_t i) {
+      return above_[At(k) + i] + above_[At(other) + i] <= 128 &&
+             Below(k, i) + Below(other, i) <= 128;
+    });
+  }
+
+ private:
+  template <typename Test>
+  bool Holds(const Test& test) const {
+    for (size_t i = 0; i < pairs_; ++i) {
+      if (!test(i)) return false;
+    }
+    return true;
+  }
+  size_t At(int32_t k) const { return static_cast<size_t>(k / 4) * pairs_; }
+  int16_t Below(int32_t k, size_t i) const { return static_cast<int16_t>(-below_[At(k) + i]); }
+
+  size_t pairs_;
+  std::vector<int16_t> above_, below_;  // [quad][pair]
+};
+
+// Brings those that fit to the front, two by two, and says how many twos there are. Each looks at
+// the few that follow it.
+template <typename Fit>
+int32_t FindTwos(std::vector<int32_t>& quads, const Fit& fit) {
+  constexpr size_t kLooks = 8;
+  std::vector<int32_t> twos, alone;
+  std::vector<int32_t> left(quads.rbegin(), quads.rend());
+  while (!left.empty()) {
+    const int32_t k = left.back();
+    left.pop_back();
+    const auto last = left.rbegin() + static_cast<std::ptrdiff_t>(std::min(kLooks, left.size()));
+    const auto found =
+        std::find_if(left.rbegin(), last, [&](int32_t other) { return fit(k, other); });
+    if (found == last) {
+      alone.push_back(k);
+      continue;
+    }
+    twos.insert(twos.end(), {k, *found});
+    left.erase(std::next(found).base());
+  }
+  const auto count = static_cast<int32_t>(twos.size() / 2);
+  twos.insert(twos.end(), alone.begin(), alone.end());
+  quads = std::move(twos);
+  return count;
 }
 
 // Pieces of 32 bytes, up to 31 more than there are.
@@ -46,17 +113,14 @@ void ByteProduct::PackQuads(const std::function<void(int64_t output, int16_t* li
 int64_t ByteProduct::PackQuadPanel(int64_t panel, const int16_t* lines, int64_t begin,
                                    std::byte* to) const {
   const int64_t columns = ColumnsOf(panel), width = WidthOf(panel);
+  const QuadReach reach(lines, columns, padded_);
   std::vector<int32_t> plain, masked;
-  for (int64_t k = 0; k < padded_; k += 4) {
-    bool is_plain = true;
-    for (int64_t j = 0; j < columns; ++j) {
-      const int16_t* w = lines + j * padded_ + k;
-      is_plain = is_plain && IsPlainPair(w[0], w[1]) && IsPlainPair(w[2], w[3]);
-    }
-    (is_plain ? plain : masked).push_back(static_cast<int32_t>(k));
-  }
-  const QuadPanel place{begin, static_cast<int32_t>(plain.size()),
-                        static_cast<int32_t>(masked.size())};
+  for (int32_t k = 0; k < padded_; k += 4) (reach.IsPlain(k) ? plain : masked).push_back(k);
+  QuadPanel place;
+  place.begin = begin;
+  place.plain_twos = FindTwos(plain, [&](int32_t a, int32_t b) { return reach.Fit(a, b); });
+  place.plain = static_cast<int32_t>(plain.size());
+  place.masked = static_cast<int32_t>(masked.size());
   std::memcpy(to + panel * static_cast<int64_t>(sizeof(QuadPanel)), &place, sizeof(place));
   auto* sums = reinterpret_cast<int32_t*>(to + panels_ * static_cast<int64_t>(sizeof(QuadPanel))) +
                2 * OutputOf(panel);
@@ -151,6 +215,7 @@ void ByteProduct::RunQuads(const Stripe& stripe, int64_t panel, const std::byte*
   call.x_row = static_cast<size_t>(stripe.bytes_row);
   call.at = reinterpret_cast<const int32_t*>(packed + place.begin);
   call.plain = static_cast<size_t>(place.plain);
+  call.plain_twos = static_cast<size_t>(place.plain_twos);
   call.masked = static_cast<size_t>(place.masked);
   call.plain_w = packed + place.begin + RoundUp(padded_, 64);
   call.masked_w = call.plain_w + place.plain * width * 4;

@@ -201,7 +201,8 @@ TEST_P(ByteProductTest, WinogradHoldsTheLargestSums) {
   EXPECT_EQ(ByteWinograd::SideFor(test.shape, 1 << 29), 0);
 }
 
-// Weights that are bytes: of quads that stand as they are, of masked ones, and of both.
+// Weights that are bytes: of quads that stand as they are, of masked ones, and of both; so small
+// that two of them fit, or not.
 TEST_P(ByteProductTest, GivesTheSumsOfBytesByBytes) {
   const Case shapes[] = {
       {Shape(4, 16, 1, 1, 1, 1, 0), false, 0},     // the input is read where it stands
@@ -217,11 +218,31 @@ TEST_P(ByteProductTest, GivesTheSumsOfBytesByBytes) {
   for (Case test : shapes) {
     const std::vector<int16_t> wide = test.w;
     for (const int64_t masked : {0, 1, 3}) {  // none, all, each third
-      for (size_t i = 0; i < wide.size(); ++i) {
-        const int64_t quad = static_cast<int64_t>(i) % test.Depth() / 4;
-        const bool large = masked > 0 && quad % masked == 0;
-        const int value = wide[i] / 2 - (wide[i] < -253 ? 1 : 0);  // [-128, 127]
-        test.w[i] = static_cast<int16_t>(large ? value : value / 2);
+      for (const int smaller : {2, 4, 5}) {
+        for (size_t i = 0; i < wide.size(); ++i) {
+          const int64_t quad = static_cast<int64_t>(i) % test.Depth() / 4;
+          const bool large = masked > 0 && quad % masked == 0;
+          const int value = wide[i] / 2 - (wide[i] < -253 ? 1 : 0);  // [-128, 127]
+          test.w[i] = static_cast<int16_t>(large ? value : value / smaller);
+        }
+        Check(test, ByteProduct(test.shape, ByteProduct::Weights::kBytes));
+      }
+    }
+  }
+}
+
+// Bytes and weights whose sums of 16 bits are as far as they go, and weights one beyond that.
+TEST_P(ByteProductTest, CutsNoSumAtTheLimits) {
+  Case test(Shape(20, 24, 1, 1, 1, 1, 0), false, 0);
+  const int16_t pairs[][2] = {{64, 64},   {65, 64},    {32, 32},   {33, 32},
+                              {-32, -32}, {-33, -32},  {64, -64},  {127, 1},
+                              {127, 2},   {-128, 0},   {-127, -1}, {-128, -1},
+                              {-64, -64}, {127, -127}, {127, 127}, {-128, -128}};
+  for (const auto& pair : pairs) {
+    for (size_t i = 0; i < test.w.size(); ++i) test.w[i] = pair[i % 2];
+    for (const int kind : {0, 1, 2}) {  // all 255, first of each two, second of each two
+      for (size_t i = 0; i < test.x.size(); ++i) {
+        test.x[i] = kind == 0 || i % 2 + 1 == static_cast<size_t>(kind) ? 255 : 0;
       }
       Check(test, ByteProduct(test.shape, ByteProduct::Weights::kBytes));
     }

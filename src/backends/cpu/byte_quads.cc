@@ -31,11 +31,31 @@ HWY_INLINE __m256i AddQuads(__m256i sum, __m256i unsigned_bytes, __m256i signed_
       sum, _mm256_madd_epi16(_mm256_maddubs_epi16(unsigned_bytes, signed_bytes), ones));
 }
 
+// The same of two quads.
+HWY_INLINE __m256i AddTwoQuads(__m256i sum, __m256i pairs, __m256i more, __m256i ones) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_add_epi16(pairs, more), ones));
+}
+
 template <int MR, int NV>
 struct QuadTile {
-  static HWY_INLINE void Plain(const QuadTileCall& call, __m256i ones, __m256i (&acc)[MR][NV]) {
+  static HWY_INLINE void PlainTwos(const QuadTileCall& call, __m256i ones, __m256i (&acc)[MR][NV]) {
     const std::byte* w = call.plain_w;
-    for (size_t e = 0; e < call.plain; ++e, w += NV * 32) {
+    for (size_t e = 0; e < 2 * call.plain_twos; e += 2, w += 2 * NV * 32) {
+#pragma GCC unroll 4
+      for (int i = 0; i < MR; ++i) {
+        const std::byte* x = call.x + static_cast<size_t>(i) * call.x_row;
+        const __m256i a = OneQuad(x + call.at[e]), b = OneQuad(x + call.at[e + 1]);
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; ++j) {
+          acc[i][j] = AddTwoQuads(acc[i][j], _mm256_maddubs_epi16(a, LoadQuads(w + j * 32)),
+                                  _mm256_maddubs_epi16(b, LoadQuads(w + (NV + j) * 32)), ones);
+        }
+      }
+    }
+  }
+  static HWY_INLINE void Plain(const QuadTileCall& call, __m256i ones, __m256i (&acc)[MR][NV]) {
+    const std::byte* w = call.plain_w + 2 * call.plain_twos * NV * 32;
+    for (size_t e = 2 * call.plain_twos; e < call.plain; ++e, w += NV * 32) {
       const std::byte* x = call.x + call.at[e];
 #pragma GCC unroll 4
       for (int i = 0; i < MR; ++i) {
@@ -78,6 +98,13 @@ struct QuadTile {
   "vpmaddwd %[ones],%[t1],%[t1]\n vpaddd %[t1],%[" LEFT "],%[" LEFT "]\n"                    \
   "vpxor %[m1],%[t0],%[t0]\n vpmaddubsw %[t0],%[w1],%[t0]\n"                                 \
   "vpmaddwd %[ones],%[t0],%[t0]\n vpaddd %[t0],%[" RIGHT "],%[" RIGHT "]\n"
+#define INGOT_PLAIN_TWO_ROW(X, LEFT, RIGHT)                                                  \
+  "vpbroadcastd (%[a]" X "),%[t0]\n vpbroadcastd (%[b]" X "),%[t1]\n"                       \
+  "vpmaddubsw %[w0],%[t0],%[t2]\n vpmaddubsw %[w1],%[t0],%[t0]\n"                           \
+  "vpmaddubsw %[v0],%[t1],%[t3]\n vpmaddubsw %[v1],%[t1],%[t1]\n"                           \
+  "vpaddw %[t3],%[t2],%[t2]\n vpaddw %[t1],%[t0],%[t0]\n"                                   \
+  "vpmaddwd %[ones],%[t2],%[t2]\n vpaddd %[t2],%[" LEFT "],%[" LEFT "]\n"                   \
+  "vpmaddwd %[ones],%[t0],%[t0]\n vpaddd %[t0],%[" RIGHT "],%[" RIGHT "]\n"
 #define INGOT_FOUR_ROWS(ROW) \
   ROW("x0", "s0", "s1") ROW("x1", "s2", "s3") ROW("x2", "s4", "s5") ROW("x3", "s6", "s7")
 #define INGOT_SUMS                                                                           \
@@ -88,10 +115,28 @@ struct QuadTile {
 
 template <>
 struct QuadTile<4, 2> {
+  static HWY_INLINE void PlainTwos(const QuadTileCall& call, __m256i ones, __m256i (&acc)[4][2]) {
+    const std::byte* w = call.plain_w;
+    for (size_t e = 0; e < 2 * call.plain_twos; e += 2, w += 128) {
+      __m256i t0, t1, t2, t3;
+      // clang-format off
+      asm(INGOT_PLAIN_TWO_ROW("", "s0", "s1")
+          INGOT_PLAIN_TWO_ROW(",%[row]", "s2", "s3")
+          INGOT_PLAIN_TWO_ROW(",%[row],2", "s4", "s5")
+          INGOT_PLAIN_TWO_ROW(",%[rows3]", "s6", "s7")
+          // clang-format on
+          : INGOT_SUMS, [t0] "=&x"(t0), [t1] "=&x"(t1), [t2] "=&x"(t2), [t3] "=&x"(t3)
+          : [w0] "x"(LoadQuads(w)), [w1] "x"(LoadQuads(w + 32)),
+            [v0] "m"(*reinterpret_cast<const __m256i*>(w + 64)), [v1] "x"(LoadQuads(w + 96)),
+            [a] "r"(call.x + call.at[e]), [b] "r"(call.x + call.at[e + 1]), [row] "r"(call.x_row),
+            [rows3] "r"(3 * call.x_row), [ones] "x"(ones)
+          : "memory");
+    }
+  }
   static HWY_INLINE void Plain(const QuadTileCall& call, __m256i ones, __m256i (&acc)[4][2]) {
     const std::byte *x0 = call.x, *x1 = x0 + call.x_row, *x2 = x1 + call.x_row;
-    const std::byte *x3 = x2 + call.x_row, *w = call.plain_w;
-    for (size_t e = 0; e < call.plain; ++e, w += 64) {
+    const std::byte *x3 = x2 + call.x_row, *w = call.plain_w + 128 * call.plain_twos;
+    for (size_t e = 2 * call.plain_twos; e < call.plain; ++e, w += 64) {
       __m256i w0, w1, t0, t1;
       asm("vmovdqu (%[w]),%[w0]\n"
           "vmovdqu 32(%[w]),%[w1]\n"  //
@@ -119,6 +164,7 @@ struct QuadTile<4, 2> {
     }
   }
 };
+#undef INGOT_PLAIN_TWO_ROW
 #undef INGOT_PLAIN_ROW
 #undef INGOT_MASKED_ROW
 #undef INGOT_FOUR_ROWS
@@ -137,6 +183,7 @@ void RunQuadTile(const QuadTileCall& first) {
 #pragma GCC unroll 2
       for (int j = 0; j < NV; ++j) acc[i][j] = hn::LoadU(d, call.start + j * 8).raw;
     }
+    QuadTile<MR, NV>::PlainTwos(call, ones, acc);
     QuadTile<MR, NV>::Plain(call, ones, acc);
     QuadTile<MR, NV>::Masked(call, ones, acc);
     // Through memory, so that the loops above have all registers for themselves.

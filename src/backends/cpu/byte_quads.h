@@ -7,6 +7,10 @@
 //   sum w x = sum |w| (x ^ m) + 128 sum w + sum of |w| where w < 0,
 // whose pairs are at most 2^15 in size. What is added are numbers of the weights alone. So no sum
 // is cut, and the bits are those of every other instruction set.
+//
+// Most weights are far smaller than the largest: two quads that stand as they are and whose pairs
+// stay below 2^15 even when they are added to each other share what widens them to 32 bits. Masked
+// ones gain nothing by that: their masks take the place of what is saved.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +29,7 @@ struct QuadTileCall {
   const int32_t* at = nullptr;         // [plain + masked]: where each quad begins in a row
   const std::byte* plain_w = nullptr;  // [plain][width][4]
   size_t plain = 0;
+  size_t plain_twos = 0;                // of them, so many times two that fit each other, first
   const std::byte* masked_w = nullptr;  // [masked][2][width][4]: sizes, then masks
   size_t masked = 0;
   const int32_t* start = nullptr;  // [width]

@@ -216,8 +216,9 @@ void TransformFilters(int64_t side, const int16_t* const* g, int64_t count, int1
 
 int64_t ByteWinograd::SideFor(const ConvolutionShape& shape, int64_t most_sum) {
   if (!WinogradGrid::Covers(shape) || shape.channels < 16 || shape.outputs < 16) return 0;
-  // Of a product of the filters of one place with each tile, and of reading them: relative times.
-  const auto cost = [&](int64_t places, int64_t tiles) { return places * (tiles + 4); };
+  // Of a product of the filters of one place with each tile, and of reading them, which come from
+  // beyond the caches where a network is run for one sample: relative times.
+  const auto cost = [&](int64_t places, int64_t tiles) { return places * (tiles + 8); };
   const int64_t positions = shape.samples * shape.rows.output * shape.columns.output;
   int64_t least = 7 * cost(9, positions) / 10, best = 0;
   for (const int64_t side : {2, 4}) {

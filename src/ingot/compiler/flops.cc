@@ -44,8 +44,10 @@ double AttentionFlops(const ir::Node& node) {
 
 double FlopsOf(const ir::Node& node) {
   const std::string& op = node.op_type();
-  if (op == "MatMul" || op == "Gemm" || op == "FusedMatMul") return ProductFlops(node);
-  if (op == "Conv" || op == "FusedConv") {
+  if (op == "MatMul" || op == "Gemm" || op == "FusedMatMul" || op == "QuantizedMatMul") {
+    return ProductFlops(node);
+  }
+  if (op == "Conv" || op == "FusedConv" || op == "QuantizedConv") {
     return ConvolutionFlops(node, node.output(), node.input(1));
   }
   if (op == "ConvInputGradient") return ConvolutionFlops(node, node.input(0), node.input(1));

@@ -59,7 +59,7 @@ class Bench : public Verb {
     const std::vector<Peer> peers = Interleave(streams, *session, inputs, times);
     const Latency latency = Latency::Of(times);
     if (json_) {
-      streams.Out(JsonOf(*session, latency, loaded, first, peers).dump(2) + "\n");
+      streams.Out(JsonOf(*session, latency, loaded, first, peers, inputs).dump(2) + "\n");
       return kOk;
     }
     const int threads = session->executor().threads();
@@ -81,6 +81,8 @@ class Bench : public Verb {
   }
 
  private:
+  static constexpr int kProfiledRuns = 20;
+
   struct Peer {
     std::string name;
     std::vector<double> times;
@@ -223,7 +225,7 @@ class Bench : public Verb {
   }
 
   Json JsonOf(const infer::Session& session, const Latency& latency, double loaded, double first,
-              const std::vector<Peer>& peers) const {
+              const std::vector<Peer>& peers, const std::vector<Tensor>& inputs) const {
     Json json = JsonOf(latency);
     json["batch"] = batch_.value_or(1);
     json["threads"] = session.executor().threads();
@@ -235,7 +237,23 @@ class Bench : public Verb {
       json["peers"][peer.name] =
           peer.problem.empty() ? JsonOf(peer.latency) : Json{{"problem", peer.problem}};
     }
+    for (const infer::KernelTime& each : session.executor().Profile(inputs, kProfiledRuns)) {
+      json["kernels"].push_back({{"node", each.kernel.node},
+                                 {"kernel", each.kernel.kernel},
+                                 {"output", each.kernel.shape},
+                                 {"microseconds", MicrosecondsOf(each)},
+                                 {"gflops", RateOf(each)}});
+    }
     return json;
+  }
+
+  // Of one run.
+  static double MicrosecondsOf(const infer::KernelTime& time) {
+    return static_cast<double>(time.nanoseconds) / kProfiledRuns / 1e3;
+  }
+  // In GFLOP/s, those of whole numbers too; 0: not counted.
+  static double RateOf(const infer::KernelTime& time) {
+    return time.nanoseconds > 0 ? time.kernel.flops / MicrosecondsOf(time) / 1e3 : 0;
   }
 
   void PrintLatencies(const Streams& streams, const Latency& latency,
@@ -288,8 +306,7 @@ class Bench : public Verb {
 
   static void PrintKernels(const Streams& streams, const infer::Session& session,
                            const std::vector<Tensor>& inputs) {
-    constexpr int kRuns = 20;
-    std::vector<infer::KernelTime> kernels = session.executor().Profile(inputs, kRuns);
+    std::vector<infer::KernelTime> kernels = session.executor().Profile(inputs, kProfiledRuns);
     if (kernels.empty()) {
       std::string problem;
       session.executor().IsPlanned(inputs, &problem);
@@ -305,15 +322,15 @@ class Bench : public Verb {
     constexpr size_t kRows = 25;
     for (size_t i = 0; i < std::min(kRows, kernels.size()); ++i) {
       const infer::KernelTime& each = kernels[i];
-      const auto nanoseconds = static_cast<double>(each.nanoseconds);
-      const double rate = nanoseconds > 0 ? each.kernel.flops * kRuns / nanoseconds : 0;
+      const double rate = RateOf(each);
       streams.Out(fmt::format("{:<28.28} {:<26.26} {:<24.24} {:>10.1f} {:>6.1f} {:>9}\n",
                               each.kernel.node, each.kernel.kernel, each.kernel.shape,
-                              nanoseconds / kRuns / 1e3, 100 * nanoseconds / total,
+                              MicrosecondsOf(each),
+                              100 * static_cast<double>(each.nanoseconds) / total,
                               rate > 0 ? fmt::format("{:.1f}", rate) : ""));
     }
     if (kernels.size() > kRows) {
-      streams.Out(fmt::format("and {} more\n", kernels.size() - kRows));
+      streams.Out(fmt::format("and {} more (--json has all)\n", kernels.size() - kRows));
     }
   }
 
