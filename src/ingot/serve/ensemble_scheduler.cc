@@ -58,7 +58,11 @@ JobPtr Run::MakeJob(size_t number, Status& status) {
   const EnsembleStep& step = (*steps_)[number];
   auto job = std::make_shared<StepJob>(shared_from_this(), number);
   job->model = repository_.Find(step.model, step.version, status);
-  if (job->model == nullptr) return nullptr;
+  if (job->model == nullptr) {
+    // The client knows the ensemble, which is there.
+    if (status.code == StatusCode::kNotFound) status = Unavailable(status.message);
+    return nullptr;
+  }
   for (const auto& [input, tensor] : step.inputs) {
     InferInput given = tensors_.at(tensor);
     given.name = input;
@@ -198,6 +202,12 @@ EnsembleScheduler::EnsembleScheduler(std::vector<EnsembleStep> steps, Repository
       repository_(repository) {}
 
 void EnsembleScheduler::Submit(JobPtr job) {
+  // Before any step is computed for nothing.
+  const std::string missing = repository_.MissingStep(*job->model);
+  if (!missing.empty()) {
+    Refuse(job, Unavailable("ensemble '" + job->model->name + "' is not ready: " + missing));
+    return;
+  }
   std::make_shared<Run>(steps_, repository_, std::move(job))->Continue();
 }
 
