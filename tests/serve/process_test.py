@@ -52,6 +52,10 @@ class ProcessTest(unittest.TestCase):
                           "/v2/models/double/trace/%73etting"):
                 self.assertEqual(server.get(trick, "POST", b"{}")[0], 401, trick)
                 self.assertEqual(server.get(trick, "POST", b"{}", {"X-API-Key": "beta"})[0], 403, trick)
+            for key, status in ((b"beta", 403), (b"alpha", 200)):  # a target in absolute form is what its path is
+                answer = server.raw(b"GET http://x/v2/models/double HTTP/1.1\r\nHost: x\r\nX-API-Key: " + key +
+                                    b"\r\nConnection: close\r\n\r\n")
+                self.assertTrue(answer.startswith(f"HTTP/1.1 {status} ".encode()), answer)
             channel = grpc.insecure_channel(server.grpc)
             config = channel.unary_unary("/inference.GRPCInferenceService/ModelConfig")
             with self.assertRaises(grpc.RpcError) as refused:  # the last name counts
