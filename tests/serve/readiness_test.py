@@ -1,11 +1,12 @@
-"""What is ready, and who is told: ensembles without a model of their steps."""
+"""What is ready, and who is told: ensembles without a model of their steps, watchers of grpc.health.v1."""
 
 import json
 
+import grpc
 import numpy as np
 import tritonclient.grpc as tgrpc
 import tritonclient.http as thttp
-from server import ServerTest, add_model, main
+from server import MODELS, Server, ServerTest, add_model, main
 from tritonclient.utils import InferenceServerException
 
 ENSEMBLE = """
@@ -52,6 +53,38 @@ class ReadinessTest(ServerTest):
         self.assertEqual(self.server.get("/v2/health/ready")[0], 200)
         self.assertTrue(self.grpc.is_model_ready("outer"))
         np.testing.assert_array_equal(self.grpc.infer("outer", [one]).as_numpy("out"), 2)
+
+    def test_watchers_are_told_of_changes(self):
+        serving, not_serving, unknown = b"\x08\x01", b"\x08\x02", b"\x08\x03"
+        with grpc.insecure_channel(self.server.grpc) as channel:
+            watch = channel.unary_stream("/grpc.health.v1.Health/Watch")
+            for _ in range(20):  # that go again
+                gone = watch(b"")
+                self.assertEqual(next(gone), serving)
+                gone.cancel()
+            other = watch(b"\x0a\x04what")
+            self.assertEqual(next(other), unknown)
+            watches = [watch(b""), watch(b"\x0a\x1einference.GRPCInferenceService")]
+            for one in watches:
+                self.assertEqual(next(one), serving)
+            for _ in range(2):
+                self.http.unload_model("double")
+                for one in watches:
+                    self.assertEqual(next(one), not_serving)
+                self.http.load_model("double")
+                for one in watches:
+                    self.assertEqual(next(one), serving)
+            with self.assertRaises(grpc.RpcError) as caught:
+                list(channel.stream_stream("/grpc.health.v1.Health/Watch")(iter([])))
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+
+    def test_watchers_do_not_keep_the_server_from_ending(self):
+        server = Server(str(MODELS / "double.onnx"))
+        with grpc.insecure_channel(server.grpc) as channel:
+            watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+            self.assertEqual(next(watch), b"\x08\x01")
+            self.assertEqual(server.stop(), 0)
+            self.assertEqual(list(watch), [b"\x08\x02"])
 
 
 if __name__ == "__main__":

@@ -301,6 +301,7 @@ Status Repository::LoadLocked(const std::string& name, const LoadOverrides& over
       entry.cold = false;
     }
   }
+  if (options_.changed) options_.changed();
   old.clear();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
   if (status.ok()) {
@@ -341,6 +342,7 @@ Status Repository::Unload(const std::string& name, bool dependents) {
       }
     }
   }
+  if (options_.changed) options_.changed();
   old.clear();
   ::malloc_trim(0);  // what the model held goes back to the system
   log_.Info("unloaded model '" + name + "'");

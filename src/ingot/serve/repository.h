@@ -33,6 +33,8 @@ struct RepositoryOptions {
   bool strict_config = false;  // a model without config.pbtxt is refused
   int64_t max_queued = 8192;   // for each model
   uint64_t memory_budget = 0;  // bytes of loaded models; 0: no limit
+  // Called after a model was loaded, failed to be, or was unloaded; it must not load any itself.
+  std::function<void()> changed;
 };
 
 // What a load request carries besides the name.

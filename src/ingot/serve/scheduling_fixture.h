@@ -2,6 +2,7 @@
 // models that it computes: no network, no model files.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <filesystem>
@@ -120,6 +121,7 @@ class SchedulingTest : public ::testing::Test {
     options.folders = {folder_.path()};
     options.memory_budget = memory_budget;
     options.max_queued = max_queued;
+    options.changed = [this] { ++changes_; };
     repository_ = std::make_unique<Repository>(
         options,
         [this](const ModelSource& source) {
@@ -182,6 +184,7 @@ class SchedulingTest : public ::testing::Test {
 
   TestFolder folder_;
   FakeControl control_;
+  std::atomic<int> changes_ = 0;  // that the repository told of
   ComputeGate gate_{4};
   Logger log_{LogLevel::kError, nullptr};
   std::unique_ptr<Repository> repository_;
