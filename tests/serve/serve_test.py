@@ -339,6 +339,8 @@ class ServeTest(ServerTest):
                   b'{"inputs":[{"name":"x","datatype":"FP16","shape":[1,1],"data":[1]}]}', 400),
                  ("/v2/repository/models/nothing/load", "POST", b"", 404),
                  ("/v2/logging", "POST", b'{"log_nothing":1}', 400),
+                 *(("/v2/logging", "POST", b'{"log_verbose_level":%s}' % level, 400)
+                   for level in (b"4294967296", b"18446744073709551615", b"1e99", b"-1", b"0.5", b'"1"')),
                  ("/v2/trace/setting", "POST", b'{"trace_level":"LOUD"}', 400)]
         for path, method, body, status in cases:
             got, headers, answer = self.server.get(path, method, body)

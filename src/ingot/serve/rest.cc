@@ -528,7 +528,12 @@ void Rest::RouteSettings(const std::shared_ptr<Call>& call, const std::string& m
       if (value.is_boolean()) {
         to.set_bool_param(value.get<bool>());
       } else if (value.is_number_unsigned()) {
-        to.set_uint32_param(value.get<uint32_t>());
+        const uint64_t number = value.get<uint64_t>();
+        if (number > UINT32_MAX) {
+          ThrowInvalid("log setting '" + key + "': " + std::to_string(number) +
+                       ", expected a whole number from 0 to 4294967295");
+        }
+        to.set_uint32_param(static_cast<uint32_t>(number));
       } else if (value.is_string()) {
         to.set_string_param(value.get<std::string>());
       }
