@@ -167,6 +167,14 @@ class ServeTest(ServerTest):
             one.set_data_from_numpy(value)
             np.testing.assert_array_equal(client.infer("identity_bf16", [one]).as_numpy("y"), value)
 
+    def test_any_byte_but_0_is_true(self):
+        value = np.frombuffer(b"\0\1\2\xff", np.uint8).view(np.bool_)[None]
+        for module, client in self.both():
+            one = module.InferInput("x", [1, 4], "BOOL")
+            one.set_data_from_numpy(value)
+            answer = client.infer("identity_bool", [one]).as_numpy("y")
+            self.assertEqual(answer.view(np.uint8).tolist(), [[0, 1, 1, 1]], module.__name__)
+
     def test_compression(self):
         a, b, inputs = self.rows(thttp, 1, 64)
         for algorithm in ("gzip", "deflate"):
