@@ -307,6 +307,16 @@ class ServeTest(ServerTest):
             out = module.InferRequestedOutput("y", class_count=2)
             got = client.infer("double", [one], outputs=[out]).as_numpy("y")
             self.assertEqual([v.decode() for v in got[0]], ["30.000000:15", "28.000000:14"])
+            # What is no number comes last, however often; the longest number leaves its class whole.
+            for numbers in ([np.nan, 1, np.nan, 3, 3, np.nan, -2e38], [np.nan] * 64, [np.nan, 0] * 32):
+                numbers = np.array([numbers], np.float32)
+                one = module.InferInput("x", list(numbers.shape), "FP32")
+                one.set_data_from_numpy(numbers)
+                out = module.InferRequestedOutput("y", class_count=numbers.size)
+                got = client.infer("identity_fp32", [one], outputs=[out]).as_numpy("y")[0]
+                order = sorted(range(numbers.size), key=lambda i: (bool(np.isnan(numbers[0, i])),
+                                                                   -np.nan_to_num(numbers[0, i]), i))
+                self.assertEqual([v.decode() for v in got], [f"{numbers[0, i]:f}:{i}" for i in order])
 
     def test_cache(self):
         value = np.full((1, 16), 5, np.float32)
