@@ -105,9 +105,10 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
     {
       const std::scoped_lock lock(mutex_);
       Level& level = LevelAt(LevelOf(*job));
-      if (static_cast<int64_t>(level.jobs.size()) >= level.policy.max_queued) {
+      const size_t waiting = level.jobs.size() + level.late.size();
+      if (static_cast<int64_t>(waiting) >= level.policy.max_queued) {
         refusal = Unavailable("the queue of model '" + job->model->name +
-                              "' is full: " + std::to_string(level.jobs.size()) + " requests wait");
+                              "' is full: " + std::to_string(waiting) + " requests wait");
       } else {
         level.jobs.push_back(std::move(job));
         queued_.fetch_add(1, std::memory_order_relaxed);

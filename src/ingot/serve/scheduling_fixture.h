@@ -27,11 +27,17 @@ struct FakeControl {
   std::mutex mutex;
   std::condition_variable changed;
   bool open = true;
+  int may_pass = 0;  // so many batches while it is shut
   std::vector<int64_t> batches;
   std::vector<float> order;
   void Set(bool value) {
     const std::scoped_lock lock(mutex);
     open = value;
+    changed.notify_all();
+  }
+  void LetPass(int batches) {
+    const std::scoped_lock lock(mutex);
+    may_pass += batches;
     changed.notify_all();
   }
 };
@@ -61,7 +67,8 @@ class FakeBackend : public Backend {
       control_.batches.push_back(rows);
       for (int64_t r = 0; r < rows; ++r) control_.order.push_back(x[static_cast<size_t>(r) * 2]);
       control_.changed.notify_all();
-      control_.changed.wait(lock, [&] { return control_.open; });
+      control_.changed.wait(lock, [&] { return control_.open || control_.may_pass > 0; });
+      if (!control_.open) --control_.may_pass;
     }
     if (x[0] == -1) throw Error(ErrorCode::kNumeric, "the fake fails as it is told");
     auto y = std::make_shared<std::vector<float>>(x);

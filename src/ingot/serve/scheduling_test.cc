@@ -63,11 +63,12 @@ TEST_F(SchedulingTest, PrioritiesGoFirst) {
   const auto first = Start("m", {0, 0});
   WaitForBatches(1);
   const auto low = Start("m", {3, 0}, {}, 3);
+  const auto beyond = Start("m", {4, 0}, {}, 99);  // there is no lower one than the third
   const auto middle = Start("m", {2, 0});
   const auto high = Start("m", {1, 0}, {}, 1);
   control_.Set(true);
-  Result(*low);
-  EXPECT_EQ(control_.order, (std::vector<float>{0, 1, 2, 3}));
+  Result(*beyond);
+  EXPECT_EQ(control_.order, (std::vector<float>{0, 1, 2, 3, 4}));
 }
 
 TEST_F(SchedulingTest, FullQueuesLateAndCancelledJobsAreRefused) {
@@ -90,6 +91,24 @@ TEST_F(SchedulingTest, FullQueuesLateAndCancelledJobsAreRefused) {
   EXPECT_THAT(Failure(*late).message, HasSubstr("timeout expired"));
   EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
   EXPECT_EQ(control_.order, (std::vector<float>{0}));
+}
+
+TEST_F(SchedulingTest, DelayedJobsFillTheQueueToo) {
+  AddModel("m",
+           "max_batch_size: 1 instance_group { count: 1 } dynamic_batching { default_queue_policy "
+           "{ max_queue_size: 2 timeout_action: DELAY default_timeout_microseconds: 1 } }");
+  Make().LoadAll();
+  control_.Set(false);
+  std::vector<std::shared_ptr<TestJob>> jobs = {Start("m", {0, 0})};
+  WaitForBatches(1);
+  for (const float x : {1.0f, 2.0f}) jobs.push_back(Start("m", {x, 0}));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  control_.LetPass(1);
+  WaitForBatches(2);  // one of them; the other is delayed
+  jobs.push_back(Start("m", {3, 0}));
+  EXPECT_THAT(Failure(*Start("m", {4, 0})).message, HasSubstr("is full: 2 requests wait"));
+  control_.Set(true);
+  for (const auto& job : jobs) EXPECT_TRUE(Failure(*job).ok());
 }
 
 TEST_F(SchedulingTest, CancelledJobsOfALoopTakeNoTurns) {
