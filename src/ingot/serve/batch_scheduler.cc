@@ -175,7 +175,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
   }
 
   static bool RefuseCancelled(const JobPtr& job) {
-    if (!job->cancelled.load(std::memory_order_relaxed)) return false;
+    if (!job->IsCancelled()) return false;
     Refuse(job, {StatusCode::kCancelled, "the request was cancelled"});
     return true;
   }
@@ -308,7 +308,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
         std::deque<JobPtr>& jobs = late ? level.late : level.jobs;
         while (!jobs.empty()) {
           JobPtr& job = jobs.front();
-          if (job->cancelled.load(std::memory_order_relaxed) ||
+          if (job->IsCancelled() ||
               (!late && level.policy.reject && Expired(*job, level.policy, now))) {
             refused.push_back(std::move(job));
           } else if (!late && Expired(*job, level.policy, now)) {

@@ -45,6 +45,7 @@ class StepJob : public InferJob {
  public:
   StepJob(std::shared_ptr<Run> run, size_t step) : run_(std::move(run)), step_(step) {}
   void Finish() override {
+    origin.reset();
     const std::shared_ptr<Run> run = std::move(run_);
     run->StepDone(step_, *this);
   }
@@ -69,6 +70,7 @@ JobPtr Run::MakeJob(size_t number, Status& status) {
     job->inputs.push_back(std::move(given));
   }
   for (const auto& [output, tensor] : step.outputs) job->wanted.emplace_back().name = output;
+  job->origin = outer_;
   job->priority = outer_->priority;
   job->timeout_us = outer_->timeout_us;
   job->sequence = outer_->sequence;
@@ -84,7 +86,7 @@ void Run::Continue() {
     const std::scoped_lock lock(mutex_);
     // Steps that finish at the same time come here one behind the other: the first of them ends.
     if (ended_) return;
-    if (outer_->cancelled.load()) status_ = {StatusCode::kCancelled, "the request was cancelled"};
+    if (outer_->IsCancelled()) status_ = {StatusCode::kCancelled, "the request was cancelled"};
     for (size_t i = 0; i < steps_->size() && status_.ok(); ++i) {
       const EnsembleStep& step = (*steps_)[i];
       if (started_[i] || !std::all_of(step.inputs.begin(), step.inputs.end(), [&](const auto& in) {

@@ -56,6 +56,35 @@ TEST_F(EnsembleTest, RunsItsSteps) {
   EXPECT_EQ(Result(*Start("twice", {1, 2})), (std::vector<float>{4, 8}));
 }
 
+TEST_F(EnsembleTest, CancelledRequestsLeaveTheQueuesOfTheirSteps) {
+  AddModel("m", "max_batch_size: 4 instance_group { count: 1 }");
+  AddEnsemble("inner", {"m", "m"});
+  AddEnsemble("outer", {"inner"});
+  Make().LoadAll();
+  control_.Set(false);
+  const auto busy = Start("m", {7, 0});
+  WaitForBatches(1);
+  const auto cancelled = Start("outer", {1, 2});
+  cancelled->cancelled.store(true);
+  control_.Set(true);
+  EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
+  EXPECT_EQ(Result(*busy)[0], 14);
+  EXPECT_EQ(control_.order, (std::vector<float>{7}));
+}
+
+TEST_F(EnsembleTest, CancelledRequestsBeginNoFurtherStep) {
+  AddModel("m", "");
+  AddEnsemble("twice", {"m", "m"});
+  Make().LoadAll();
+  control_.Set(false);
+  const auto cancelled = Start("twice", {1, 2});
+  WaitForBatches(1);
+  cancelled->cancelled.store(true);
+  control_.Set(true);
+  EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
+  EXPECT_EQ(control_.order, (std::vector<float>{1}));
+}
+
 TEST_F(EnsembleTest, IsReadyWhileTheModelsOfItsStepsAre) {
   AddModel("m", "");
   AddModel("n", "");

@@ -210,6 +210,24 @@ TEST_F(SchedulingTest, IdleSequencesLeaveTheirPlacesToThoseThatWait) {
   for (const auto& job : waiting) EXPECT_EQ(Result(*job)[0], 4);
 }
 
+TEST_F(SchedulingTest, CancelledRequestsOfSequencesLeaveTheQueue) {
+  AddModel("state",
+           "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
+           "output { name: 'y' data_type: TYPE_FP32 dims: 2 } instance_group { count: 1 } "
+           "sequence_batching { state { input_name: 'state' output_name: 'next' data_type: "
+           "TYPE_FP32 dims: 2 } }");
+  Make().LoadAll();
+  control_.Set(false);
+  const auto busy = Start("state", {1, 0}, {.id = "a", .start = true});
+  WaitForBatches(1);
+  const auto cancelled = Start("state", {2, 0}, {.id = "b", .start = true});
+  cancelled->cancelled.store(true);
+  control_.Set(true);
+  EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
+  EXPECT_EQ(Result(*busy)[0], 2);
+  EXPECT_EQ(control_.order, (std::vector<float>{1}));
+}
+
 TEST_F(SchedulingTest, ControlsHaveTheTypeOfTheirInput) {
   AddModel("state",
            "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
