@@ -45,16 +45,22 @@ class HostileTest(ServerTest):
         close = b"Connection: close\r\n"
         for data, status in [
                 (b"nonsense\r\n\r\n", 400), (b"GET\r\n\r\n", 400), (b"GET / HTTP/9.9\r\n\r\n", 400),
-                (b"GET /v2 HTTP/1.1\r\nno colon\r\n\r\n", 400),
-                (b"POST /v2 HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
-                (b"POST /v2 HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12", 400),
-                (b"POST /v2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
-                (b"GET /v2 HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", 431),
-                (b"POST /v2 HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
+                (b"GET /v2 HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", 400),
+                (b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
+                (b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12", 400),
+                (b"POST /v2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+                (b"GET /v2 HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", 431),
+                (b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
                 (request(b"x" * (2 << 20), close), 413),
-                (b"GET /v2/%zz HTTP/1.1\r\n" + close + b"\r\n", 400),
-                (b"GET /%2e%2e/etc/passwd HTTP/1.1\r\n" + close + b"\r\n", 404),
-                (b"DELETE /v2 HTTP/1.1\r\n" + close + b"\r\n", 405),
+                (b"GET /v2/%zz HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n", 400),
+                (b"GET /%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n", 404),
+                (b"DELETE /v2 HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n", 405),
+                (b"GET /v2 HTTP/1.1\r\n\r\n", 400), (b"GET /v2 HTTP/1.1\r\nHost: x\r\nhost: x\r\n\r\n", 400),
+                (b"GET /v2 HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+                (b"POST /v2 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", 400),
+                (b"GET http:///v2 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+                (b"GET http://ada@x/v2 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+                (b"GET ftp://x/v2 HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n", 404),
                 (request(b"[" * 1000, close), 400), (request(b"\xff\xfe", close), 400)]:
             try:
                 answer = self.server.raw(data)
@@ -70,16 +76,20 @@ class HostileTest(ServerTest):
         self.assertEqual(many.count(b"HTTP/1.1 200 OK"), 201)
         half = len(BODY) // 2
         chunks = b"".join(f"{len(c):x}\r\n".encode() + c + b"\r\n" for c in (BODY[:half], BODY[half:], b""))
-        answer = self.server.raw(f"POST {INFER} HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close"
-                                 "\r\n\r\n".encode() + chunks)
+        answer = self.server.raw(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                                 "Connection: close\r\n\r\n".encode() + chunks)
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK"), answer)
         answer = self.server.raw(request(extra=b"Expect: 100-continue\r\nConnection: close\r\n")[:-len(BODY)],
                                  close=False)
         self.assertTrue(answer.startswith(b"HTTP/1.1 100 Continue"), answer)
         answer = self.server.raw(b"GET /v2 HTTP/1.0\r\n\r\n")
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK"), answer)
-        head = self.server.raw(b"HEAD /v2 HTTP/1.1\r\nConnection: close\r\n\r\n")
+        head = self.server.raw(b"HEAD /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         self.assertTrue(head.endswith(b"\r\n\r\n"), head)
+        for target, status in (("http://x:8000/v2/health/live", 200), ("HTTPS://x/v2/health/live?a=b", 200),
+                               ("http://x", 200), ("http://x?a=b", 200), ("http://x/v2/models/nothing", 404)):
+            answer = self.server.raw(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            self.assertTrue(answer.startswith(f"HTTP/1.1 {status} ".encode()), f"{target}: {answer[:200]}")
         # One byte at a time.
         host, port = self.server.http.rsplit(":", 1)
         with socket.create_connection((host, int(port)), timeout=30) as connection:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import ssl
@@ -17,7 +18,7 @@ import grpc
 import numpy as np
 import tritonclient.grpc as tgrpc
 import tritonclient.http as thttp
-from server import BUILD, MODELS, Server, main
+from server import BUILD, MODELS, Server, add_model, main
 from tritonclient.utils import InferenceServerException
 
 
@@ -51,6 +52,10 @@ class ProcessTest(unittest.TestCase):
                           "/v2/models/double/trace/%73etting"):
                 self.assertEqual(server.get(trick, "POST", b"{}")[0], 401, trick)
                 self.assertEqual(server.get(trick, "POST", b"{}", {"X-API-Key": "beta"})[0], 403, trick)
+            for key, status in ((b"beta", 403), (b"alpha", 200)):  # a target in absolute form is what its path is
+                answer = server.raw(b"GET http://x/v2/models/double HTTP/1.1\r\nHost: x\r\nX-API-Key: " + key +
+                                    b"\r\nConnection: close\r\n\r\n")
+                self.assertTrue(answer.startswith(f"HTTP/1.1 {status} ".encode()), answer)
             channel = grpc.insecure_channel(server.grpc)
             config = channel.unary_unary("/inference.GRPCInferenceService/ModelConfig")
             with self.assertRaises(grpc.RpcError) as refused:  # the last name counts
@@ -82,6 +87,37 @@ class ProcessTest(unittest.TestCase):
             self.assertIn(429, statuses)
             self.assertEqual(server.get("/v2/logging", "POST", b"{}", {"X-API-Key": "beta"})[0], 403)
             self.assertEqual(server.stop(), 0)
+
+    def test_keys_list_the_models_that_they_may_use(self):
+        with tempfile.TemporaryDirectory() as folder:
+            keys, models = pathlib.Path(folder) / "keys", pathlib.Path(folder) / "models"
+            digest = {k: hashlib.sha256(k.encode()).hexdigest() for k in ("alpha", "beta")}
+            keys.write_text(f"ada {digest['alpha']}\nbob {digest['beta']} models=half*\n")
+            for name in ("double", "half"):
+                add_model(models, name, name)
+            server = Server("--repository", str(models), "--keys", str(keys))
+            channel = grpc.insecure_channel(server.grpc)
+            for key, names in (("alpha", {"double", "half"}), ("beta", {"half"})):
+                headers = {"X-API-Key": key}
+                stats = json.loads(server.get("/v2/models/stats", headers=headers)[2])
+                self.assertEqual({m["name"] for m in stats["model_stats"]}, names)
+                index = json.loads(server.get("/v2/repository/index", "POST", b"{}", headers)[2])
+                self.assertEqual({m["name"] for m in index}, names)
+                text = server.get("/metrics", headers=headers, address=server.metrics)[2].decode()
+                self.assertEqual(set(re.findall(r'model="(\w+)"', text)), names)
+                self.assertIn("ingot_connections", text)
+                for method in ("ModelStatistics", "RepositoryIndex"):
+                    call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+                    answer = call(b"", metadata=[("x-api-key", key)])
+                    self.assertEqual({n for n in ("double", "half") if n.encode() in answer}, names, method)
+            channel.close()
+            self.assertEqual(server.stop(), 0)
+            keys.write_text(f"bob {digest['beta']} models=\n")
+            done = subprocess.run([str(BUILD / "ingot"), "serve", "--repository", str(models), "--keys", str(keys),
+                                   "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("'models=' names no model", done.stderr)
 
     @unittest.skipUnless(shutil.which("openssl"), "needs the program openssl")
     def test_mutual_tls(self):

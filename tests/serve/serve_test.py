@@ -167,6 +167,14 @@ class ServeTest(ServerTest):
             one.set_data_from_numpy(value)
             np.testing.assert_array_equal(client.infer("identity_bf16", [one]).as_numpy("y"), value)
 
+    def test_any_byte_but_0_is_true(self):
+        value = np.frombuffer(b"\0\1\2\xff", np.uint8).view(np.bool_)[None]
+        for module, client in self.both():
+            one = module.InferInput("x", [1, 4], "BOOL")
+            one.set_data_from_numpy(value)
+            answer = client.infer("identity_bool", [one]).as_numpy("y")
+            self.assertEqual(answer.view(np.uint8).tolist(), [[0, 1, 1, 1]], module.__name__)
+
     def test_compression(self):
         a, b, inputs = self.rows(thttp, 1, 64)
         for algorithm in ("gzip", "deflate"):
@@ -299,6 +307,16 @@ class ServeTest(ServerTest):
             out = module.InferRequestedOutput("y", class_count=2)
             got = client.infer("double", [one], outputs=[out]).as_numpy("y")
             self.assertEqual([v.decode() for v in got[0]], ["30.000000:15", "28.000000:14"])
+            # What is no number comes last, however often; the longest number leaves its class whole.
+            for numbers in ([np.nan, 1, np.nan, 3, 3, np.nan, -2e38], [np.nan] * 64, [np.nan, 0] * 32):
+                numbers = np.array([numbers], np.float32)
+                one = module.InferInput("x", list(numbers.shape), "FP32")
+                one.set_data_from_numpy(numbers)
+                out = module.InferRequestedOutput("y", class_count=numbers.size)
+                got = client.infer("identity_fp32", [one], outputs=[out]).as_numpy("y")[0]
+                order = sorted(range(numbers.size), key=lambda i: (bool(np.isnan(numbers[0, i])),
+                                                                   -np.nan_to_num(numbers[0, i]), i))
+                self.assertEqual([v.decode() for v in got], [f"{numbers[0, i]:f}:{i}" for i in order])
 
     def test_cache(self):
         value = np.full((1, 16), 5, np.float32)
@@ -339,6 +357,8 @@ class ServeTest(ServerTest):
                   b'{"inputs":[{"name":"x","datatype":"FP16","shape":[1,1],"data":[1]}]}', 400),
                  ("/v2/repository/models/nothing/load", "POST", b"", 404),
                  ("/v2/logging", "POST", b'{"log_nothing":1}', 400),
+                 *(("/v2/logging", "POST", b'{"log_verbose_level":%s}' % level, 400)
+                   for level in (b"4294967296", b"18446744073709551615", b"1e99", b"-1", b"0.5", b'"1"')),
                  ("/v2/trace/setting", "POST", b'{"trace_level":"LOUD"}', 400)]
         for path, method, body, status in cases:
             got, headers, answer = self.server.get(path, method, body)

@@ -83,6 +83,9 @@ AccessControl::Keys AccessControl::ReadKeys(const std::string& file) {
       } else if (word.starts_with("models=")) {
         std::istringstream names(word.substr(7));
         for (std::string name; std::getline(names, name, ',');) key->models.push_back(name);
+        if (key->models.empty()) {  // that would be all of them
+          throw Error(ErrorCode::kInvalidInput, where + "'models=' names no model");
+        }
       } else if (word.starts_with("rate=")) {
         char* end = nullptr;
         key->rate = std::strtod(word.c_str() + 5, &end);

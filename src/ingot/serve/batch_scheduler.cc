@@ -105,9 +105,10 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
     {
       const std::scoped_lock lock(mutex_);
       Level& level = LevelAt(LevelOf(*job));
-      if (static_cast<int64_t>(level.jobs.size()) >= level.policy.max_queued) {
+      const size_t waiting = level.jobs.size() + level.late.size();
+      if (static_cast<int64_t>(waiting) >= level.policy.max_queued) {
         refusal = Unavailable("the queue of model '" + job->model->name +
-                              "' is full: " + std::to_string(level.jobs.size()) + " requests wait");
+                              "' is full: " + std::to_string(waiting) + " requests wait");
       } else {
         level.jobs.push_back(std::move(job));
         queued_.fetch_add(1, std::memory_order_relaxed);
@@ -174,7 +175,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
   }
 
   static bool RefuseCancelled(const JobPtr& job) {
-    if (!job->cancelled.load(std::memory_order_relaxed)) return false;
+    if (!job->IsCancelled()) return false;
     Refuse(job, {StatusCode::kCancelled, "the request was cancelled"});
     return true;
   }
@@ -307,7 +308,7 @@ class BatchQueue : public std::enable_shared_from_this<BatchQueue> {
         std::deque<JobPtr>& jobs = late ? level.late : level.jobs;
         while (!jobs.empty()) {
           JobPtr& job = jobs.front();
-          if (job->cancelled.load(std::memory_order_relaxed) ||
+          if (job->IsCancelled() ||
               (!late && level.policy.reject && Expired(*job, level.policy, now))) {
             refused.push_back(std::move(job));
           } else if (!late && Expired(*job, level.policy, now)) {

@@ -20,7 +20,7 @@ struct QueuePolicy {
   bool reject = true;  // a job whose time is over; otherwise it is computed after all others
   uint64_t default_timeout_us = 0;  // 0: none
   bool allow_timeout_override = true;
-  int64_t max_queued = 0;  // 0: the server's limit
+  int64_t max_queued = 0;  // delayed ones too; 0: the server's limit
 };
 
 struct BatchSettings {

@@ -45,6 +45,7 @@ class StepJob : public InferJob {
  public:
   StepJob(std::shared_ptr<Run> run, size_t step) : run_(std::move(run)), step_(step) {}
   void Finish() override {
+    origin.reset();
     const std::shared_ptr<Run> run = std::move(run_);
     run->StepDone(step_, *this);
   }
@@ -58,13 +59,18 @@ JobPtr Run::MakeJob(size_t number, Status& status) {
   const EnsembleStep& step = (*steps_)[number];
   auto job = std::make_shared<StepJob>(shared_from_this(), number);
   job->model = repository_.Find(step.model, step.version, status);
-  if (job->model == nullptr) return nullptr;
+  if (job->model == nullptr) {
+    // The client knows the ensemble, which is there.
+    if (status.code == StatusCode::kNotFound) status = Unavailable(status.message);
+    return nullptr;
+  }
   for (const auto& [input, tensor] : step.inputs) {
     InferInput given = tensors_.at(tensor);
     given.name = input;
     job->inputs.push_back(std::move(given));
   }
   for (const auto& [output, tensor] : step.outputs) job->wanted.emplace_back().name = output;
+  job->origin = outer_;
   job->priority = outer_->priority;
   job->timeout_us = outer_->timeout_us;
   job->sequence = outer_->sequence;
@@ -80,7 +86,7 @@ void Run::Continue() {
     const std::scoped_lock lock(mutex_);
     // Steps that finish at the same time come here one behind the other: the first of them ends.
     if (ended_) return;
-    if (outer_->cancelled.load()) status_ = {StatusCode::kCancelled, "the request was cancelled"};
+    if (outer_->IsCancelled()) status_ = {StatusCode::kCancelled, "the request was cancelled"};
     for (size_t i = 0; i < steps_->size() && status_.ok(); ++i) {
       const EnsembleStep& step = (*steps_)[i];
       if (started_[i] || !std::all_of(step.inputs.begin(), step.inputs.end(), [&](const auto& in) {
@@ -198,6 +204,12 @@ EnsembleScheduler::EnsembleScheduler(std::vector<EnsembleStep> steps, Repository
       repository_(repository) {}
 
 void EnsembleScheduler::Submit(JobPtr job) {
+  // Before any step is computed for nothing.
+  const std::string missing = repository_.MissingStep(*job->model);
+  if (!missing.empty()) {
+    Refuse(job, Unavailable("ensemble '" + job->model->name + "' is not ready: " + missing));
+    return;
+  }
   std::make_shared<Run>(steps_, repository_, std::move(job))->Continue();
 }
 

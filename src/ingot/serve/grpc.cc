@@ -1,6 +1,8 @@
 // Unary calls of gRPC.
 #include "ingot/serve/grpc.h"
 
+#include <type_traits>
+
 #include <fmt/format.h>
 
 #include "ingot/serve/compression.h"
@@ -135,13 +137,20 @@ bool TakeGrpcMessage(Call& call, size_t limit, std::string& message) {
 
 template <typename Request, typename Answer, typename F>
 void Grpc::Add(const std::string& name, F f, bool slow) {
-  methods_[name] = {[f](std::string_view bytes, std::string& out) {
+  // Few methods care who asks.
+  constexpr bool kTakesKey = std::is_invocable_v<F, Request&, Answer&, const std::string&>;
+  methods_[name] = {[f](std::string_view bytes, const std::string& key_name, std::string& out) {
                       Request request;
                       if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
                         return Invalid("the message is no " + request.GetTypeName());
                       }
                       Answer answer;
-                      const Status status = f(request, answer);
+                      Status status;
+                      if constexpr (kTakesKey) {
+                        status = f(request, answer, key_name);
+                      } else {
+                        status = f(request, answer);
+                      }
                       if (status.ok()) answer.SerializeToString(&out);
                       return status;
                     },
@@ -181,10 +190,16 @@ void Grpc::AddMethods() {
       [s](auto& request, auto& answer) { return s->ModelConfig(request, answer); }, true);
   Add<i::ModelStatisticsRequest, i::ModelStatisticsResponse>(
       at + "ModelStatistics",
-      [s](auto& request, auto& answer) { return s->ModelStatistics(request, answer); }, true);
+      [s](auto& request, auto& answer, const std::string& key_name) {
+        return s->ModelStatistics(request, key_name, answer);
+      },
+      true);
   Add<i::RepositoryIndexRequest, i::RepositoryIndexResponse>(
       at + "RepositoryIndex",
-      [s](auto& request, auto& answer) { return s->RepositoryIndex(request, answer); }, true);
+      [s](auto& request, auto& answer, const std::string& key_name) {
+        return s->RepositoryIndex(request, key_name, answer);
+      },
+      true);
   Add<i::RepositoryModelLoadRequest, i::RepositoryModelLoadResponse>(
       at + "RepositoryModelLoad", [s](auto& request, auto&) { return s->Load(request); }, true);
   Add<i::RepositoryModelUnloadRequest, i::RepositoryModelUnloadResponse>(
@@ -284,9 +299,10 @@ void Grpc::Handle(const std::shared_ptr<Call>& call) {
       }
     };
     const Method& method = found->second;
-    const auto run = [&method, message = std::move(message)](std::string& out) {
+    const auto run = [&method, message = std::move(message),
+                      key_name = call->key_name](std::string& out) {
       try {
-        return method.run(message, out);
+        return method.run(message, key_name, out);
       } catch (...) {
         return CurrentStatus();
       }

@@ -26,9 +26,9 @@ class Grpc {
   void Handle(const std::shared_ptr<Call>& call);
 
  private:
-  // A unary method: request bytes in, answer bytes out.
+  // A unary method: request bytes and the name of the API key in, answer bytes out.
   struct Method {
-    std::function<Status(std::string_view, std::string&)> run;
+    std::function<Status(std::string_view, const std::string&, std::string&)> run;
     bool slow = false;  // not on an event loop
   };
   template <typename Request, typename Answer, typename F>

@@ -1,7 +1,7 @@
 // Streaming calls of gRPC: inference, health watching, reflection.
 #include <algorithm>
 #include <deque>
-#include <functional>
+#include <optional>
 #include <utility>
 
 #include <google/protobuf/descriptor.h>
@@ -151,58 +151,103 @@ void StartGrpcStreamInfer(const std::shared_ptr<Call>& call, ServerState& state,
 
 namespace {
 
-// Answers each message of a stream by itself. `ends`: with the client's side, else the stream stays
-// until the client leaves. What `answer` throws ends it with that status.
-void AnswerMessages(const std::shared_ptr<Call>& call, size_t most_bytes, bool ends,
-                    std::function<std::string(const std::string& message)> answer) {
-  call->Begin(StreamHead());
-  const std::weak_ptr<Call> weak = call;
-  call->on_data = [=, answer = std::move(answer), ended = false]() mutable {
-    const auto self = weak.lock();
-    if (self == nullptr || ended) return;
-    try {
-      std::string message;
-      while (TakeGrpcMessage(*self, most_bytes, message)) {
-        const std::string bytes = answer(message);
-        self->Write(GrpcFrame(bytes.size()) + bytes);
-      }
-      if (!ends || !self->body_complete) return;
-      ended = true;
-      self->End(Trailers({}));
-    } catch (...) {
-      ended = true;
-      self->End(Trailers(CurrentStatus()));
+namespace health = grpc::health::v1;
+using HealthStatus = health::HealthCheckResponse::ServingStatus;
+
+constexpr size_t kMostHealthRequest = 4096;
+
+// One call of Health/Watch: sends the status of its service now, and again when it has changed. The
+// call holds it; lives on the call's executor.
+class HealthWatch : public std::enable_shared_from_this<HealthWatch> {
+ public:
+  HealthWatch(const std::shared_ptr<Call>& call, Service& service)
+      : call_(call), service_(service) {}
+
+  void OnData();
+
+ private:
+  void Begin(Call& call, const std::string& message);
+  void Update();
+  HealthStatus Current() const;
+  void End(Call& call, Fields trailers);
+
+  const std::weak_ptr<Call> call_;
+  Service& service_;
+  bool known_ = false;
+  std::optional<HealthStatus> sent_;
+  std::shared_ptr<const Watchers::Function> update_;  // null before the request is there
+  bool ended_ = false;
+};
+
+void HealthWatch::OnData() {
+  const std::shared_ptr<Call> call = call_.lock();
+  if (call == nullptr || ended_) return;
+  try {
+    std::string message;
+    while (!ended_ && TakeGrpcMessage(*call, kMostHealthRequest, message)) {
+      if (update_ != nullptr) ThrowInvalid("Health/Watch takes one message");
+      Begin(*call, message);
     }
-  };
-  call->on_data();
+    if (call->body_complete && !sent_) ThrowInvalid("the call has no message");
+  } catch (...) {
+    End(*call, Trailers(CurrentStatus()));
+  }
 }
 
-std::string HealthAnswer(const std::string& message, const Service& service) {
-  namespace health = grpc::health::v1;
+void HealthWatch::Begin(Call& call, const std::string& message) {
   health::HealthCheckRequest request;
-  if (!request.ParseFromString(message)) {
-    throw Error(ErrorCode::kInvalidInput, "the message is no HealthCheckRequest");
+  if (!request.ParseFromString(message)) ThrowInvalid("the message is no HealthCheckRequest");
+  known_ = request.service().empty() || request.service() == "inference.GRPCInferenceService";
+  update_ = std::make_shared<const Watchers::Function>([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->Update();
+  });
+  service_.state().watchers.Add(*call.executor, update_);
+  Update();  // after that, so that no change is missed
+}
+
+HealthStatus HealthWatch::Current() const {
+  if (!known_) return health::HealthCheckResponse::SERVICE_UNKNOWN;
+  return service_.Ready() ? health::HealthCheckResponse::SERVING
+                          : health::HealthCheckResponse::NOT_SERVING;
+}
+
+void HealthWatch::Update() {
+  const std::shared_ptr<Call> call = call_.lock();
+  if (call == nullptr || ended_) return;
+  const HealthStatus status = Current();
+  if (sent_ != status) {
+    sent_ = status;
+    health::HealthCheckResponse answer;
+    answer.set_status(status);
+    const std::string bytes = answer.SerializeAsString();
+    call->Write(GrpcFrame(bytes.size()) + bytes);
   }
-  health::HealthCheckResponse answer;
-  const bool known =
-      request.service().empty() || request.service() == "inference.GRPCInferenceService";
-  answer.set_status(!known            ? health::HealthCheckResponse::SERVICE_UNKNOWN
-                    : service.Ready() ? health::HealthCheckResponse::SERVING
-                                      : health::HealthCheckResponse::NOT_SERVING);
-  return answer.SerializeAsString();
+  // A watch that stayed would keep the server from ending. It ends well: of a call that fails,
+  // clients drop the messages that they have not read.
+  if (service_.state().draining.load()) End(*call, Trailers({}));
+}
+
+void HealthWatch::End(Call& call, Fields trailers) {
+  ended_ = true;
+  update_.reset();
+  call.End(std::move(trailers));
 }
 
 }  // namespace
 
 void StartGrpcHealthWatch(const std::shared_ptr<Call>& call, Service& service) {
-  AnswerMessages(call, 4096, false,
-                 [&service](const std::string& message) { return HealthAnswer(message, service); });
+  call->Begin(StreamHead());
+  const auto watch = std::make_shared<HealthWatch>(call, service);
+  call->on_data = [watch] { watch->OnData(); };
+  watch->OnData();
 }
 
 namespace {
 
 namespace pb = google::protobuf;
 namespace reflection = grpc::reflection::v1;
+
+constexpr size_t kMostReflectionRequest = 1 << 20;
 
 void AddFile(const pb::FileDescriptor& file, std::vector<std::string>& seen,
              reflection::FileDescriptorResponse& out) {
@@ -263,8 +308,28 @@ std::string Reflect(const std::string& message) {
 
 }  // namespace
 
+// Answers each message of the stream by itself.
 void StartGrpcReflection(const std::shared_ptr<Call>& call, ServerState&, bool) {
-  AnswerMessages(call, 1 << 20, true, Reflect);
+  call->Begin(StreamHead());
+  const std::weak_ptr<Call> weak = call;
+  call->on_data = [weak, ended = false]() mutable {
+    const auto self = weak.lock();
+    if (self == nullptr || ended) return;
+    try {
+      std::string message;
+      while (TakeGrpcMessage(*self, kMostReflectionRequest, message)) {
+        const std::string bytes = Reflect(message);
+        self->Write(GrpcFrame(bytes.size()) + bytes);
+      }
+      if (!self->body_complete) return;
+      ended = true;
+      self->End(Trailers({}));
+    } catch (...) {
+      ended = true;
+      self->End(Trailers(CurrentStatus()));
+    }
+  };
+  call->on_data();
 }
 
 }  // namespace ingot::serve

@@ -2,9 +2,11 @@
 #include "ingot/serve/inference.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 #include <numeric>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "ingot/serve/access_control.h"
 #include "ingot/serve/json_writer.h"
@@ -32,13 +34,16 @@ void Classify(const ServedModel& model, int64_t classes, InferOutput& output) {
   std::vector<size_t> order(row);
   for (size_t r = 0; r < rows; ++r) {
     const double* v = values.data() + r * row;
+    // The greatest, and of equal ones the first; what is no number comes last.
+    const auto comes_first = [v](size_t a, size_t b) {
+      if (std::isnan(v[a]) != std::isnan(v[b])) return std::isnan(v[b]);
+      return v[a] > v[b] || (!(v[a] < v[b]) && a < b);
+    };
     std::iota(order.begin(), order.end(), size_t{0});
     std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
-                      [&](size_t a, size_t b) { return v[a] != v[b] ? v[a] > v[b] : a < b; });
+                      comes_first);
     for (size_t k = 0; k < count; ++k) {
-      char number[48];
-      std::snprintf(number, sizeof number, "%f:%zu", v[order[k]], order[k]);
-      std::string element = number;
+      std::string element = fmt::format("{:f}:{}", v[order[k]], order[k]);
       if (port != nullptr && order[k] < port->labels.size()) {
         element += ":" + port->labels[order[k]];
       }

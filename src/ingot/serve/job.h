@@ -88,8 +88,10 @@ class InferJob {
   uint64_t timeout_us = 0;  // in the queue; 0: the model's default
   std::string trace_parent;
   std::string key_name;  // of the API key that came with the request
-  // Nobody waits for the answer any longer: the queue drops the job.
+  // Nobody waits for the answer any longer: the queue drops the job (IsCancelled).
   std::atomic<bool> cancelled = false;
+  // The job that a scheduler has made this one for, and with which it is cancelled; null: none.
+  std::shared_ptr<const InferJob> origin;
 
   Status status;
   std::vector<InferOutput> outputs;
@@ -100,6 +102,11 @@ class InferJob {
   bool streamed = false;               // the call can carry any number of answers
   std::shared_ptr<ShadowPair> shadow;  // another version computes the same
   std::string cache_key;               // the answer is to be kept under it
+
+  bool IsCancelled() const {
+    return cancelled.load(std::memory_order_relaxed) ||
+           (origin != nullptr && origin->IsCancelled());
+  }
 
   // The next request on the same connection uses the same object.
   void Reset() {
@@ -114,6 +121,7 @@ class InferJob {
     trace_parent.clear();
     key_name.clear();
     cancelled.store(false, std::memory_order_relaxed);
+    origin.reset();
     status = {};
     outputs.clear();
     times = {};

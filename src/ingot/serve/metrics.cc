@@ -8,6 +8,7 @@
 
 #include "ingot/base/heap.h"
 #include "ingot/base/machine.h"
+#include "ingot/serve/access_control.h"
 #include "ingot/serve/served_model.h"
 
 namespace ingot::serve {
@@ -207,9 +208,11 @@ void WriteServer(ServerState& state, Writer& w) {
 
 enum class Names { kAll, kPlain, kIngot };
 
-std::string MetricsText(ServerState& state, Names names, bool open_metrics) {
+std::string MetricsText(ServerState& state, const std::string& key_name, Names names,
+                        bool open_metrics) {
   std::vector<Sample> samples;
   for (auto& model : state.repository->Loaded()) {
+    if (!state.access->MayUse(key_name, model->name)) continue;
     StatisticsValues values = model->statistics.Values();
     samples.push_back({std::move(model), std::move(values)});
   }
@@ -240,7 +243,7 @@ Response MetricsAnswer(ServerState& state, const Call& call) {
   Response response;
   response.content_type = open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                : "text/plain; version=0.0.4; charset=utf-8";
-  response.body = MetricsText(state, names, open);
+  response.body = MetricsText(state, call.key_name, names, open);
   return response;
 }
 

@@ -301,6 +301,7 @@ Status Repository::LoadLocked(const std::string& name, const LoadOverrides& over
       entry.cold = false;
     }
   }
+  if (options_.changed) options_.changed();
   old.clear();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
   if (status.ok()) {
@@ -341,6 +342,7 @@ Status Repository::Unload(const std::string& name, bool dependents) {
       }
     }
   }
+  if (options_.changed) options_.changed();
   old.clear();
   ::malloc_trim(0);  // what the model held goes back to the system
   log_.Info("unloaded model '" + name + "'");
@@ -470,69 +472,6 @@ std::shared_ptr<const ServedModel> Repository::Find(std::string_view name, std::
   }
   status = LoadLocked(std::string(name), overrides);
   return status.ok() ? FindLoaded(name, version, status, cold) : nullptr;
-}
-
-bool Repository::Ready(std::string_view name, std::string_view version) const {
-  Status status;
-  bool cold = false;
-  return FindLoaded(name, version, status, cold) != nullptr || cold;
-}
-
-bool Repository::AllReady() const {
-  const std::shared_lock lock(mutex_);
-  for (const auto& [name, entry] : entries_) {
-    if (!entry->wanted || entry->cold) continue;
-    for (const auto& [number, version] : entry->versions) {
-      if (version.model == nullptr) return false;
-    }
-  }
-  return true;
-}
-
-std::vector<IndexEntry> Repository::Index(bool ready_only) const {
-  std::vector<IndexEntry> index;
-  std::set<std::string> listed;
-  {
-    const std::shared_lock lock(mutex_);
-    for (const auto& [name, entry] : entries_) {
-      listed.insert(name);
-      for (const auto& [number, version] : entry->versions) {
-        if (ready_only && version.state != "READY") continue;
-        index.push_back({name, std::to_string(number), version.state, version.reason});
-      }
-      if (entry->versions.empty() && !ready_only) index.push_back({name, "", "", ""});
-    }
-  }
-  if (ready_only) return index;
-  for (const std::string& name : NamesInFolders()) {
-    if (!listed.contains(name)) index.push_back({name, "", "", ""});
-  }
-  std::sort(index.begin(), index.end(), [](const IndexEntry& a, const IndexEntry& b) {
-    return a.name != b.name ? a.name < b.name : a.version < b.version;
-  });
-  return index;
-}
-
-std::vector<std::shared_ptr<const ServedModel>> Repository::Loaded() const {
-  std::vector<std::shared_ptr<const ServedModel>> models;
-  const std::shared_lock lock(mutex_);
-  for (const auto& [name, entry] : entries_) {
-    for (const auto& [number, version] : entry->versions) {
-      if (version.model != nullptr) models.push_back(version.model);
-    }
-  }
-  return models;
-}
-
-std::vector<std::string> Repository::Versions(std::string_view name) const {
-  std::vector<std::string> versions;
-  const std::shared_lock lock(mutex_);
-  const auto found = entries_.find(name);
-  if (found == entries_.end()) return versions;
-  for (const auto& [number, version] : found->second->versions) {
-    if (version.model != nullptr) versions.push_back(std::to_string(number));
-  }
-  return versions;
 }
 
 void Repository::Clear() {

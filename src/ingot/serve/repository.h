@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -32,6 +33,8 @@ struct RepositoryOptions {
   bool strict_config = false;  // a model without config.pbtxt is refused
   int64_t max_queued = 8192;   // for each model
   uint64_t memory_budget = 0;  // bytes of loaded models; 0: no limit
+  // Called after a model was loaded, failed to be, or was unloaded; it must not load any itself.
+  std::function<void()> changed;
 };
 
 // What a load request carries besides the name.
@@ -67,9 +70,13 @@ class Repository {
   // `version` "" means the one that the policy prefers. Null with a status where there is none.
   std::shared_ptr<const ServedModel> Find(std::string_view name, std::string_view version,
                                           Status& status);
-  // Whether the model can serve; false for what does not exist, too.
+  // Whether the model can serve; false for what does not exist, too. An ensemble can while the
+  // models of its steps can, and so on down.
   bool Ready(std::string_view name, std::string_view version) const;
-  // Whether all models that are wanted are loaded.
+  // "step 0 (model 'm') is not ready: unloaded": a step for which an ensemble is not ready, and
+  // why; "": it is ready.
+  std::string MissingStep(const ServedModel& ensemble) const;
+  // Whether all models that are wanted are ready.
   bool AllReady() const;
   std::vector<IndexEntry> Index(bool ready_only) const;
   // Every loaded version, by name and number.
@@ -104,6 +111,10 @@ class Repository {
   std::shared_ptr<const ServedModel> Build(const Plan& plan, int64_t version) const;
   void MakeRoom(const std::string& for_name);
   Entry& EntryOf(const std::string& name);
+  // With mutex_ held:
+  std::string WhyUnready(std::string_view name, std::string_view version,
+                         std::set<std::string>& known) const;
+  std::string WhyStepUnready(const ServedModel& ensemble, std::set<std::string>& known) const;
   std::shared_ptr<const ServedModel> FindLoaded(std::string_view name, std::string_view version,
                                                 Status& status, bool& cold) const;
 

@@ -274,7 +274,7 @@ bool Rest::RouteModel(const std::shared_ptr<Call>& call, std::span<const std::st
     if (!IsMethod(*call, "GET")) return true;
     Answer(*call, [&](std::string& body) {
       inference::ModelStatisticsResponse answer;
-      const Status status = service_.ModelStatistics({}, answer);
+      const Status status = service_.ModelStatistics({}, call->key_name, answer);
       body = JsonOf(answer).dump();
       return status;
     });
@@ -334,7 +334,7 @@ bool Rest::RouteModel(const std::shared_ptr<Call>& call, std::span<const std::st
       inference::ModelStatisticsResponse answer;
       request.set_name(name);
       request.set_version(version);
-      const Status status = service_.ModelStatistics(request, answer);
+      const Status status = service_.ModelStatistics(request, call->key_name, answer);
       body = JsonOf(answer).dump();
       return status;
     });
@@ -384,7 +384,7 @@ void Rest::RouteRepository(const std::shared_ptr<Call>& call, std::span<const st
       const Json json = ParseBody(*call);
       if (json.contains("ready")) request.set_ready(Field<bool>(json, "ready", "true or false"));
       inference::RepositoryIndexResponse answer;
-      const Status status = service_.RepositoryIndex(request, answer);
+      const Status status = service_.RepositoryIndex(request, call->key_name, answer);
       Json list = Json::array();
       for (const auto& model : answer.models()) {
         Json one = {{"name", model.name()}};
@@ -528,7 +528,12 @@ void Rest::RouteSettings(const std::shared_ptr<Call>& call, const std::string& m
       if (value.is_boolean()) {
         to.set_bool_param(value.get<bool>());
       } else if (value.is_number_unsigned()) {
-        to.set_uint32_param(value.get<uint32_t>());
+        const uint64_t number = value.get<uint64_t>();
+        if (number > UINT32_MAX) {
+          ThrowInvalid("log setting '" + key + "': " + std::to_string(number) +
+                       ", expected a whole number from 0 to 4294967295");
+        }
+        to.set_uint32_param(static_cast<uint32_t>(number));
       } else if (value.is_string()) {
         to.set_string_param(value.get<std::string>());
       }

@@ -1,193 +1,21 @@
-// Repository and schedulers around a backend made of C++: no network, no model files.
-#include <atomic>
-#include <condition_variable>
-#include <cstring>
+// Repository and schedulers, around a backend made of C++.
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <mutex>
 #include <thread>
-#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "ingot/base/test_folder.h"
-#include "ingot/serve/executor.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/proto/model_config.pb.h"
-#include "ingot/serve/repository.h"
+#include "ingot/serve/scheduling_fixture.h"
 
 namespace ingot::serve {
 namespace {
 
 using ::testing::HasSubstr;
-
-// y = 2 x + state (where there is a state), [batch, 2]; waits while its gate is shut.
-struct FakeControl {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool open = true;
-  std::vector<int64_t> batches;
-  std::vector<float> order;
-  void Set(bool value) {
-    const std::scoped_lock lock(mutex);
-    open = value;
-    changed.notify_all();
-  }
-};
-
-class FakeBackend : public Backend {
- public:
-  FakeBackend(FakeControl& control, bool stateful) : control_(control) {
-    const auto port = [](const char* name, int64_t width) {
-      return Port{name, DType::kF32, {-1, width}, {"batch", ""}};
-    };
-    inputs_ = {port("x", 2)};
-    outputs_ = {port("y", 2)};
-    if (stateful) {
-      inputs_.push_back(port("state", 2));
-      outputs_.push_back(port("next", 2));
-    }
-  }
-  const std::vector<Port>& inputs() const override { return inputs_; }
-  const std::vector<Port>& outputs() const override { return outputs_; }
-  uint64_t memory() const override { return 1000; }
-  std::vector<Value> Run(std::span<const Value> inputs, bool) const override {
-    const int64_t rows = inputs[0].dims[0];
-    std::vector<float> x(static_cast<size_t>(rows) * 2);
-    std::memcpy(x.data(), inputs[0].bytes.data(), inputs[0].bytes.size());
-    {
-      std::unique_lock lock(control_.mutex);
-      control_.batches.push_back(rows);
-      for (int64_t r = 0; r < rows; ++r) control_.order.push_back(x[static_cast<size_t>(r) * 2]);
-      control_.changed.notify_all();
-      control_.changed.wait(lock, [&] { return control_.open; });
-    }
-    if (x[0] == -1) throw Error(ErrorCode::kNumeric, "the fake fails as it is told");
-    auto y = std::make_shared<std::vector<float>>(x);
-    for (size_t i = 0; i < y->size(); ++i) {
-      (*y)[i] *= 2;
-      if (inputs.size() > 1) {
-        float state;
-        std::memcpy(&state, inputs[1].bytes.data() + i * sizeof(float), sizeof state);
-        (*y)[i] += state;
-      }
-    }
-    const Value out{DType::kF32, {rows, 2}, std::as_bytes(std::span<const float>(*y)), y};
-    return inputs.size() > 1 ? std::vector<Value>{out, out} : std::vector<Value>{out};
-  }
-
- private:
-  FakeControl& control_;
-  std::vector<Port> inputs_, outputs_;
-};
-
-class TestJob : public InferJob {
- public:
-  void Finish() override {
-    if (leaves_model) model.reset();
-    done.set_value();
-  }
-  bool leaves_model = false;
-  std::promise<void> done;
-};
-
-// An event loop whose turns the test makes.
-class FakeLoop : public Executor {
- public:
-  FakeLoop() : Executor(0) { SetCurrent(this); }
-  ~FakeLoop() override { SetCurrent(nullptr); }
-  void Post(std::function<void()> work) override { work_.push_back(std::move(work)); }
-  void Turn() {
-    for (const auto& work : std::exchange(work_, {})) work();
-  }
-
- private:
-  std::vector<std::function<void()>> work_;
-};
-
-class SchedulingTest : public ::testing::Test {
- protected:
-  void AddModel(const std::string& name, const std::string& config,
-                const std::vector<int>& versions = {1}) {
-    for (const int version : versions) {
-      std::filesystem::create_directories(folder_.path() + "/" + name + "/" +
-                                          std::to_string(version));
-    }
-    if (!config.empty()) std::ofstream(folder_.path() + "/" + name + "/config.pbtxt") << config;
-  }
-  Repository& Make(uint64_t memory_budget = 0, int64_t max_queued = 8192) {
-    RepositoryOptions options;
-    options.folders = {folder_.path()};
-    options.memory_budget = memory_budget;
-    options.max_queued = max_queued;
-    repository_ = std::make_unique<Repository>(
-        options,
-        [this](const ModelSource& source) {
-          if (source.path.find("broken") != std::string::npos) {
-            throw Error(ErrorCode::kCorrupt, "the file is damaged");
-          }
-          return std::make_shared<FakeBackend>(control_,
-                                               source.path.find("state") != std::string::npos);
-        },
-        gate_, log_);
-    return *repository_;
-  }
-  std::shared_ptr<TestJob> Start(const std::string& model, std::vector<float> x,
-                                 SequenceFlags sequence = {}, uint64_t priority = 0,
-                                 uint64_t timeout_us = 0) {
-    auto job = std::make_shared<TestJob>();
-    job->model = repository_->Find(model, "", job->status);
-    if (job->model == nullptr) {
-      job->Finish();
-      return job;
-    }
-    auto data = std::make_shared<std::vector<float>>(std::move(x));
-    InferInput& input = job->inputs.emplace_back();
-    input.name = job->model->inputs[0].name;
-    input.dtype = DType::kF32;
-    const int64_t dims[] = {static_cast<int64_t>(data->size() / 2), 2};
-    input.dims = MakeDims(dims);
-    input.bytes = std::as_bytes(std::span<const float>(*data));
-    input.owner = data;
-    job->sequence = std::move(sequence);
-    job->priority = priority;
-    job->timeout_us = timeout_us;
-    job->times.received = Clock::now();
-    job->status = job->model->Check(*job);
-    if (job->status.ok()) {
-      job->model->scheduler->Submit(job);
-    } else {
-      job->Finish();
-    }
-    return job;
-  }
-  static std::vector<float> Result(TestJob& job) {
-    job.done.get_future().wait();
-    EXPECT_TRUE(job.status.ok()) << job.status.message;
-    std::vector<float> values;
-    if (job.outputs.empty()) return values;
-    values.resize(job.outputs[0].bytes.size() / sizeof(float));
-    std::memcpy(values.data(), job.outputs[0].bytes.data(), job.outputs[0].bytes.size());
-    return values;
-  }
-  static Status Failure(TestJob& job) {
-    job.done.get_future().wait();
-    return job.status;
-  }
-  // Waits until the backend has begun so many batches.
-  void WaitForBatches(size_t count) {
-    std::unique_lock lock(control_.mutex);
-    control_.changed.wait(lock, [&] { return control_.batches.size() >= count; });
-  }
-
-  TestFolder folder_;
-  FakeControl control_;
-  ComputeGate gate_{4};
-  Logger log_{LogLevel::kError, nullptr};
-  std::unique_ptr<Repository> repository_;
-};
 
 TEST_F(SchedulingTest, DerivesAConfigurationAndComputes) {
   AddModel("m", "");
@@ -235,11 +63,12 @@ TEST_F(SchedulingTest, PrioritiesGoFirst) {
   const auto first = Start("m", {0, 0});
   WaitForBatches(1);
   const auto low = Start("m", {3, 0}, {}, 3);
+  const auto beyond = Start("m", {4, 0}, {}, 99);  // there is no lower one than the third
   const auto middle = Start("m", {2, 0});
   const auto high = Start("m", {1, 0}, {}, 1);
   control_.Set(true);
-  Result(*low);
-  EXPECT_EQ(control_.order, (std::vector<float>{0, 1, 2, 3}));
+  Result(*beyond);
+  EXPECT_EQ(control_.order, (std::vector<float>{0, 1, 2, 3, 4}));
 }
 
 TEST_F(SchedulingTest, FullQueuesLateAndCancelledJobsAreRefused) {
@@ -262,6 +91,24 @@ TEST_F(SchedulingTest, FullQueuesLateAndCancelledJobsAreRefused) {
   EXPECT_THAT(Failure(*late).message, HasSubstr("timeout expired"));
   EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
   EXPECT_EQ(control_.order, (std::vector<float>{0}));
+}
+
+TEST_F(SchedulingTest, DelayedJobsFillTheQueueToo) {
+  AddModel("m",
+           "max_batch_size: 1 instance_group { count: 1 } dynamic_batching { default_queue_policy "
+           "{ max_queue_size: 2 timeout_action: DELAY default_timeout_microseconds: 1 } }");
+  Make().LoadAll();
+  control_.Set(false);
+  std::vector<std::shared_ptr<TestJob>> jobs = {Start("m", {0, 0})};
+  WaitForBatches(1);
+  for (const float x : {1.0f, 2.0f}) jobs.push_back(Start("m", {x, 0}));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  control_.LetPass(1);
+  WaitForBatches(2);  // one of them; the other is delayed
+  jobs.push_back(Start("m", {3, 0}));
+  EXPECT_THAT(Failure(*Start("m", {4, 0})).message, HasSubstr("is full: 2 requests wait"));
+  control_.Set(true);
+  for (const auto& job : jobs) EXPECT_TRUE(Failure(*job).ok());
 }
 
 TEST_F(SchedulingTest, CancelledJobsOfALoopTakeNoTurns) {
@@ -363,6 +210,24 @@ TEST_F(SchedulingTest, IdleSequencesLeaveTheirPlacesToThoseThatWait) {
   for (const auto& job : waiting) EXPECT_EQ(Result(*job)[0], 4);
 }
 
+TEST_F(SchedulingTest, CancelledRequestsOfSequencesLeaveTheQueue) {
+  AddModel("state",
+           "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
+           "output { name: 'y' data_type: TYPE_FP32 dims: 2 } instance_group { count: 1 } "
+           "sequence_batching { state { input_name: 'state' output_name: 'next' data_type: "
+           "TYPE_FP32 dims: 2 } }");
+  Make().LoadAll();
+  control_.Set(false);
+  const auto busy = Start("state", {1, 0}, {.id = "a", .start = true});
+  WaitForBatches(1);
+  const auto cancelled = Start("state", {2, 0}, {.id = "b", .start = true});
+  cancelled->cancelled.store(true);
+  control_.Set(true);
+  EXPECT_EQ(Failure(*cancelled).code, StatusCode::kCancelled);
+  EXPECT_EQ(Result(*busy)[0], 2);
+  EXPECT_EQ(control_.order, (std::vector<float>{1}));
+}
+
 TEST_F(SchedulingTest, ControlsHaveTheTypeOfTheirInput) {
   AddModel("state",
            "max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: 2 } "
@@ -402,45 +267,6 @@ TEST_F(SchedulingTest, ReshapingToOtherElementsIsRefused) {
     EXPECT_THAT(Make().Load("m").message, HasSubstr("input 'x': reshape [2] has not as many"))
         << dims;
   }
-}
-
-TEST_F(SchedulingTest, EnsemblesThatAreStepsOfEachOtherAreRefused) {
-  const auto ensemble = [this](const std::string& name, const std::string& step) {
-    AddModel(name,
-             "platform: 'ensemble' max_batch_size: 4 input { name: 'x' data_type: TYPE_FP32 dims: "
-             "2 } output { name: 'y' data_type: TYPE_FP32 dims: 2 } ensemble_scheduling { step { "
-             "model_name: '" +
-                 step +
-                 "' input_map { key: 'x' value: 'x' } output_map { key: 'y' value: 'y' } } }");
-  };
-  AddModel("m", "");
-  ensemble("own", "own");
-  ensemble("a", "b");
-  ensemble("b", "c");
-  ensemble("c", "a");
-  ensemble("user", "d");
-  ensemble("d", "m");
-  Repository& repository = Make();
-  repository.LoadAll();
-  EXPECT_THAT(repository.Load("own").message, HasSubstr("is a step of itself: own -> own"));
-  EXPECT_THAT(repository.Load("c").message, HasSubstr("is a step of itself: c -> a -> b -> c"));
-  EXPECT_FALSE(Failure(*Start("a", {1, 2})).ok());
-  EXPECT_EQ(Result(*Start("user", {1, 2})), (std::vector<float>{2, 4}));
-}
-
-TEST_F(SchedulingTest, EnsemblesRunTheirSteps) {
-  AddModel("m", "");
-  AddModel("twice",
-           "platform: 'ensemble' max_batch_size: 4 input { name: 'in' data_type: TYPE_FP32 "
-           "dims: 2 } output { name: 'out' data_type: TYPE_FP32 dims: 2 } ensemble_scheduling { "
-           "step { model_name: 'm' input_map { key: 'x' value: 'in' } output_map { key: 'y' "
-           "value: 'mid' } } step { model_name: 'm' input_map { key: 'x' value: 'mid' } "
-           "output_map { key: 'y' value: 'out' } } }");
-  Repository& repository = Make();
-  repository.LoadAll();
-  EXPECT_EQ(Result(*Start("twice", {1, 2})), (std::vector<float>{4, 8}));
-  repository.Unload("m");
-  EXPECT_THAT(Failure(*Start("twice", {1, 2})).message, HasSubstr("step 0"));
 }
 
 TEST_F(SchedulingTest, VersionsFollowThePolicy) {

@@ -81,6 +81,7 @@ class SequenceStep : public InferJob {
     internal = true;
   }
   void Finish() override {
+    origin.reset();
     const JobPtr outer = std::move(outer_);
     core_->Completed(sequence_, outer, *this);
   }
@@ -234,7 +235,7 @@ JobPtr SequenceCore::NextStep(const SequencePtr& sequence) {
   step->priority = outer->priority;
   step->timeout_us = outer->timeout_us;
   step->times = outer->times;
-  step->cancelled.store(outer->cancelled.load());
+  step->origin = outer;
   const bool batched = model.max_batch > 0;
   step->inputs.resize(model.core_inputs.size());
   // The client's inputs are in the order of the model's visible ports, which is the core's.

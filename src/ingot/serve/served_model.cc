@@ -19,6 +19,16 @@ std::string ExpectedShape(const ServedPort& port, int64_t max_batch) {
   return ShapeText(dims);
 }
 
+// Any byte but 0 is true, and kernels count on it that true is 1.
+void NormaliseBools(InferInput& input) {
+  const auto is_other = [](std::byte b) { return b > std::byte{1}; };
+  if (std::none_of(input.bytes.begin(), input.bytes.end(), is_other)) return;
+  const auto own = std::make_shared<std::vector<std::byte>>(input.bytes.begin(), input.bytes.end());
+  for (std::byte& b : *own) b = std::min(b, std::byte{1});
+  input.bytes = *own;
+  input.owner = own;
+}
+
 }  // namespace
 
 const ServedPort* ServedModel::FindOutput(const std::string& wanted) const {
@@ -126,6 +136,7 @@ Status ServedModel::Check(InferJob& job) const {
     }
     if (at != i) std::swap(job.inputs[i], job.inputs[at]);
     if (Status status = CheckInput(inputs[i], job.inputs[i], rows); !status.ok()) return status;
+    if (inputs[i].dtype == DType::kBool) NormaliseBools(job.inputs[i]);
   }
   job.rows = rows < 0 ? 1 : rows;
   if (max_batch > 0 && job.rows > max_batch) {

@@ -75,8 +75,8 @@ class ServedModel {
   mutable ComputeGate::Account account;
   mutable std::atomic<int64_t> last_used_ns = 0;
 
-  // Compares the job with the ports, brings its inputs into their order and finds its rows. The
-  // message names the input or output that is wrong.
+  // Compares the job with the ports, brings its inputs into their order, finds its rows, and makes
+  // bools 0 or 1. The message names the input or output that is wrong.
   Status Check(InferJob& job) const;
   const ServedPort* FindOutput(const std::string& name) const;
 

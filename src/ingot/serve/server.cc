@@ -75,8 +75,10 @@ class ServerParts {
         net(front_end, given.limits, EventLoops(given)) {
     if (given.cache_bytes > 0) cache = std::make_unique<ResponseCache>(given.cache_bytes);
     if (!given.access_log.empty()) access_log = std::make_unique<AccessLog>(given.access_log);
+    RepositoryOptions models = given.repository;
+    models.changed = [this] { state.watchers.Notify(); };
     repository =
-        std::make_unique<Repository>(given.repository, std::move(factory), gate, log, cache.get());
+        std::make_unique<Repository>(std::move(models), std::move(factory), gate, log, cache.get());
     if (!given.otlp_url.empty() || !given.trace_file.empty()) {
       tracer = std::make_unique<Tracer>(given.otlp_url, given.trace_file, state.settings);
     }
@@ -167,6 +169,7 @@ void Server::Start() {
   p.LoadModels();
   p.net.Start();
   p.state.ready.store(true);
+  p.state.watchers.Notify();
   if (p.options.poll_seconds > 0) p.poller = std::thread([&p] { p.Poll(); });
 }
 
@@ -187,6 +190,7 @@ bool Server::Stop() {
   ServerParts& p = *parts_;
   if (std::exchange(p.stopped, true)) return true;
   p.state.draining.store(true);
+  p.state.watchers.Notify();
   {
     const std::scoped_lock lock(p.mutex);
     p.stopping = true;

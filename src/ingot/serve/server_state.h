@@ -14,6 +14,7 @@
 #include "ingot/serve/repository.h"
 #include "ingot/serve/response_cache.h"
 #include "ingot/serve/shared_memory.h"
+#include "ingot/serve/watchers.h"
 
 namespace ingot::serve {
 
@@ -53,6 +54,7 @@ struct ServerState {
   MemoryBudget* memory = nullptr;
   std::function<size_t()> connections;
   SharedMemory shared_memory;
+  Watchers watchers;  // of the flags below, and of the repository
   Settings settings;
   std::atomic<bool> ready = false;
   std::atomic<bool> draining = false;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "ingot/base/text.h"
+#include "ingot/serve/access_control.h"
 #include "ingot/serve/model_config.h"
 #include "ingot/serve/served_model.h"
 
@@ -150,9 +151,11 @@ Status Service::ModelConfig(const inference::ModelConfigRequest& request,
 }
 
 Status Service::ModelStatistics(const inference::ModelStatisticsRequest& request,
+                                const std::string& key_name,
                                 inference::ModelStatisticsResponse& answer) const {
   if (request.name().empty()) {
     for (const auto& model : state_.repository->Loaded()) {
+      if (!state_.access->MayUse(key_name, model->name)) continue;
       FillStatistics(*model, *answer.add_model_stats());
     }
     return {};
@@ -170,11 +173,13 @@ Status Service::ModelStatistics(const inference::ModelStatisticsRequest& request
 }
 
 Status Service::RepositoryIndex(const inference::RepositoryIndexRequest& request,
+                                const std::string& key_name,
                                 inference::RepositoryIndexResponse& answer) const {
   if (!request.repository_name().empty()) {
     return Unsupported("'repository_name' specification is not supported");
   }
   for (const IndexEntry& entry : state_.repository->Index(request.ready())) {
+    if (!state_.access->MayUse(key_name, entry.name)) continue;
     auto& model = *answer.add_models();
     model.set_name(entry.name);
     model.set_version(entry.version);

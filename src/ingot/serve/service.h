@@ -2,6 +2,8 @@
 // The front ends only carry these messages.
 #pragma once
 
+#include <string>
+
 #include "ingot/serve/proto/grpc_service.pb.h"
 #include "ingot/serve/server_state.h"
 #include "ingot/serve/status.h"
@@ -22,9 +24,12 @@ class Service {
                        inference::ModelMetadataResponse& answer) const;
   Status ModelConfig(const inference::ModelConfigRequest& request,
                      inference::ModelConfigResponse& answer) const;
+  // Where these are about all models, they list those that the API key of this name may use.
   Status ModelStatistics(const inference::ModelStatisticsRequest& request,
+                         const std::string& key_name,
                          inference::ModelStatisticsResponse& answer) const;
   Status RepositoryIndex(const inference::RepositoryIndexRequest& request,
+                         const std::string& key_name,
                          inference::RepositoryIndexResponse& answer) const;
   Status Load(const inference::RepositoryModelLoadRequest& request);
   Status Unload(const inference::RepositoryModelUnloadRequest& request);

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <map>
 #include <mutex>
 #include <thread>
 
@@ -12,11 +11,10 @@
 #include "ingot/base/error.h"
 #include "ingot/base/file.h"
 #include "ingot/cli/program.h"
-#include "ingot/formats/npy.h"
 #include "ingot/plot/chart.h"
 #include "ingot/plot/picture.h"
-#include "ingot/serve/data_type.h"
 #include "ingot/serve/http_client.h"
+#include "ingot/server/client_request.h"
 #include "ingot/server/verbs.h"
 
 namespace ingot::server {
@@ -29,94 +27,17 @@ using Clock = std::chrono::steady_clock;
 using serve::HttpAnswer;
 using serve::HttpClient;
 
-using Headers = std::vector<std::pair<std::string, std::string>>;
-
-struct Request {
-  Headers headers;
-  std::string body;
-};
-
-Json GetJson(HttpClient& client, const std::string& path, const Headers& headers) {
+// The model's metadata, in JSON.
+std::string GetMetadata(HttpClient& client, const std::string& path, const Headers& headers) {
   const HttpAnswer answer = client.Send("GET", path, headers, "");
-  Json json = Json::parse(answer.body, nullptr, false);
+  const Json json = Json::parse(answer.body, nullptr, false);
   if (answer.status != 200 || json.is_discarded()) {
     throw Error(ErrorCode::kInvalidInput,
                 "the server answers " + std::to_string(answer.status) + " for " + path + ": " +
                     (json.is_object() && json.contains("error") ? json["error"].get<std::string>()
                                                                 : answer.body));
   }
-  return json;
-}
-
-// A request in binary. `values`: NAME=FILE.npy or NAME=JSON; what is not given is zeros.
-Request MakeRequest(const Json& model, const std::vector<std::string>& values, int64_t batch) {
-  Json inputs = Json::array();
-  std::string binary;
-  std::map<std::string, std::string> given;
-  for (const std::string& value : values) {
-    const size_t equals = value.find('=');
-    if (equals == std::string::npos) {
-      throw Error(ErrorCode::kInvalidInput,
-                  "--input '" + value + "': expected NAME=FILE.npy or NAME=JSON");
-    }
-    given[value.substr(0, equals)] = value.substr(equals + 1);
-  }
-  for (const Json& port : model.value("inputs", Json::array())) {
-    const std::string name = port["name"], datatype = port["datatype"];
-    const DType dtype = serve::ParseWireType(datatype);
-    std::vector<int64_t> shape = port["shape"];
-    for (size_t i = 0; i < shape.size(); ++i) {
-      if (shape[i] < 0) shape[i] = i == 0 ? batch : 1;
-    }
-    Json input = {{"name", name}, {"shape", shape}, {"datatype", datatype}};
-    const auto found = given.find(name);
-    std::string bytes;
-    if (found != given.end() && found->second.ends_with(".npy")) {
-      const Tensor tensor = formats::ReadNpy(found->second).Cast(dtype);
-      input["shape"] = tensor.shape().dims();
-      bytes.assign(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes());
-    } else if (found != given.end()) {
-      const Json data = Json::parse(found->second, nullptr, false);
-      if (!data.is_array()) {
-        throw Error(ErrorCode::kInvalidInput, "--input " + name + ": expected a JSON array");
-      }
-      input["data"] = data;
-      std::vector<int64_t> dims;
-      for (const Json* at = &data; at->is_array(); at = &(*at)[0]) {
-        dims.push_back(static_cast<int64_t>(at->size()));
-        if (at->empty()) break;
-      }
-      if (dims.size() == shape.size()) input["shape"] = dims;
-    } else {
-      int64_t count = 1;
-      for (const int64_t d : shape) count *= d;
-      if (dtype == DType::kString) {
-        for (int64_t i = 0; i < count; ++i) serve::AppendBytesElement("", bytes);
-      } else {
-        bytes.assign(static_cast<size_t>(count) * ItemSize(dtype), '\0');
-      }
-    }
-    given.erase(name);
-    if (!input.contains("data")) {
-      input["parameters"] = {{"binary_data_size", bytes.size()}};
-      binary += bytes;
-    }
-    inputs.push_back(std::move(input));
-  }
-  if (!given.empty()) {
-    throw Error(ErrorCode::kInvalidInput,
-                "--input " + given.begin()->first + ": the model has no such input");
-  }
-  Json head = {{"inputs", std::move(inputs)}};
-  if (!binary.empty()) head["parameters"] = {{"binary_data_output", true}};
-  Request request;
-  const std::string json = head.dump();
-  request.body = json + binary;
-  if (!binary.empty()) {
-    request.headers = {{"Content-Type", "application/octet-stream"},
-                       {"Inference-Header-Content-Length", std::to_string(json.size())}};
-  }
-  return request;
+  return answer.body;
 }
 
 // The latencies of one measurement, in seconds.
@@ -145,6 +66,8 @@ class Client : public cli::Verb {
     options.Text("--url", &url_, "URL", "the server (default: http://127.0.0.1:8000)");
     options.Texts("--input", &inputs_, "NAME=VALUE",
                   "a .npy file or a JSON array (default: zeros)");
+    options.Text("--outputs", &outputs_, "FILE",
+                 "infer: the npz file to be written: arrays by the names of the outputs");
     options.Number("--batch", &batch_, "N", "rows of a request (default: 1)", 1);
     options.Number("--concurrency", &concurrency_, "N",
                    "perf: connections (default: 1); load: at most (default: 64)", 1);
@@ -166,9 +89,13 @@ class Client : public cli::Verb {
     const std::string path = "/v2/models/" + model_;
     Headers key;
     if (!key_.empty()) key.emplace_back("Authorization", "Bearer " + key_);
-    Request request = MakeRequest(GetJson(client, path, key), inputs_, batch_.value_or(1));
+    const AnswerForm form = action_ != "infer" ? AnswerForm::kFast
+                            : outputs_.empty() ? AnswerForm::kReadable
+                                               : AnswerForm::kExact;
+    ClientRequest request =
+        MakeRequest(GetMetadata(client, path, key), inputs_, batch_.value_or(1), form);
     request.headers.insert(request.headers.end(), key.begin(), key.end());
-    if (action_ == "infer") return Infer(client, path, request, streams);
+    if (action_ == "infer") return Infer(client, path, request, form, streams);
     Measured measured;
     const Clock::time_point begin = Clock::now();
     Measure(path, request, begin, measured);
@@ -176,40 +103,25 @@ class Client : public cli::Verb {
   }
 
  private:
-  int Infer(HttpClient& client, const std::string& path, const Request& request,
-            const Streams& streams) const {
-    const Request plain = AsJsonAnswer(request);  // for people
-    const HttpAnswer answer = client.Send("POST", path + "/infer", plain.headers, plain.body);
-    if (answer.status != 200) {
-      throw Error(ErrorCode::kInvalidInput,
-                  "the server answers " + std::to_string(answer.status) + ": " + answer.body);
-    }
-    const Json json = Json::parse(answer.body);
+  int Infer(HttpClient& client, const std::string& path, const ClientRequest& request,
+            AnswerForm form, const Streams& streams) const {
+    const ClientAnswer answer =
+        ReadAnswer(client.Send("POST", path + "/infer", request.headers, request.body), form);
+    if (!outputs_.empty()) WriteTensors(answer.tensors, outputs_);
     if (json_) {
-      streams.Out(json.dump(2) + "\n");
+      streams.Out(answer.json + "\n");
       return cli::kOk;
     }
+    const Json json = Json::parse(answer.json);
     for (const Json& output : json["outputs"]) {
-      streams.Out(fmt::format("{} {} {}\n{}\n", output["name"].get<std::string>(),
-                              output["datatype"].get<std::string>(), output["shape"].dump(),
-                              output["data"].dump()));
+      streams.Out(fmt::format("{} {} {}\n", output["name"].get<std::string>(),
+                              output["datatype"].get<std::string>(), output["shape"].dump()));
+      if (output.contains("data")) streams.Out(output["data"].dump() + "\n");
     }
     return cli::kOk;
   }
 
-  static Request AsJsonAnswer(const Request& request) {
-    Request result = request;
-    const std::string parameter = ",\"parameters\":{\"binary_data_output\":true}}";
-    const size_t at = result.body.find(parameter);
-    if (at == std::string::npos) return result;
-    result.body.replace(at, parameter.size(), "}");
-    for (auto& [name, value] : result.headers) {
-      if (name == "Inference-Header-Content-Length") value = std::to_string(at + 1);
-    }
-    return result;
-  }
-
-  void One(HttpClient& client, const std::string& path, const Request& request,
+  void One(HttpClient& client, const std::string& path, const ClientRequest& request,
            Clock::time_point begin, Clock::time_point due, Measured& measured,
            std::vector<std::pair<double, double>>& samples) const {
     const auto fail = [&](const std::string& what) {
@@ -233,7 +145,7 @@ class Client : public cli::Verb {
 
   // In the open loop a request is due at its time whether or not a connection is free, and its
   // latency counts from then.
-  void Measure(const std::string& path, const Request& request, Clock::time_point begin,
+  void Measure(const std::string& path, const ClientRequest& request, Clock::time_point begin,
                Measured& measured) const {
     const bool open = action_ == "load";
     const Clock::time_point end = begin + std::chrono::duration_cast<Clock::duration>(
@@ -333,7 +245,7 @@ class Client : public cli::Verb {
     WriteFileAtomically(RealFileSystem(), plot_, picture);
   }
 
-  std::string action_, model_, url_ = "http://127.0.0.1:8000", key_, csv_, plot_;
+  std::string action_, model_, url_ = "http://127.0.0.1:8000", outputs_, key_, csv_, plot_;
   serve::TlsClientOptions tls_;
   std::vector<std::string> inputs_;
   std::optional<int64_t> batch_, concurrency_, rate_;
@@ -348,7 +260,7 @@ void AddClient(cli::Program& program) {
       {.name = "client",
        .summary = "call and measure an inference server",
        .details = "Prints the answer's tensors, or throughput and percentiles of the latency.",
-       .example = "ingot client infer mnist --input x=digit.npy\n"
+       .example = "ingot client infer mnist --input x=digit.npy --outputs answer.npz\n"
                   "ingot client perf mnist --concurrency 16 --seconds 10\n"
                   "ingot client infer mnist --url https://serving:8000 --ca ca.crt --key KEY\n"
                   "ingot client load mnist --rate 2000 --csv latencies.csv --plot "

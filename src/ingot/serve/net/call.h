@@ -94,7 +94,7 @@ class Call : public std::enable_shared_from_this<Call> {
   virtual ~Call() = default;
 
   std::string method;
-  std::string target;  // as it was sent: "/v2/models/m/infer?x=1"
+  std::string target;  // "/v2/models/m/infer?x=1", without scheme and host where they were sent
   HeaderList headers;
   std::string body;
   bool body_complete = false;

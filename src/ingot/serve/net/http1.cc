@@ -23,6 +23,24 @@ std::string_view View(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
 
+// A target in absolute form, "http://host:8000/v2?x=1", becomes what it is at this server,
+// "/v2?x=1" (RFC 9112, 3.2.2). False where it names no host, or a user.
+bool ToOriginForm(std::string& target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!HeaderList::Same(std::string_view(target).substr(0, scheme.size()), scheme)) continue;
+    const size_t end = std::min(target.find_first_of("/?", scheme.size()), target.size());
+    const std::string_view authority =
+        std::string_view(target).substr(scheme.size(), end - scheme.size());
+    if (authority.empty() || authority[0] == ':' || authority.find('@') != authority.npos) {
+      return false;
+    }
+    target.erase(0, end);
+    if (!target.starts_with('/')) target.insert(0, 1, '/');
+    return true;
+  }
+  return true;
+}
+
 }  // namespace
 
 class Http1Call : public Call {
@@ -75,6 +93,13 @@ class RequestParser : public http::basic_parser<true> {
     eager(true);
   }
   bool out_of_memory() const { return out_of_memory_; }
+  // What is wrong with a head that can be read; "": nothing. Brings the target into its usual form.
+  std::string CheckHead() {
+    if (hosts_ == 0 && version >= 11) return "the request has no Host field";
+    if (hosts_ > 1) return fmt::format("the request has {} Host fields, expected one", hosts_);
+    if (!ToOriginForm(call_.target)) return "the request's target names no host of HTTP";
+    return "";
+  }
   bool expects_continue = false;
   int version = 11;
 
@@ -90,6 +115,7 @@ class RequestParser : public http::basic_parser<true> {
   void on_response_impl(int, Text, int, Ec&) override {}
   void on_field_impl(http::field field, Text name, Text value, Ec&) override {
     call_.headers.Add(View(name), View(value));
+    if (field == http::field::host) ++hosts_;
     if (field == http::field::expect) {
       expects_continue = HeaderList::Same(View(value), "100-continue");
     }
@@ -118,6 +144,7 @@ class RequestParser : public http::basic_parser<true> {
   }
 
   Http1Call& call_;
+  int hosts_ = 0;
   bool out_of_memory_ = false;
 };
 
@@ -226,6 +253,11 @@ bool Http1Connection::ParseSome() {
       parser_->put(asio::const_buffer(in_.data() + in_begin_, in_end_ - in_begin_), error);
   in_begin_ += used;
   if (!had_head && parser_->is_header_done()) {
+    const std::string fault = parser_->CheckHead();
+    if (!fault.empty()) {
+      Refuse(400, fault);
+      return false;
+    }
     keep_alive_ = parser_->keep_alive() && !context_.draining.load(std::memory_order_relaxed);
     if (!parser_->is_done()) {
       Enter(Phase::kBody);
