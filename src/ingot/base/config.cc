@@ -45,7 +45,8 @@ void ConfigBuilder::SetPaths(ConfigNode& node, const std::string& path) {
     SetPaths(node.items_[i], path + "[" + std::to_string(i) + "]");
   }
   for (ConfigNode::Entry& entry : node.entries_) {
-    SetPaths(entry.second, path.empty() ? entry.first : path + "." + entry.first);
+    const bool has_own_path = entry.first != ConfigNode::kShortForm && !path.empty();
+    SetPaths(entry.second, has_own_path ? path + "." + entry.first : path + entry.first);
   }
 }
 
@@ -54,6 +55,15 @@ void ConfigBuilder::SetFile(ConfigNode& node, const std::string& file) {
   node.line_ = node.column_ = node.key_line_ = node.key_column_ = 0;
   for (ConfigNode& item : node.items_) SetFile(item, file);
   for (ConfigNode::Entry& entry : node.entries_) SetFile(entry.second, file);
+}
+
+void ConfigBuilder::MakeShortFormMap(ConfigNode& node) {
+  ConfigNode map = node;
+  map.kind_ = ConfigNode::Kind::kMap;
+  map.scalar_.clear();
+  map.items_.clear();
+  map.entries_.emplace_back(ConfigNode::kShortForm, std::move(node));
+  node = std::move(map);
 }
 
 void ConfigBuilder::FailAt(const std::string& file, int line, int column,
@@ -126,6 +136,8 @@ std::string ConfigNode::Describe() const {
     return items_.empty() ? "an empty list" : "a list of " + std::to_string(items_.size());
   }
   if (entries_.empty()) return "an empty map";
+  const ConfigNode* short_form = Find(kShortForm);
+  if (short_form != nullptr) return short_form->Describe() + " with keys set below it";
   std::vector<std::string> keys;
   for (const Entry& entry : entries_) keys.push_back(Shortened(entry.first));
   constexpr size_t kShown = 6;
@@ -203,10 +215,16 @@ ConfigNode* Descend(ConfigNode* node, const Step& step, std::string_view path,
     return &items[step.index];
   }
   if (node->is_null()) ConfigBuilder::MakeEmptyMap(*node);
-  if (!node->is_map()) FailPath(path, name + " is " + node->Describe() + ", not a map");
+  if (!node->is_map()) ConfigBuilder::MakeShortFormMap(*node);
   std::vector<ConfigNode::Entry>& entries = ConfigBuilder::Entries(*node);
   for (ConfigNode::Entry& entry : entries) {
     if (entry.first == step.key) return &entry.second;
+  }
+  for (auto& [key, value] : entries) {
+    if (key != ConfigNode::kShortForm || !value.is_scalar() || value.scalar() != step.key) continue;
+    key = step.key;
+    value = ConfigNode();
+    return &value;
   }
   entries.emplace_back(step.key, ConfigNode());
   ConfigBuilder::SetFile(entries.back().second, "--set");

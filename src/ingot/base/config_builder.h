@@ -22,6 +22,8 @@ struct ConfigBuilder {
   static void SetFile(ConfigNode& node, const std::string& file);
 
   static void MakeEmptyMap(ConfigNode& node) { node.kind_ = ConfigNode::Kind::kMap; }
+  // Makes a scalar or list a map that holds it as a short form, at the same place.
+  static void MakeShortFormMap(ConfigNode& node);
   static std::vector<ConfigNode>& Items(ConfigNode& node) { return node.items_; }
   static std::vector<ConfigNode::Entry>& Entries(ConfigNode& node) { return node.entries_; }
 
