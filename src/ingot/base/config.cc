@@ -34,7 +34,8 @@ std::string Shortened(const std::string& text) {
 
 }  // namespace
 
-void ConfigBuilder::SetPaths(ConfigNode& node, const std::string& path) {
+void ConfigBuilder::SetPaths(ConfigNode& node, const std::string& path, Paths which) {
+  if (which == Paths::kOfNoPlace && node.has_place()) return;
   if (path.size() > kMaxPathBytes) {
     FailAt(node.file_, node.line_, node.column_,
            "the keys above this value are longer than " + std::to_string(kMaxPathBytes) +
@@ -42,11 +43,11 @@ void ConfigBuilder::SetPaths(ConfigNode& node, const std::string& path) {
   }
   node.path_ = path;
   for (size_t i = 0; i < node.items_.size(); ++i) {
-    SetPaths(node.items_[i], path + "[" + std::to_string(i) + "]");
+    SetPaths(node.items_[i], path + "[" + std::to_string(i) + "]", which);
   }
   for (ConfigNode::Entry& entry : node.entries_) {
     const bool has_own_path = entry.first != ConfigNode::kShortForm && !path.empty();
-    SetPaths(entry.second, has_own_path ? path + "." + entry.first : path + entry.first);
+    SetPaths(entry.second, has_own_path ? path + "." + entry.first : path + entry.first, which);
   }
 }
 
@@ -87,7 +88,7 @@ ConfigNode ConfigNode::List(std::vector<ConfigNode> items) {
   ConfigNode node;
   node.kind_ = Kind::kList;
   node.items_ = std::move(items);
-  ConfigBuilder::SetPaths(node, "");
+  ConfigBuilder::SetPaths(node, "", ConfigBuilder::Paths::kOfNoPlace);
   return node;
 }
 
@@ -95,7 +96,7 @@ ConfigNode ConfigNode::Map(std::vector<Entry> entries) {
   ConfigNode node;
   node.kind_ = Kind::kMap;
   node.entries_ = std::move(entries);
-  ConfigBuilder::SetPaths(node, "");
+  ConfigBuilder::SetPaths(node, "", ConfigBuilder::Paths::kOfNoPlace);
   return node;
 }
 
@@ -112,6 +113,17 @@ ConfigNode ConfigNode::WithScalars(
   ConfigNode copy = *this;
   for (ConfigNode& item : copy.items_) item = item.WithScalars(replace);
   for (Entry& entry : copy.entries_) entry.second = entry.second.WithScalars(replace);
+  return copy;
+}
+
+ConfigNode ConfigNode::At(const ConfigNode& place) const {
+  ConfigNode copy = *this;
+  copy.file_ = place.file_;
+  copy.line_ = place.line_;
+  copy.column_ = place.column_;
+  copy.key_line_ = place.key_line_;
+  copy.key_column_ = place.key_column_;
+  copy.path_ = place.path_;
   return copy;
 }
 
@@ -223,7 +235,7 @@ ConfigNode* Descend(ConfigNode* node, const Step& step, std::string_view path,
   for (auto& [key, value] : entries) {
     if (key != ConfigNode::kShortForm || !value.is_scalar() || value.scalar() != step.key) continue;
     key = step.key;
-    value = ConfigNode();
+    value = ConfigNode().At(value);
     return &value;
   }
   entries.emplace_back(step.key, ConfigNode());

@@ -25,6 +25,8 @@ class ConfigNode {
   static constexpr std::string_view kShortForm = "";
 
   ConfigNode() = default;  // null
+  // What a program makes has paths from the list or map that it is put into; what stands in a file,
+  // and all that is in it, keeps its place.
   static ConfigNode Scalar(std::string text);
   static ConfigNode List(std::vector<ConfigNode> items);
   static ConfigNode Map(std::vector<Entry> entries);
@@ -72,6 +74,10 @@ class ConfigNode {
   // replaced by that.
   ConfigNode WithScalars(
       const std::function<std::optional<ConfigNode>(const ConfigNode& scalar)>& replace) const;
+  // The same tree at the place of another; what is in it keeps its own.
+  ConfigNode At(const ConfigNode& place) const;
+  // Whether it stands in a file or was given on the command line.
+  bool has_place() const { return line_ > 0 || !file_.empty(); }
   // The same map, in its place, without a key.
   ConfigNode Without(std::string_view key) const;
 

@@ -231,6 +231,7 @@ TEST(ConfigTest, SetPathGoesOnBelowAShortForm) {
             "b:\n  \"\": 64\n  activation: relu\n"
             "c:\n  \"\": [1, 2]\n  join: add\n"
             "d:\n  cosine:\n    steps: 9\n  warm_up: 5\n");
+  EXPECT_EQ(At(At(root, "a"), "adam").Where(), "j:1:4: a.adam");
   const ConfigNode& short_form = At(At(root, "b"), "");
   EXPECT_EQ(short_form.Where(), "j:2:4: b");
   EXPECT_EQ(At(root, "b").Where(), "j:2:4: b");
@@ -238,6 +239,17 @@ TEST(ConfigTest, SetPathGoesOnBelowAShortForm) {
   // A later value takes all of it away.
   root.SetPath("b", "32");
   EXPECT_EQ(At(root, "b").scalar(), "32");
+}
+
+TEST(ConfigTest, WhatStandsInAFileKeepsItsPlaceInWhatAProgramMakes) {
+  const ConfigNode root = ParseConfig("a: {b: 1}\n", "j");
+  const ConfigNode made = ConfigNode::List(
+      {ConfigNode::Map({{"from", At(root, "a")}, {"new", ConfigNode::Scalar("2")}})});
+  EXPECT_EQ(At(made.items()[0], "from").Where(), "j:1:4: a");
+  EXPECT_EQ(At(At(made.items()[0], "from"), "b").Where(), "j:1:8: a.b");
+  EXPECT_EQ(At(made.items()[0], "new").Where(), "[0].new");
+  EXPECT_FALSE(made.has_place());
+  EXPECT_EQ(made.At(At(root, "a")).Where(), "j:1:4: a");
 }
 
 TEST(ConfigTest, SetPathSaysWhatIsWrong) {

@@ -29,7 +29,7 @@ void FailUnknownName(const ConfigNode& node, std::string_view what, const std::s
 
 Error AtNode(const ConfigNode& node, const Error& error) {
   if (!node.file().empty() && error.message().starts_with(node.file())) return error;
-  if (node.line() == 0 && node.path().empty()) return error;
+  if (!node.has_place()) return error;
   return error.In(node.Where());
 }
 
