@@ -34,7 +34,8 @@ std::string Shortened(const std::string& text) {
 
 }  // namespace
 
-void ConfigBuilder::SetPaths(ConfigNode& node, const std::string& path) {
+void ConfigBuilder::SetPaths(ConfigNode& node, const std::string& path, Paths which) {
+  if (which == Paths::kOfNoPlace && node.has_place()) return;
   if (path.size() > kMaxPathBytes) {
     FailAt(node.file_, node.line_, node.column_,
            "the keys above this value are longer than " + std::to_string(kMaxPathBytes) +
@@ -42,10 +43,11 @@ void ConfigBuilder::SetPaths(ConfigNode& node, const std::string& path) {
   }
   node.path_ = path;
   for (size_t i = 0; i < node.items_.size(); ++i) {
-    SetPaths(node.items_[i], path + "[" + std::to_string(i) + "]");
+    SetPaths(node.items_[i], path + "[" + std::to_string(i) + "]", which);
   }
   for (ConfigNode::Entry& entry : node.entries_) {
-    SetPaths(entry.second, path.empty() ? entry.first : path + "." + entry.first);
+    const bool has_own_path = entry.first != ConfigNode::kShortForm && !path.empty();
+    SetPaths(entry.second, has_own_path ? path + "." + entry.first : path + entry.first, which);
   }
 }
 
@@ -54,6 +56,15 @@ void ConfigBuilder::SetFile(ConfigNode& node, const std::string& file) {
   node.line_ = node.column_ = node.key_line_ = node.key_column_ = 0;
   for (ConfigNode& item : node.items_) SetFile(item, file);
   for (ConfigNode::Entry& entry : node.entries_) SetFile(entry.second, file);
+}
+
+void ConfigBuilder::MakeShortFormMap(ConfigNode& node) {
+  ConfigNode map = node;
+  map.kind_ = ConfigNode::Kind::kMap;
+  map.scalar_.clear();
+  map.items_.clear();
+  map.entries_.emplace_back(ConfigNode::kShortForm, std::move(node));
+  node = std::move(map);
 }
 
 void ConfigBuilder::FailAt(const std::string& file, int line, int column,
@@ -77,7 +88,7 @@ ConfigNode ConfigNode::List(std::vector<ConfigNode> items) {
   ConfigNode node;
   node.kind_ = Kind::kList;
   node.items_ = std::move(items);
-  ConfigBuilder::SetPaths(node, "");
+  ConfigBuilder::SetPaths(node, "", ConfigBuilder::Paths::kOfNoPlace);
   return node;
 }
 
@@ -85,7 +96,7 @@ ConfigNode ConfigNode::Map(std::vector<Entry> entries) {
   ConfigNode node;
   node.kind_ = Kind::kMap;
   node.entries_ = std::move(entries);
-  ConfigBuilder::SetPaths(node, "");
+  ConfigBuilder::SetPaths(node, "", ConfigBuilder::Paths::kOfNoPlace);
   return node;
 }
 
@@ -102,6 +113,17 @@ ConfigNode ConfigNode::WithScalars(
   ConfigNode copy = *this;
   for (ConfigNode& item : copy.items_) item = item.WithScalars(replace);
   for (Entry& entry : copy.entries_) entry.second = entry.second.WithScalars(replace);
+  return copy;
+}
+
+ConfigNode ConfigNode::At(const ConfigNode& place) const {
+  ConfigNode copy = *this;
+  copy.file_ = place.file_;
+  copy.line_ = place.line_;
+  copy.column_ = place.column_;
+  copy.key_line_ = place.key_line_;
+  copy.key_column_ = place.key_column_;
+  copy.path_ = place.path_;
   return copy;
 }
 
@@ -126,6 +148,8 @@ std::string ConfigNode::Describe() const {
     return items_.empty() ? "an empty list" : "a list of " + std::to_string(items_.size());
   }
   if (entries_.empty()) return "an empty map";
+  const ConfigNode* short_form = Find(kShortForm);
+  if (short_form != nullptr) return short_form->Describe() + " with keys set below it";
   std::vector<std::string> keys;
   for (const Entry& entry : entries_) keys.push_back(Shortened(entry.first));
   constexpr size_t kShown = 6;
@@ -203,10 +227,16 @@ ConfigNode* Descend(ConfigNode* node, const Step& step, std::string_view path,
     return &items[step.index];
   }
   if (node->is_null()) ConfigBuilder::MakeEmptyMap(*node);
-  if (!node->is_map()) FailPath(path, name + " is " + node->Describe() + ", not a map");
+  if (!node->is_map()) ConfigBuilder::MakeShortFormMap(*node);
   std::vector<ConfigNode::Entry>& entries = ConfigBuilder::Entries(*node);
   for (ConfigNode::Entry& entry : entries) {
     if (entry.first == step.key) return &entry.second;
+  }
+  for (auto& [key, value] : entries) {
+    if (key != ConfigNode::kShortForm || !value.is_scalar() || value.scalar() != step.key) continue;
+    key = step.key;
+    value = ConfigNode().At(value);
+    return &value;
   }
   entries.emplace_back(step.key, ConfigNode());
   ConfigBuilder::SetFile(entries.back().second, "--set");

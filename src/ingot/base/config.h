@@ -19,8 +19,14 @@ class ConfigNode {
  public:
   enum class Kind { kNull, kScalar, kList, kMap };
   using Entry = std::pair<std::string, ConfigNode>;
+  // The key under which a map holds a short form that keys were set beside: `dense: 64` with
+  // dense.activation set to relu is dense: {"": 64, activation: relu}. What 64 stands for is up to
+  // who reads the map: see OptionTable::Shorthand.
+  static constexpr std::string_view kShortForm = "";
 
   ConfigNode() = default;  // null
+  // What a program makes has paths from the list or map that it is put into; what stands in a file,
+  // and all that is in it, keeps its place.
   static ConfigNode Scalar(std::string text);
   static ConfigNode List(std::vector<ConfigNode> items);
   static ConfigNode Map(std::vector<Entry> entries);
@@ -47,7 +53,8 @@ class ConfigNode {
   // The place of the key in front of the value; the value's own place where there is no key.
   std::string WhereKey() const;
 
-  // What stands here, for messages: "'ten'", "a list of 3", "a map with the keys a, b", "nothing".
+  // What stands here, for messages: "'ten'", "a list of 3", "a map with the keys a, b", "nothing",
+  // "'ten' with keys set below it".
   std::string Describe() const;
 
   // Throws Error(kInvalidInput) "WHERE: message".
@@ -57,13 +64,20 @@ class ConfigNode {
 
   // Sets a value by its path, making maps on the way: SetPath("optimizer.adam.learning_rate",
   // "0.01"); "layers[1].units" reaches into a list (the index one past the end appends).
-  // The text is parsed as YAML, so that lists and maps can be given. Throws Error(kInvalidInput).
+  // The text is parsed as YAML, so that lists and maps can be given. A scalar or list on the way
+  // may be short for a map: `adam` becomes {adam: {...}} where the path goes on with adam, and else
+  // it stands under kShortForm, where who has no short form refuses it. Throws
+  // Error(kInvalidInput).
   void SetPath(std::string_view path, std::string_view yaml_text);
 
   // The same tree, every node in its own place, with each scalar for which `replace` gives a node
   // replaced by that.
   ConfigNode WithScalars(
       const std::function<std::optional<ConfigNode>(const ConfigNode& scalar)>& replace) const;
+  // The same tree at the place of another; what is in it keeps its own.
+  ConfigNode At(const ConfigNode& place) const;
+  // Whether it stands in a file or was given on the command line.
+  bool has_place() const { return line_ > 0 || !file_.empty(); }
   // The same map, in its place, without a key.
   ConfigNode Without(std::string_view key) const;
 

@@ -15,13 +15,16 @@ struct ConfigBuilder {
   static constexpr size_t kMaxKeyBytes = 256;  // YAML allows 1024 for a key that is not explicit
   static constexpr size_t kMaxPathBytes = 1024;
 
-  // Gives `node` and everything below it the paths that follow from `path`. Throws
-  // Error(kInvalidInput) where one becomes too long.
-  static void SetPaths(ConfigNode& node, const std::string& path);
+  // Gives `node` and everything below it the paths that follow from `path`, or everything but what
+  // has a place. Throws Error(kInvalidInput) where one becomes too long.
+  enum class Paths { kAll, kOfNoPlace };
+  static void SetPaths(ConfigNode& node, const std::string& path, Paths which = Paths::kAll);
   // Marks `node` and everything below it as standing in `file` at no line.
   static void SetFile(ConfigNode& node, const std::string& file);
 
   static void MakeEmptyMap(ConfigNode& node) { node.kind_ = ConfigNode::Kind::kMap; }
+  // Makes a scalar or list a map that holds it as a short form, at the same place.
+  static void MakeShortFormMap(ConfigNode& node);
   static std::vector<ConfigNode>& Items(ConfigNode& node) { return node.items_; }
   static std::vector<ConfigNode::Entry>& Entries(ConfigNode& node) { return node.entries_; }
 

@@ -219,14 +219,45 @@ TEST(ConfigTest, SetPathChangesAndMakes) {
   EXPECT_EQ(empty.ToYaml(), "a:\n  b: 1\n");
 }
 
+TEST(ConfigTest, SetPathGoesOnBelowAShortForm) {
+  ConfigNode root = ParseConfig("a: adam\nb: 64\nc: [1, 2]\nd: cosine\n", "j");
+  root.SetPath("a.adam.beta1", "0.8");
+  root.SetPath("b.activation", "relu");
+  root.SetPath("c.join", "add");
+  root.SetPath("d.warm_up", "5");
+  root.SetPath("d.cosine.steps", "9");
+  EXPECT_EQ(root.ToYaml(),
+            "a:\n  adam:\n    beta1: 0.8\n"
+            "b:\n  \"\": 64\n  activation: relu\n"
+            "c:\n  \"\": [1, 2]\n  join: add\n"
+            "d:\n  cosine:\n    steps: 9\n  warm_up: 5\n");
+  EXPECT_EQ(At(At(root, "a"), "adam").Where(), "j:1:4: a.adam");
+  const ConfigNode& short_form = At(At(root, "b"), "");
+  EXPECT_EQ(short_form.Where(), "j:2:4: b");
+  EXPECT_EQ(At(root, "b").Where(), "j:2:4: b");
+  EXPECT_EQ(At(root, "b").Describe(), "'64' with keys set below it");
+  // A later value takes all of it away.
+  root.SetPath("b", "32");
+  EXPECT_EQ(At(root, "b").scalar(), "32");
+}
+
+TEST(ConfigTest, WhatStandsInAFileKeepsItsPlaceInWhatAProgramMakes) {
+  const ConfigNode root = ParseConfig("a: {b: 1}\n", "j");
+  const ConfigNode made = ConfigNode::List(
+      {ConfigNode::Map({{"from", At(root, "a")}, {"new", ConfigNode::Scalar("2")}})});
+  EXPECT_EQ(At(made.items()[0], "from").Where(), "j:1:4: a");
+  EXPECT_EQ(At(At(made.items()[0], "from"), "b").Where(), "j:1:8: a.b");
+  EXPECT_EQ(At(made.items()[0], "new").Where(), "[0].new");
+  EXPECT_FALSE(made.has_place());
+  EXPECT_EQ(made.At(At(root, "a")).Where(), "j:1:4: a");
+}
+
 TEST(ConfigTest, SetPathSaysWhatIsWrong) {
   ConfigNode root = ParseConfig("a: {b: 1, c: [1]}\n", "j");
   const std::string before = root.ToYaml();
   const auto message = [&](const std::string& path, const std::string& text) {
     return MessageOf([&] { root.SetPath(path, text); });
   };
-  EXPECT_EQ(message("a.b.c", "1"), "--set: 'a.b.c': 'a.b' is '1', not a map");
-  EXPECT_EQ(message("a.c.d", "1"), "--set: 'a.c.d': 'a.c' is a list of 1, not a map");
   EXPECT_EQ(message("a[0]", "1"), "--set: 'a[0]': 'a' is a map with the keys b, c, not a list");
   EXPECT_EQ(message("a.c[3]", "1"), "--set: 'a.c[3]': 'a.c' is a list of 1, so it has no index 3");
   EXPECT_EQ(message("a..b", "1"),

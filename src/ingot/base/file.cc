@@ -265,6 +265,22 @@ std::string FollowLinks(const std::string& path) {
   return target;
 }
 
+void RequireFolder(const std::string& folder, const std::string& name) {
+  std::error_code ignored;
+  if (fs::status(folder, ignored).type() != fs::file_type::not_found) return;
+  throw Error(ErrorCode::kIo,
+              "cannot write '" + name + "': the folder '" + folder + "' does not exist",
+              "make the folder first, or choose another one");
+}
+
+// The error of a temporary file, as one of the file that it was to become.
+Error NamingFile(const Error& error, const std::string& temporary, const std::string& name) {
+  std::string message = error.message();
+  const size_t at = message.find("'" + temporary + "'");
+  if (at != std::string::npos) message.replace(at + 1, temporary.size(), name);
+  return Error(error.code(), message, error.hint());
+}
+
 }  // namespace
 
 void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::string_view bytes,
@@ -279,6 +295,7 @@ void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::
     return;
   }
   const std::string path = FollowLinks(name);
+  if (through.empty()) RequireFolder(ParentDirectory(path), name);
   // Unique in this machine, so that two writers of one path do not share a temporary.
   static std::atomic<uint64_t> counter{0};
   const std::string beside =
@@ -291,13 +308,13 @@ void WriteFileAtomically(FileSystem& file_system, const std::string& name, std::
     file->Sync();
     file->Close();
     file_system.Rename(temporary, path);
-  } catch (const Error&) {
+  } catch (const Error& error) {
     try {
       file_system.RemoveAll(temporary);
     } catch (const Error&) {
       // The first error is the one that matters.
     }
-    throw;
+    throw NamingFile(error, temporary, name);
   }
   file_system.SyncDirectory(ParentDirectory(path));
 }

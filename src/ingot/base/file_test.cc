@@ -163,6 +163,19 @@ TEST(FileTest, AtomicWriteReplaces) {
   EXPECT_EQ(RealFileSystem().List(folder.path()), std::vector<std::string>{"f"});
 }
 
+TEST(FileTest, AtomicWriteNamesTheFileThatWasAskedFor) {
+  const TestFolder folder;
+  const std::string lost = folder / "absent/out.csv";
+  const Error error = ErrorOf([&] { WriteFileAtomically(RealFileSystem(), lost, "x"); });
+  EXPECT_EQ(error.code(), ErrorCode::kIo);
+  EXPECT_EQ(error.message(),
+            "cannot write '" + lost + "': the folder '" + (folder / "absent") + "' does not exist");
+  FaultyFileSystem files(RealFileSystem(),
+                         {.kind = Fault::Kind::kWrite, .at = 0, .error_number = ENOSPC});
+  EXPECT_EQ(ErrorOf([&] { WriteFileAtomically(files, folder / "f", "x"); }).message(),
+            "cannot write to '" + (folder / "f") + "': No space left on device");
+}
+
 // The file is whole, old or new, wherever an operation fails or the machine stops.
 TEST(FileTest, AtomicWriteKeepsLinks) {
   const TestFolder folder;

@@ -23,7 +23,8 @@ NamedNode ReadNamed(const ConfigNode& node, std::string_view what);
 [[noreturn]] void FailUnknownName(const ConfigNode& node, std::string_view what,
                                   const std::string& name, std::span<const std::string> names);
 
-// The error with the node's place before its message, unless it begins with a place of that file.
+// The error with the node's place before its message, unless it begins with a place of that file,
+// or a program made the node.
 Error AtNode(const ConfigNode& node, const Error& error);
 
 }  // namespace ingot

@@ -163,6 +163,10 @@ void FailNotMap(const ConfigNode& node, const std::string& table) {
   FailType(node, "a map of the options of '" + table + "'");
 }
 
+const ConfigNode* ShortFormOf(const ConfigNode& node) {
+  return node.is_scalar() || node.is_list() ? &node : node.Find(ConfigNode::kShortForm);
+}
+
 void CheckIsList(const ConfigNode& node, const std::string& type) {
   if (node.is_list()) return;
   FailType(node, "a " + type, node.is_scalar() ? "write it in brackets: [...]" : "");

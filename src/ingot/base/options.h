@@ -111,7 +111,8 @@ class OptionTable {
   template <typename B>
   OptionTable& AddNode(std::string name, ConfigNode B::*member, std::string help);
   // The member may be given as a bare scalar in place of the whole map: `dense: 64` for
-  // `dense: {units: 64}`. Names an option added before.
+  // `dense: {units: 64}`; also beside other options, as ConfigNode::kShortForm. Names an option
+  // added before.
   OptionTable& Shorthand(std::string name);
   // The option must be given.
   OptionTable& Required(std::string name);

@@ -12,6 +12,8 @@ namespace options_internal {
                                  const std::vector<std::string>& names);
 [[noreturn]] void FailMissing(const ConfigNode& map, const OptionHelp& option);
 [[noreturn]] void FailNotMap(const ConfigNode& node, const std::string& table);
+// What stands in place of a map, or in it beside other keys; null where nothing does.
+const ConfigNode* ShortFormOf(const ConfigNode& node);
 void CheckIsList(const ConfigNode& node, const std::string& type);
 std::string CheckChoice(const ConfigNode& node, const std::vector<std::string>& choices);
 std::string FileInFull(const ConfigNode& node);
@@ -267,21 +269,21 @@ OptionTable<T>& OptionTable<T>::Required(std::string name) {
 template <typename T>
 T OptionTable<T>::Read(const ConfigNode& node) const {
   T value{};
-  const bool is_short = !shorthand_.empty() && (node.is_scalar() || node.is_list());
-  if (!is_short && !node.is_null() && !node.is_map()) {
+  const ConfigNode* short_form = options_internal::ShortFormOf(node);
+  if (short_form != nullptr && shorthand_.empty()) {
     options_internal::FailNotMap(node, name_);
   }
   for (const ConfigNode::Entry& entry : node.entries()) {
     std::vector<std::string> names;
-    bool known = false;
+    bool known = &entry.second == short_form;
     for (const Option& option : options_) known = known || option.name == entry.first;
     if (known) continue;
     for (const Option& option : options_) names.push_back(option.name);
     options_internal::FailUnknownKey(entry.second, entry.first, names);
   }
   for (const Option& option : options_) {
-    const bool is_the_short = is_short && option.name == shorthand_;
-    const ConfigNode* given = is_the_short ? &node : node.Find(option.name);
+    const ConfigNode* given = node.Find(option.name);
+    if (given == nullptr && option.name == shorthand_) given = short_form;
     if (given != nullptr) {
       option.read(*given, value);
     } else if (option.required) {

@@ -186,6 +186,28 @@ TEST(OptionsTest, MissingOptionsAreNamed) {
             "  hint: add 'units: ...' (whole number >= 1): outputs");
 }
 
+TEST(OptionsTest, ShortFormsGoWithKeysThatAreSetBelowThem) {
+  ConfigNode root = ParseConfig("layers: [64, 32]\nadam: fast\n", "mnist.yaml");
+  root.SetPath("layers[0].activation", "relu");
+  root.SetPath("layers[1].units", "16");
+  ConfigNode wrong = root;
+  root.SetPath("adam", "{}");
+  const TrainOptions options = TrainTable().Read(root);
+  EXPECT_EQ(options.layers[0].units, 64);
+  EXPECT_EQ(options.layers[0].activation, "relu");
+  EXPECT_EQ(options.layers[1].units, 16);
+  // A table without a short form refuses what stands there.
+  wrong.SetPath("adam.beta1", "0.5");
+  try {
+    TrainTable().Read(wrong);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.message(),
+              "mnist.yaml:2:7: adam: expected a map of the options of 'adam', got 'fast' with keys "
+              "set below it");
+  }
+}
+
 TEST(OptionsTest, CommandLineValuesSayWhereTheyComeFrom) {
   ConfigNode root = ParseConfig("epochs: 1\n", "mnist.yaml");
   root.SetPath("adam.beta1", "x");

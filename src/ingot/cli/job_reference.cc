@@ -67,7 +67,8 @@ std::vector<Section> Sections() {
 
 constexpr const char* kIntroduction =
     "A job is YAML. Unknown keys are errors; any key can be set on the command line with `--set`,\n"
-    "by its path: `--set optimizer.adam.learning_rate=0.003`.";
+    "by its path: `--set optimizer.adam.learning_rate=0.003`. It goes on below short forms, too:\n"
+    "below `optimizer: adam`, and below `dense: 64` as `--set model.layers[1].dense.bias=false`.";
 
 std::string Escaped(const std::string& text) {
   std::string escaped;

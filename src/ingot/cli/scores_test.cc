@@ -133,6 +133,26 @@ TEST(ScoresTest, PredictionsThatAreNaNAreSaidToBe) {
               HasSubstr("1 of 2 predictions are NaN, the first of them that of row 1"));
 }
 
+// The network gives what it was trained on.
+TEST(ScoresTest, ValuesOfAStandardisedTargetSaySo) {
+  const TestFolder folder;
+  WriteTestFile(folder / "table.csv", "x,y\n0,1000\n1,1100\n2,1200\n3,1300\n");
+  WriteTestFile(folder / "rows.csv", "x\n0\n3\n");
+  const auto predict = [&](const std::string& transforms) {
+    WriteTestFile(folder / "job.yaml",
+                  "epochs: 1\nevaluate: false\ndata:\n  source: {csv: {train: table.csv, label: y, "
+                  "label_type: number}}\n  batch: 2\n  transforms: " +
+                      transforms + "\nmodel: {layers: [dense: 1]}\n");
+    const Outcome trained = RunProgram({"train", folder / "job.yaml", "--out", folder / "run",
+                                        "--overwrite", "--quiet", "--threads", "1"});
+    EXPECT_EQ(trained.status, 0) << trained.err;
+    return RunProgram({"predict", folder / "run", folder / "rows.csv", "--out", "-"}).err;
+  };
+  EXPECT_THAT(predict("[standardise, standardise: {field: y}]"),
+              HasSubstr("note: the values are of the target after its transform standardise"));
+  EXPECT_THAT(predict("[standardise]"), Not(HasSubstr("note: ")));
+}
+
 TEST(ScoresTest, AnUpdateThatNeverComesIsRefused) {
   const TestFolder folder;
   WriteTestFile(folder / "table.csv", Table(2));

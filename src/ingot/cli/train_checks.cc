@@ -55,7 +55,11 @@ int RunRateFinder(train::TrainRequest request, int64_t steps, bool json, const S
   }
   streams.Out(RateTable(found));
   if (found.suggested <= 0) {
-    streams.Out(fmt::format("no rate found ({}): the loss never fell\n", found.end));
+    streams.Out(
+        fmt::format("no rate is recommended ({}): the loss never fell by more than it varies "
+                    "from step to step.\nMore steps (--check-steps) or a larger batch show "
+                    "a smaller fall\n",
+                    found.end));
     return kFailed;
   }
   streams.Out(

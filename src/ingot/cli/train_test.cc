@@ -16,6 +16,7 @@
 #include "ingot/cli/test_program.h"
 #include "ingot/formats/image.h"
 #include "ingot/formats/npy.h"
+#include "ingot/train/job.h"
 
 namespace ingot::cli {
 namespace {
@@ -416,7 +417,45 @@ TEST(TrainInputTest, OverridesThatAreWrong) {
   EXPECT_THAT(error("epocs=1"), HasSubstr("did you mean 'epochs'?"));
   EXPECT_THAT(error("data.batch=many"), HasSubstr("--set: data.batch"));
   EXPECT_THAT(error("data.batch=[1"), HasSubstr("--set: 'data.batch'"));
-  EXPECT_THAT(error("epochs.x=1"), HasSubstr("not a map"));
+  EXPECT_THAT(error("epochs.x=1"),
+              HasSubstr("expected a whole number, got '10' with keys set below it"));
+  EXPECT_THAT(error("model.layers[0].dense.units=4"),
+              HasSubstr("expected the name of a layer, got 'flatten' with keys set below it"));
+}
+
+TEST(TrainInputTest, OverridesReachBelowShortForms) {
+  const TestFolder folder;
+  std::ofstream(folder / "job.yaml") << R"(epochs: 1
+data:
+  source: {synthetic: {shape: [1, 2, 4], classes: 3, samples: 64}}
+  batch: 16
+model:
+  layers:
+    - flatten
+    - dense: 64
+    - dropout: 0.5
+    - dense: 3
+optimizer: adam
+schedule: cosine
+clip: 1
+)";
+  const Outcome outcome =
+      RunProgram({"train", folder / "job.yaml", "--quiet", "--out", folder / "run", "--set",
+                  "optimizer.adam.learning_rate=0.02", "--set", "schedule.warm_up=2", "--set",
+                  "schedule.cosine.final_factor=0.5", "--set", "clip.value=0.25", "--set",
+                  "model.layers[0].name=first", "--set", "model.layers[1].dense.units=32", "--set",
+                  "model.layers[3].dense.bias=false"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const train::Job job = train::ReadJob(LoadConfig(folder / "run/job.yaml"));
+  EXPECT_EQ(job.optimizer.learning_rate(), 0.02);
+  EXPECT_EQ(job.schedule.warm_up, 2);
+  EXPECT_EQ(job.schedule.cosine.value().final_factor, 0.5);
+  EXPECT_EQ(job.clip.norm, 1);
+  EXPECT_EQ(job.clip.value, 0.25);
+  const std::string layers = job.model.layers.ToYaml();
+  EXPECT_THAT(layers, HasSubstr("name: first"));
+  EXPECT_THAT(layers, HasSubstr("units: 32"));
+  EXPECT_THAT(layers, HasSubstr("units: 3\n"));
 }
 
 TEST(TrainInputTest, FilesAndFoldersThatAreNotThere) {

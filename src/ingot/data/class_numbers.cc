@@ -6,6 +6,13 @@
 
 namespace ingot::data {
 
+int64_t ClassesUpTo(int64_t number, const std::function<std::string()>& where) {
+  if (number < kMostClasses) return number + 1;
+  throw Error(ErrorCode::kInvalidInput, where() + ": " + std::to_string(number) +
+                                            " is too large for the number of a class, " +
+                                            "which is below " + std::to_string(kMostClasses));
+}
+
 ClassNumbers::ClassNumbers(const std::vector<std::string>& names) : names_(names) {
   for (const std::string& name : names) {
     numbers_.emplace(name, static_cast<int64_t>(numbers_.size()));

@@ -1,4 +1,5 @@
-// ClassNumbers: the number of a class is the place of its name among those of the training data.
+// ClassNumbers: the number of a class is the place of its name among those of the training data;
+// and how many classes there are where the data hold numbers.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,13 @@
 #include <vector>
 
 namespace ingot::data {
+
+// The most classes, and the most tokens of a vocabulary.
+inline constexpr int64_t kMostClasses = int64_t{1} << 30;
+
+// How many classes there are at least where one has this number (which may be negative, and then
+// is none). Throws Error(kInvalidInput) saying what where() gives for a number that is too large.
+int64_t ClassesUpTo(int64_t number, const std::function<std::string()>& where);
 
 class ClassNumbers {
  public:

@@ -6,6 +6,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/data/class_numbers.h"
 #include "ingot/data/mnist_download.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/idx.h"
@@ -39,7 +40,9 @@ MemorySource Load(const std::string& images_path, const std::string& labels_path
     throw Error(ErrorCode::kInvalidInput, images_path + " holds no images");
   }
   if (classes == 0) {
-    for (const int64_t label : labels.ToInts()) classes = std::max(classes, label + 1);
+    for (const int64_t label : labels.ToInts()) {
+      if (label >= classes) classes = ClassesUpTo(label, [&] { return labels_path; });
+    }
   }
   MemorySource memory({"x", "y"}, {std::move(images), std::move(labels)}, images_path);
   try {

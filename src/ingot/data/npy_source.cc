@@ -5,6 +5,7 @@
 
 #include "ingot/base/error.h"
 #include "ingot/base/text.h"
+#include "ingot/data/class_numbers.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/npy.h"
 
@@ -25,7 +26,8 @@ void AddLabelOptions(OptionTable<Options>& table) {
                  "whole number a sample",
                  {"auto", "class", "number"})
       .Add("classes", &LabelOptions::classes,
-           "class numbers are below this (default: as the training data say)", AtLeast(0));
+           "class numbers are below this (default: as the training data say)",
+           Between(0, kMostClasses));
 }
 
 struct NpyOptions : LabelOptions {
@@ -115,11 +117,15 @@ std::shared_ptr<const Source> MakeHalf(const Named& x, Named y, const LabelOptio
     if (IsInteger(y.tensor.dtype())) y.tensor = y.tensor.Cast(DType::kF32);
     if (y.tensor.shape().rank() == 1) y.tensor = y.tensor.Reshape(Shape{n, 1});
   }
+  const bool are_known = classes > 0;
   const std::vector<int64_t> labels = has_classes ? y.tensor.ToInts() : std::vector<int64_t>{};
   auto source = std::make_shared<MemorySource>(std::vector<std::string>{"x", "y"},
                                                std::vector<Tensor>{x.tensor, y.tensor}, x.name);
   if (has_classes) {
-    if (classes == 0) classes = *std::max_element(labels.begin(), labels.end()) + 1;
+    for (size_t i = 0; i < labels.size() && !are_known; ++i) {
+      const auto where = [&] { return y.name + ", label of sample " + std::to_string(i); };
+      if (labels[i] >= classes) classes = ClassesUpTo(labels[i], where);
+    }
     try {
       source->SetClasses("y", std::max<int64_t>(classes, 1));
     } catch (const Error& error) {

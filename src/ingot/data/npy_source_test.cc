@@ -92,6 +92,12 @@ TEST_F(NpySourceTest, FaultsAreNamed) {
   // A label outside the classes.
   EXPECT_THAT(Message("{npy: {train_x: x.npy, train_y: y.npy, classes: 3}}"),
               HasSubstr("y.npy: " + (folder_ / "x.npy") + ", sample 1: label 5 is not in [0, 3)"));
+  Write("most.npy", Tensor::Of<int64_t>({3}, {0, 1, INT64_MAX}));
+  EXPECT_THAT(Message("{npy: {train_x: x.npy, train_y: most.npy}}"),
+              HasSubstr("most.npy, label of sample 2: 9223372036854775807 is too large for the "
+                        "number of a class, which is below 1073741824"));
+  EXPECT_THAT(Message("{npy: {train_x: x.npy, train_y: y.npy, classes: 9223372036854775807}}"),
+              HasSubstr("expected a number from 0 to 1073741824"));
   EXPECT_THAT(Message("{npy: {train_x: x.npy, train_y: floats.npy, label_type: class}}"),
               HasSubstr("expected one whole number a sample"));
   EXPECT_THAT(Message("{npy: {train_x: x.npy, train_y: y.npy, test_x: x.npy}}"),

@@ -10,6 +10,13 @@
 
 namespace ingot::data {
 
+namespace {
+
+// More than anyone reads; sums of samples and steps stay within 64 bits.
+constexpr double kMostSamples = 1e15;
+
+}  // namespace
+
 const OptionTable<SyntheticOptions>& SyntheticTable() {
   static const auto table =
       OptionTable<SyntheticOptions>("synthetic",
@@ -27,8 +34,9 @@ const OptionTable<SyntheticOptions>& SyntheticTable() {
           .Add("classes", &SyntheticOptions::classes, "for labels: class", Between(2, 1 << 30))
           .Add("outputs", &SyntheticOptions::outputs, "numbers of y, for labels: number",
                AtLeast(1))
-          .Add("samples", &SyntheticOptions::samples, "training samples", AtLeast(1))
-          .Add("test_samples", &SyntheticOptions::test_samples, "test samples", AtLeast(0))
+          .Add("samples", &SyntheticOptions::samples, "training samples", Between(1, kMostSamples))
+          .Add("test_samples", &SyntheticOptions::test_samples, "test samples",
+               Between(0, kMostSamples))
           .Add("seed", &SyntheticOptions::seed, "other seeds, other samples", AtLeast(0));
   return table;
 }

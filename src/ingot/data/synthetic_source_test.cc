@@ -138,6 +138,8 @@ TEST(SyntheticSourceTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(message("{vocabulary: 1}"), HasSubstr("one token"));
   EXPECT_THAT(message("{shape: [65536, 65536]}"), HasSubstr("2^31"));
   EXPECT_THAT(message("{shape: [0]}"), HasSubstr("shape"));
+  EXPECT_THAT(message("{samples: 9223372036854775807}"),
+              HasSubstr("synthetic.samples: expected a number from 1 to 1e+15"));
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ const OptionTable<TarOptions>& TarTable() {
         .Add("json_key", &TarOptions::json_key,
              "with y: json, the member that is the label: a class number or a text")
         .Add("classes", &TarOptions::classes,
-             "class numbers are below this (default: as the training data say)", AtLeast(0))
+             "class numbers are below this (default: as the training data say)",
+             Between(0, kMostClasses))
         .Required("train");
     AddPictureOptions(t);
     t.AddChoice("on_error", &TarOptions::on_error,
@@ -198,7 +199,10 @@ class TarSource::Indexer {
     int64_t& classes = source_.options_.classes;
     if (like != nullptr) classes = like->options_.classes;
     if (classes == 0) {
-      for (const Label& label : labels_) classes = std::max(classes, *label.number + 1);
+      for (size_t i = 0; i < labels_.size(); ++i) {
+        const auto where = [&] { return source_.NameOf(source_.samples_[i]); };
+        if (*labels_[i].number >= classes) classes = ClassesUpTo(*labels_[i].number, where);
+      }
     }
     for (size_t i = 0; i < labels_.size(); ++i) {
       const int64_t number = *labels_[i].number;

@@ -174,6 +174,9 @@ TEST_F(TarSourceTest, FaultsAreNamed) {
   WriteShard("t.tar", {{"1.jpg", jpeg_}, {"1.cls", "7"}});
   EXPECT_THAT(Fault("{train: t.tar, classes: 5}").message(),
               HasSubstr("t.tar: 1.jpg: label 7 is not in [0, 5)"));
+  WriteShard("t.tar", {{"1.jpg", jpeg_}, {"1.cls", "9223372036854775807"}});
+  EXPECT_THAT(Fault("{train: t.tar}").message(),
+              HasSubstr("t.tar: 1.jpg: 9223372036854775807 is too large"));
   EXPECT_THAT(Fault("{train: absent.tar}").message(), HasSubstr("absent.tar"));
   EXPECT_THAT(Fault("{train: \"no-*.tar\"}").message(), HasSubstr("no file matches"));
   WriteShard("t.tar", {{"1.txt", "a"}});

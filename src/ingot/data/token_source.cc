@@ -9,6 +9,7 @@
 #include "ingot/base/file.h"
 #include "ingot/base/sha256.h"
 #include "ingot/base/text.h"
+#include "ingot/data/class_numbers.h"
 #include "ingot/data/source_kind.h"
 #include "ingot/formats/bpe_training.h"
 #include "ingot/formats/npy.h"
@@ -45,7 +46,7 @@ OptionTable<T> WindowTable(const char* name, const char* summary, const char* vo
       .Add("test_share", &WindowOptions::test_share,
            "share at the end of train that is for testing, where there is no test file",
            Between(0, 0.999999))
-      .Add("length", &WindowOptions::length, "tokens of a sample", AtLeast(1))
+      .Add("length", &WindowOptions::length, "tokens of a sample", Between(1, 1 << 30))
       .Add("stride", &WindowOptions::stride, "tokens from one sample to the next (0: length)",
            AtLeast(0))
       .Add("vocabulary", &WindowOptions::vocabulary, vocabulary, Between(0, 1 << 24));
@@ -78,7 +79,10 @@ void CheckTokens(const TokenFile& file, int64_t* vocabulary) {
   int64_t limit = *vocabulary;
   for (int64_t i = 0; i < file.count; ++i) {
     const auto token = static_cast<int64_t>(tokens[i]);
-    if (*vocabulary == 0) limit = std::max(limit, token + 1);
+    if (*vocabulary == 0 && token >= limit) {
+      limit = ClassesUpTo(token,
+                          [&] { return file.path + ", token at position " + std::to_string(i); });
+    }
     if (token >= 0 && token < limit) continue;
     throw Error(ErrorCode::kInvalidInput, file.path + ": token " + std::to_string(token) +
                                               " at position " + std::to_string(i) +

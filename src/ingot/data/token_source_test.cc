@@ -11,6 +11,7 @@
 #include "ingot/base/file.h"
 #include "ingot/base/test_folder.h"
 #include "ingot/data/data_options.h"
+#include "ingot/formats/npy.h"
 
 namespace ingot::data {
 namespace {
@@ -73,6 +74,12 @@ TEST(TokenSourceTest, SaysWhatIsWrong) {
   EXPECT_THAT(with("t.bin", ", dtype: u8, length: 4"), HasSubstr("a sample needs 5"));
   EXPECT_THAT(with("t.bin", ", dtype: u8, length: 2, vocabulary: 99"),
               HasSubstr("token 99 at position 2 is not in [0, 99)"));
+  const auto array = formats::EncodeNpy(Tensor::Of<int64_t>({4}, {1, 2, INT64_MAX, 3}));
+  std::ofstream(folder / "t.npy") << formats::AsText(array);
+  EXPECT_THAT(with("t.npy", ", length: 2"),
+              HasSubstr("t.npy, token at position 2: 9223372036854775807 is too large"));
+  EXPECT_THAT(with("t.npy", ", length: 9223372036854775807"),
+              HasSubstr("expected a number from 1 to 1073741824"));
   EXPECT_THAT(with("none.u8", ""), HasSubstr("none.u8"));
 }
 

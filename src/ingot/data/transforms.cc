@@ -10,6 +10,7 @@
 #include "ingot/base/named_node.h"
 #include "ingot/base/text.h"
 #include "ingot/data/augment/augmentation.h"
+#include "ingot/data/class_numbers.h"
 
 namespace ingot::data {
 
@@ -71,7 +72,7 @@ const OptionTable<OneHotOptions>& OneHotTable() {
   static const auto table =
       OptionTable<OneHotOptions>("one_hot", "a class number -> f32 [classes] with a 1 at its place")
           .Add("classes", &OneHotOptions::classes, "how many (default: as the data say)",
-               AtLeast(2))
+               Between(2, kMostClasses))
           .Add("field", &OneHotOptions::field, "which field")
           .Shorthand("classes");
   return table;

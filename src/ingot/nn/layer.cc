@@ -13,10 +13,13 @@ Tensor InitialValue(const ParameterSpec& parameter, uint64_t seed) {
 
 namespace {
 
-// An error that names its layer already.
+// An error that names its layer already, and its place unless a program made the layer's node, as
+// within a transformer_block.
 class LayerError : public Error {
  public:
-  explicit LayerError(const Error& error) : Error(error) {}
+  LayerError(const Error& error, const ConfigNode& node)
+      : Error(AtNode(node, error)), has_place(node.has_place()) {}
+  bool has_place;
 };
 
 // So many layers are a mistake in the job (repeats of repeats), not a network.
@@ -73,11 +76,13 @@ ir::Value* BuildLayers(NetworkParts& parts, const std::vector<Layer>& layers,
     try {
       input = BuildLayer(parts, layer, is_top_name ? part : prefix + "." + part, own_path, depth,
                          name, input);
-    } catch (const LayerError&) {
-      throw;
+    } catch (const LayerError& error) {
+      if (error.has_place) throw;
+      throw LayerError(error, layer.node);
     } catch (const Error& error) {
-      throw LayerError(AtNode(layer.node, error.In("layer " + name + " after " + before +
-                                                   ", which gives " + input->type().ToString())));
+      throw LayerError(error.In("layer " + name + " after " + before + ", which gives " +
+                                input->type().ToString()),
+                       layer.node);
     }
     before = "layer " + name;
   }

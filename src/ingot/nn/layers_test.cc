@@ -11,6 +11,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 Spec Tokens(const std::string& layers, int64_t length) {
   return {.layers = layers, .loss = "", .x = {DType::kI64, Shape{length}}};
@@ -196,6 +197,10 @@ TEST(LayersTest, AttentionOfFewerKeysAndItsMessages) {
   spec.layers = "[{attention: 3}]";
   EXPECT_THAT(Thrown(spec).message(),
               HasSubstr("a width of 8 in f32[batch, 3, 8] does not divide into 3 heads"));
+  // The layers of a block are not in the file: the place is the block's.
+  spec.layers = "[{transformer_block: 3}]";
+  EXPECT_THAT(Thrown(spec).message(),
+              StartsWith("job.yaml:1:10: layers[0]: layer 0.attention (attention 3)"));
   spec.layers = "[{attention: {heads: 4, kv_heads: 3}}]";
   EXPECT_THAT(Thrown(spec).message(), HasSubstr("4 heads are no multiple of 3"));
 }

@@ -49,13 +49,14 @@ ConfigNode LayersOfOnnx(const ModelOptions& model) {
     if (const ConfigNode* after = replaced.Find("after")) options.emplace_back("until", *after);
   }
   if (!replaced.is_null()) options.emplace_back("head", ConfigNode::Scalar("drop"));
-  std::vector<ConfigNode> list = {ConfigNode::Map({{"onnx", ConfigNode::Map(std::move(options))}})};
+  const ConfigNode file = ConfigNode::Map(std::move(options)).At(model.onnx);
+  std::vector<ConfigNode> list = {ConfigNode::Map({{"onnx", file}}).At(model.onnx)};
   // The file's weights may have the names that layers get by their numbers.
   for (size_t i = 0; i < head.size(); ++i) {
     std::vector<ConfigNode::Entry> entries = head[i].entries();
     if (head[i].is_map() && head[i].Find("name") == nullptr) {
       entries.emplace_back("name", ConfigNode::Scalar("head_" + std::to_string(i)));
-      head[i] = ConfigNode::Map(std::move(entries));
+      head[i] = ConfigNode::Map(std::move(entries)).At(head[i]);
     }
     list.push_back(head[i]);
   }

@@ -15,6 +15,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 const ir::OpRegistry& Registry() {
   static const ir::OpRegistry registry = ops::StandardOps();
@@ -112,7 +113,14 @@ TEST_F(OnnxLayerTest, FaultsAreNamed) {
               HasSubstr("for models with `onnx: FILE` alone"));
   EXPECT_THAT(ErrorOf("{onnx: " + File() + ", replace_head: {after: nowhere, layers: [dense: 1]}}"),
               HasSubstr("has no value 'nowhere'"));
-  EXPECT_THAT(ErrorOf("onnx: " + File() + "x"), HasSubstr("model.onnx"));
+  EXPECT_THAT(ErrorOf("onnx: " + File() + "x"),
+              StartsWith("job.yaml:1:7: onnx: layer 0 (onnx " + File() + "x)"));
+  EXPECT_THAT(ErrorOf("{onnx: " + File() + ", freeze: {a: b}}"),
+              HasSubstr(": freeze: expected a list of texts"));
+  EXPECT_THAT(ErrorOf("{onnx: " + File() + ", replace_head: [dense: 5, dense: 0]}"),
+              HasSubstr(": replace_head[1].dense: expected a number >= 1, got 0"));
+  EXPECT_THAT(ErrorOf("{onnx: " + File() + ", replace_head: [reshape: [7]]}"),
+              HasSubstr(": replace_head[0]: layer "));
   EXPECT_THAT(ErrorOf("{}"), HasSubstr("'layers' is missing"));
 }
 

@@ -78,6 +78,31 @@ const OptionTable<Plateau>& PlateauTable() {
   return table;
 }
 
+// Schedules that are given.
+int CountOf(const ScheduleOptions& options) {
+  return int{options.step.has_value()} + int{options.cosine.has_value()} +
+         int{options.exponential.has_value()} + int{options.polynomial.has_value()} +
+         int{options.one_cycle.has_value()} + int{options.plateau.has_value()};
+}
+
+ScheduleOptions NamedSchedule(const ConfigNode& node) {
+  ScheduleOptions options;
+  const std::string& name = node.scalar();
+  if (name == "constant") return options;
+  if (name == "cosine") options.cosine.emplace();
+  if (name == "exponential") options.exponential.emplace();
+  if (name == "polynomial") options.polynomial.emplace();
+  if (name == "one_cycle") options.one_cycle.emplace();
+  if (name == "plateau") options.plateau.emplace();
+  if (CountOf(options) > 0) return options;
+  if (name == "step") {
+    node.Fail("schedule step needs its option 'every'", "write step: {every: 1000}");
+  }
+  const std::vector<std::string> names = {"constant",   "cosine",    "exponential", "step",
+                                          "polynomial", "one_cycle", "plateau"};
+  node.Fail("unknown schedule '" + name + "'", DidYouMean(name, names));
+}
+
 }  // namespace
 
 const OptionTable<ScheduleOptions>& ScheduleTable() {
@@ -98,36 +123,23 @@ const OptionTable<ScheduleOptions>& ScheduleTable() {
 }
 
 ScheduleOptions ReadSchedule(const ConfigNode& node) {
-  if (node.is_scalar()) {
-    ScheduleOptions options;
-    if (node.scalar() == "constant") return options;
-    if (node.scalar() == "cosine") {
-      options.cosine.emplace();
-      return options;
-    }
-    if (node.scalar() == "exponential") options.exponential.emplace();
-    if (node.scalar() == "polynomial") options.polynomial.emplace();
-    if (node.scalar() == "one_cycle") options.one_cycle.emplace();
-    if (node.scalar() == "plateau") options.plateau.emplace();
-    if (options.exponential || options.polynomial || options.one_cycle || options.plateau) {
-      return options;
-    }
-    const std::vector<std::string> names = {"constant",   "cosine",    "exponential", "step",
-                                            "polynomial", "one_cycle", "plateau"};
-    if (node.scalar() == "step") {
-      node.Fail("schedule step needs its option 'every'", "write step: {every: 1000}");
-    }
-    node.Fail("unknown schedule '" + node.scalar() + "'", DidYouMean(node.scalar(), names));
-  }
-  ScheduleOptions options = ScheduleTable().Read(node);
-  const int given = int{options.step.has_value()} + int{options.cosine.has_value()} +
-                    int{options.exponential.has_value()} + int{options.polynomial.has_value()} +
-                    int{options.one_cycle.has_value()} + int{options.plateau.has_value()};
+  if (node.is_scalar()) return NamedSchedule(node);
+  // `schedule: cosine`, and schedule.warm_up set beside it.
+  const ConfigNode* name = node.Find(ConfigNode::kShortForm);
+  const bool is_named = name != nullptr && name->is_scalar();
+  ScheduleOptions options =
+      ScheduleTable().Read(is_named ? node.Without(ConfigNode::kShortForm) : node);
+  const int given = CountOf(options) + int{is_named};
   if (given > 1) {
     node.Fail(
         "expected one schedule, got " + std::to_string(given),
         "keep one of step, cosine, exponential, polynomial, one_cycle, plateau; warm_up goes with "
         "any of them");
+  }
+  if (is_named) {
+    const int64_t warm_up = options.warm_up;
+    options = NamedSchedule(*name);
+    options.warm_up = warm_up;
   }
   return options;
 }

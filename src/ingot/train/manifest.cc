@@ -78,6 +78,22 @@ class Reader {
   const std::string& path_;
 };
 
+std::map<std::string, double> ReadSums(const Json& json, const std::string& path) {
+  const Reader reader(json, path);
+  std::map<std::string, double> sums;
+  for (const auto& sum : json.items()) sums[sum.key()] = reader.Number(sum.key().c_str());
+  return sums;
+}
+
+Json ToJson(const std::map<std::string, double>& sums) {
+  Json json = Json::object();
+  for (const auto& [name, value] : sums) {
+    INGOT_ASSERT(std::isfinite(value), "JSON has no way to write the sum " + name);
+    json[name] = value;
+  }
+  return json;
+}
+
 bool IsDigest(const std::string& text) {
   return text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -117,10 +133,9 @@ Manifest FromJson(const Json& json, const std::string& path) {
     manifest.plateau = reader.Monitored("plateau");
     manifest.plateau_falls = reader.Count("plateau_falls");
   }
-  const Json& sums = reader.Member("epoch_sums");
-  const Reader sum_reader(sums, path);
-  for (const auto& sum : sums.items()) {
-    manifest.epoch_sums[sum.key()] = sum_reader.Number(sum.key().c_str());
+  manifest.epoch_sums = ReadSums(reader.Member("epoch_sums"), path);
+  if (json.contains("interval_sums")) {
+    manifest.interval_sums = ReadSums(json.at("interval_sums"), path);
   }
   const Json& files = reader.Member("files");
   if (!files.is_array()) Damaged(path, "'files' is not a list");
@@ -163,11 +178,6 @@ std::string WriteManifest(const Manifest& manifest) {
   for (const ManifestFile& file : manifest.files) {
     files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
-  Json sums = Json::object();
-  for (const auto& [name, value] : manifest.epoch_sums) {
-    INGOT_ASSERT(std::isfinite(value), "JSON has no way to write the sum " + name);
-    sums[name] = value;
-  }
   Json json = {
       {"format_version", kManifestVersion},
       {"step", manifest.step},
@@ -178,9 +188,10 @@ std::string WriteManifest(const Manifest& manifest) {
       {"kernel_digest", manifest.kernel_digest},
       {"best", ToJson(manifest.best)},
       {"early_stopping", ToJson(manifest.early_stopping)},
-      {"epoch_sums", sums},
+      {"epoch_sums", ToJson(manifest.epoch_sums)},
       {"files", files},
   };
+  if (!manifest.interval_sums.empty()) json["interval_sums"] = ToJson(manifest.interval_sums);
   if (!manifest.plateau.metric.empty()) {
     json["plateau"] = ToJson(manifest.plateau);
     json["plateau_falls"] = manifest.plateau_falls;

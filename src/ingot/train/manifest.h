@@ -40,6 +40,8 @@ struct Manifest {
   // Sums over the steps of the epoch at hand ("loss_sum"), so that the epoch's means are the same
   // after a resume. Finite values only.
   std::map<std::string, double> epoch_sums;
+  // The same over the steps since the last record of kind "train". Older manifests have none.
+  std::map<std::string, double> interval_sums;
   std::vector<ManifestFile> files;
 
   const ManifestFile* Find(std::string_view name) const;  // null where absent

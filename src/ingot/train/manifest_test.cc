@@ -25,6 +25,7 @@ Manifest Example() {
   manifest.best = {"validation_loss", 0.1 + 0.2, 400, 0};
   manifest.early_stopping = {"validation_accuracy", 1.0 / 3, 300, 2};
   manifest.epoch_sums = {{"loss_sum", 12.345678901234567}, {"weight_sum", 384}};
+  manifest.interval_sums = {{"loss_sum", 1.0 / 7}, {"weight_sum", 96}};
   manifest.files = {{"model.safetensors", 203784, std::string(64, 'a')},
                     {"optimizer.safetensors", 0, std::string(64, '0')}};
   return manifest;
@@ -49,6 +50,14 @@ TEST(Manifest, RoundTrip) {
   EXPECT_EQ(ReadManifest(WriteManifest(Manifest{}), "m"), Manifest{});
   EXPECT_EQ(Example().Find("optimizer.safetensors")->bytes, 0u);
   EXPECT_EQ(Example().Find("other"), nullptr);
+}
+
+TEST(Manifest, OneOfBeforeTheIntervalSumsHasNone) {
+  Manifest older = Example();
+  older.interval_sums.clear();
+  const std::string text = WriteManifest(older);
+  EXPECT_EQ(text.find("interval_sums"), std::string::npos);
+  EXPECT_TRUE(ReadManifest(text, "m").interval_sums.empty());
 }
 
 TEST(Manifest, EveryTruncationIsFound) {
@@ -86,6 +95,7 @@ TEST(Manifest, WrongContentsUnderARightChecksum) {
   EXPECT_THAT(replaced("\"step\": 469", "\"step\": 1.5"),
               HasSubstr("'step' is not a whole number"));
   EXPECT_THAT(replaced("\"step\": 469", "\"step\": 18446744073709551615"), HasSubstr("too large"));
+  EXPECT_THAT(replaced("\"weight_sum\": 96", "\"weight_sum\": []"), HasSubstr("is not a number"));
   EXPECT_THAT(replaced("model.safetensors", "../m"), HasSubstr("'../m' is not the name of a file"));
   EXPECT_THAT(replaced("model.safetensors", "optimizer.safetensors"), HasSubstr("listed twice"));
   EXPECT_THAT(replaced(std::string(64, 'a'), "abc"), HasSubstr("the SHA-256 of model.safetensors"));

@@ -10,25 +10,51 @@
 
 namespace ingot::train {
 
-FoundRate ChooseRate(std::vector<RateTrial> trials) {
+namespace {
+
+// Of the average's deviations: a curve of noise alone falls further in one of 100 runs.
+constexpr double kLeastFall = 6;
+
+// Deviation of the loss from step to step about its curve. The median of the differences, since
+// where the curve falls or rises fast they are not noise.
+double NoiseOf(const std::vector<RateTrial>& trials, size_t count) {
+  std::vector<double> differences;
+  for (size_t i = 1; i < count; ++i) {
+    differences.push_back(std::abs(trials[i].loss - trials[i - 1].loss));
+  }
+  if (differences.empty()) return 0;
+  const auto middle = differences.begin() + static_cast<std::ptrdiff_t>(differences.size() / 2);
+  std::nth_element(differences.begin(), middle, differences.end());
+  constexpr double kMedianOfNormal = 0.6745;
+  return *middle / (kMedianOfNormal * std::sqrt(2.0));
+}
+
+}  // namespace
+
+FoundRate ChooseRate(std::vector<RateTrial> trials, double smoothing) {
   FoundRate found;
   found.trials = std::move(trials);
-  if (found.trials.empty()) return found;
+  const std::vector<RateTrial>& curve = found.trials;
+  if (curve.empty()) return found;
+  // The average is one of few losses at first, and moves with each of them.
+  const auto skipped =
+      std::min(static_cast<size_t>(std::lround(1 / (1 - smoothing))), curve.size() / 4);
   const auto least = std::min_element(
-      found.trials.begin(), found.trials.end(),
+      curve.begin() + static_cast<std::ptrdiff_t>(skipped), curve.end(),
       [](const RateTrial& a, const RateTrial& b) { return a.smoothed < b.smoothed; });
   found.best = least->learning_rate;
+  const auto count = static_cast<size_t>(least - curve.begin()) + 1;
+  const double deviation =
+      NoiseOf(curve, count) * std::sqrt((1 - smoothing) / (1 + smoothing));  // of the average
+  if (curve[skipped].smoothed - least->smoothed < kLeastFall * deviation) return found;
   // The slope over a few trials, since single steps are noisy.
-  const auto count = least - found.trials.begin() + 1;
-  const std::ptrdiff_t reach = std::max<std::ptrdiff_t>(1, count / 20);
+  const size_t reach = std::max<size_t>(1, count / 20);
   double steepest = 0;
-  for (std::ptrdiff_t i = reach; i + reach < count; ++i) {
-    const RateTrial& before = found.trials[static_cast<size_t>(i - reach)];
-    const RateTrial& after = found.trials[static_cast<size_t>(i + reach)];
-    const double slope = after.smoothed - before.smoothed;
+  for (size_t i = skipped + reach; i + reach < count; ++i) {
+    const double slope = curve[i + reach].smoothed - curve[i - reach].smoothed;
     if (slope >= steepest) continue;
     steepest = slope;
-    found.suggested = found.trials[static_cast<size_t>(i)].learning_rate;
+    found.suggested = curve[i].learning_rate;
   }
   return found;
 }
@@ -63,7 +89,7 @@ FoundRate FindLearningRate(TrainRequest request, const RateFinderOptions& option
     if (error.code() != ErrorCode::kNumeric) throw;
     end = "the loss or a gradient was no longer finite";
   }
-  FoundRate found = ChooseRate(std::move(trials));
+  FoundRate found = ChooseRate(std::move(trials), options.smoothing);
   found.end = std::move(end);
   return found;
 }

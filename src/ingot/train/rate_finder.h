@@ -26,7 +26,7 @@ struct RateTrial {
 
 struct FoundRate {
   std::vector<RateTrial> trials;
-  double suggested = 0;  // where the average falls fastest; 0: it never fell
+  double suggested = 0;  // where the average falls fastest; 0: it fell no more than noise does
   double best = 0;       // where the average is least: rates near it are too large
   std::string end;       // why the run ended: "all steps were done", "the loss diverged", ...
 };
@@ -36,7 +36,9 @@ struct FoundRate {
 // ends there.
 FoundRate FindLearningRate(TrainRequest request, const RateFinderOptions& options = {});
 
-// Where the average falls fastest, over the trials before its least value. Exposed for tests.
-FoundRate ChooseRate(std::vector<RateTrial> trials);
+// Where the average falls fastest, over the trials before its least value but for the first
+// 1 / (1 - smoothing), whose average is one of few losses. `smoothing` as in the options. Exposed
+// for tests.
+FoundRate ChooseRate(std::vector<RateTrial> trials, double smoothing);
 
 }  // namespace ingot::train

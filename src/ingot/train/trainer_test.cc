@@ -125,6 +125,27 @@ TEST(Train, ResumingGoesOnBitForBit) {
   }
 }
 
+// Checkpoints and records fall on different steps: the sums of an interval go on where they were.
+TEST(Train, ResumingWithinAnIntervalGivesTheSameRecords) {
+  const char* const job =
+      "{epochs: 4, log: {every_steps: 5, every_seconds: 0}, "
+      "checkpoint: {every_steps: 3, every_seconds: 0, keep: 20}}";
+  const TestFolder folder;
+  Train(SmallRequest(job, folder / "whole"));
+  const std::string expected = RecordsOf(folder / "whole");
+  EXPECT_THAT(expected, HasSubstr("{\"kind\":\"train\",\"step\":15,"));
+  for (const int64_t step : {12, 15, 18, 21, 27}) {
+    const std::string run = folder / ("run" + std::to_string(step));
+    fs::copy(folder / "whole", run, fs::copy_options::recursive);
+    for (const std::string& name : RealFileSystem().List(run + "/checkpoints")) {
+      if (StepOfCheckpointName(name).value_or(step + 1) <= step) continue;
+      fs::remove_all(run + "/checkpoints/" + name);
+    }
+    EXPECT_EQ(Train(Resumed(SmallRequest(job, run))).summary.resumed_from_step, step);
+    EXPECT_EQ(RecordsOf(run), expected) << step;
+  }
+}
+
 TEST(Train, ResumingAFinishedRunTrainsNoMore) {
   const TestFolder folder;
   const std::string run = folder / "run";

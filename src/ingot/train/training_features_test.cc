@@ -1,5 +1,8 @@
 // Moving averages of the weights, frozen layers, first weights from a file, plateaus.
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -228,12 +231,39 @@ TEST(RateFinderTest, ChoosesWhereTheLossFallsFastest) {
   for (size_t i = 0; i < losses.size(); ++i) {
     trials.push_back({std::pow(10.0, static_cast<double>(i)), losses[i], losses[i]});
   }
-  const FoundRate found = ChooseRate(trials);
+  const FoundRate found = ChooseRate(trials, 0);
   EXPECT_EQ(found.suggested, 1e3);
   EXPECT_EQ(found.best, 1e6);
   for (RateTrial& trial : trials) trial.smoothed = trial.learning_rate;
-  EXPECT_EQ(ChooseRate(trials).suggested, 0);
-  EXPECT_EQ(ChooseRate({}).suggested, 0);
+  EXPECT_EQ(ChooseRate(trials, 0).suggested, 0);
+  EXPECT_EQ(ChooseRate({}, 0).suggested, 0);
+  EXPECT_EQ(ChooseRate({{1e-7, 2, 2}}, 0.9).suggested, 0);
+}
+
+// 100 trials of a loss that varies by up to 0.5 from step to step, the first by more, and falls by
+// `fall` between rates of 1e-3 and 1e-1.
+std::vector<RateTrial> NoisyTrials(double fall, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<RateTrial> trials;
+  double average = 0;
+  for (int i = 0; i < 100; ++i) {
+    const double exponent = -7 + 8.0 * i / 99;
+    const double noise = static_cast<double>(random()) / 4294967295.0 - 0.5;
+    const double fallen = std::clamp((exponent + 3) / 2, 0.0, 1.0) * fall;
+    const double loss = 2 + noise + (i == 0 ? 1 : 0) - fallen;
+    average = 0.9 * average + 0.1 * loss;
+    trials.push_back({std::pow(10.0, exponent), loss, average / (1 - std::pow(0.9, i + 1))});
+  }
+  return trials;
+}
+
+TEST(RateFinderTest, TakesNoNoiseForAFall) {
+  for (const uint32_t seed : {1u, 2u, 3u, 4u, 5u}) {
+    const FoundRate found = ChooseRate(NoisyTrials(1.5, seed), 0.9);
+    EXPECT_GT(found.suggested, 1e-3) << seed;
+    EXPECT_LT(found.suggested, 0.3) << seed;
+    EXPECT_EQ(ChooseRate(NoisyTrials(0, seed), 0.9).suggested, 0) << seed;
+  }
 }
 
 TEST(RateFinderTest, FindsARateThatTrains) {

@@ -27,8 +27,15 @@ RunEnd TrainingRun::Loop() {
   begun_at_ = recorded_at_ = saved_at_ = MonotonicSeconds();
   // A checkpoint may stand at the end of an epoch whose validation was interrupted.
   before_ = setup_.RoundBefore(step_);
-  const bool epoch_is_open = step_ > 0 && Passed(setup_.steps_per_epoch());
-  if (epoch_is_open && epoch_sums_->weight() > 0 && !EndEpoch()) return RunEnd::kInterrupted;
+  if (step_ > 0) {
+    const double rate = LearningRate(step_ - 1);
+    if (Passed(setup_.steps_per_epoch()) && epoch_sums_->weight() > 0 && !EndEpoch()) {
+      return RunEnd::kInterrupted;
+    }
+    // The record of an interval comes after that validation.
+    const bool interval_is_open = interval_sums_->weight() > 0;
+    if (interval_is_open && Passed(setup_.job.log.every_steps)) RecordInterval(rate);
+  }
   while (step_ < setup_.total_steps) {
     if (early_stopping_.active() && early_stopping_.Exhausted()) return RunEnd::kStoppedEarly;
     if (StopIsAgreed() || (request_.should_stop && request_.should_stop())) {
@@ -61,7 +68,9 @@ RunEnd TrainingRun::Loop() {
     const bool goes_on = step_ < setup_.total_steps;
     if (goes_on && group_ && group_->exchange->agreed_to_regroup()) LeaveForNewGroup();
   }
-  if (interval_sums_->weight() > 0 && !Passed(setup_.steps_per_epoch())) {
+  // A run that had no steps to do has told all there is before.
+  const bool has_rest = interval_sums_->weight() > 0 && step_ > first_step_;
+  if (has_rest && !Passed(setup_.steps_per_epoch())) {
     RecordInterval(LearningRate(step_ - 1));
   }
   const bool exhausted = early_stopping_.active() && early_stopping_.Exhausted();

@@ -93,6 +93,7 @@ void TrainingRun::Resume() {
   SetParameters(write, state, loaded.checkpoint.optimizer_state);
   if (rounds_) rounds_->SetState(loaded.checkpoint.optimizer_state);
   epoch_sums_->Restore(manifest.epoch_sums);
+  interval_sums_->Restore(manifest.interval_sums);
   best_.Restore(manifest.best);
   early_stopping_.Restore(manifest.early_stopping);
   plateau_.Restore(manifest.plateau);
@@ -148,6 +149,7 @@ Checkpoint TrainingRun::Snapshot() const {
   manifest.plateau = plateau_.state();
   manifest.plateau_falls = plateau_falls_;
   manifest.epoch_sums = epoch_sums_->State();
+  if (interval_sums_->weight() > 0) manifest.interval_sums = interval_sums_->State();
   for (const nn::ParameterSpec& parameter : setup_.network.parameters) {
     checkpoint.parameters.push_back({parameter.name, ReadWhole(parameter.name)});
   }

@@ -19,6 +19,7 @@
 #include "ingot/base/file.h"
 #include "ingot/base/file_descriptor.h"
 #include "ingot/base/machine.h"
+#include "ingot/base/named_node.h"
 #include "ingot/base/text.h"
 #include "ingot/cli/job_arguments.h"
 #include "ingot/cli/prediction_input.h"
@@ -195,6 +196,7 @@ class Predict : public Verb {
     }
     const Predictions predictions = PredictSamples(predictor, input.samples);
     WarnOfNaN(predictions, streams);
+    if (!predictions.is_classifier) NoteUnits(predictor.job().data.transforms, streams);
     if (input.single) {
       PrintOne(predictions, streams);
     } else {
@@ -221,6 +223,20 @@ class Predict : public Verb {
     throw Error(ErrorCode::kInvalidInput,
                 fmt::format("--index {}: '{}' has {} row{}, counted from 0", *index_, input_,
                             WithThousands(rows), rows == 1 ? "" : "s"));
+  }
+
+  // The network learned the target as its transforms made it, and gives that.
+  static void NoteUnits(const ConfigNode& transforms, const Streams& streams) {
+    for (const ConfigNode& transform : transforms.items()) {
+      const NamedNode named = ReadNamed(transform, "a transform");
+      const ConfigNode* field = named.options.Find("field");
+      const bool scales = named.name == "standardise" || named.name == "normalise";
+      if (!scales || field == nullptr || !field->is_scalar() || field->scalar() != "y") continue;
+      streams.Err(
+          fmt::format("note: the values are of the target after its transform {}, not in "
+                      "the units of the data\n",
+                      named.name));
+    }
   }
 
   // What is NaN is the answer, but no prediction.

@@ -273,6 +273,8 @@ TEST(AugmentTest, FaultsAreNamed) {
   EXPECT_THAT(Message("[colour_jitter: {hue: 0.1}]", grey), HasSubstr("no hue to change"));
   EXPECT_THAT(Message("[random_crop: {padding: 9, border: reflect}]"),
               HasSubstr("reflects more than a picture of 8 x 6 has"));
+  EXPECT_THAT(Message("[random_crop: 9223372036854775807]"),
+              HasSubstr("expected a number from 1 to 1073741824"));
   EXPECT_THAT(Message("[random_erasing: {smallest: 0.5, largest: 0.1}]"),
               HasSubstr("smallest is above largest"));
 }

@@ -17,7 +17,7 @@ const OptionTable<CropOptions>& CropTable() {
   static const auto table =
       OptionTable<CropOptions>(
           "random_crop", "the picture is moved by up to padding in each direction, behind a border")
-          .Add("padding", &CropOptions::padding, "pixels", AtLeast(1))
+          .Add("padding", &CropOptions::padding, "pixels", Between(1, 1 << 30))
           .AddChoice("border", &CropOptions::border,
                      "what comes in at the sides: zero, the edge's pixels, or a reflection",
                      {"zero", "edge", "reflect"})

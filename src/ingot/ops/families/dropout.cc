@@ -139,8 +139,11 @@ void DropoutReference(const ir::ReferenceCall& call) {
     using T = typename decltype(tag)::type;
     for (int64_t row = 0; row < rows; ++row) {
       const RandomKey key = DropoutKey(call.input(1).as<int64_t>(), stream, row);
+      // Words come four to a block, which takes much longer to make than to use.
+      PhiloxCounter words{};
       for (int64_t j = 0; j < elements; ++j) {
-        const bool kept = key.Uint32(static_cast<uint64_t>(j)) >= threshold;
+        if (j % 4 == 0) words = key.Block(static_cast<uint64_t>(j / 4));
+        const bool kept = words[static_cast<size_t>(j % 4)] >= threshold;
         const double value = x.as<T>()[row * elements + j];
         call.output().as<T>()[row * elements + j] = static_cast<T>(kept ? value * scale : 0.0);
       }
