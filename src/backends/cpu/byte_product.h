@@ -89,7 +89,7 @@ class ByteProduct {
   void RunTiles(int64_t panel, const std::byte* packed, const ByteTileCall& first, int64_t rows,
                 const ByteFinish* finish) const;
   // ---- of quads, in byte_product_quads.cc ----
-  struct QuadPanel {    // in what is packed
+  struct QuadPlace {    // of a panel, in what is packed
     int64_t begin = 0;  // where its data lie, in bytes
     int32_t plain = 0, plain_twos = 0, masked = 0;
   };

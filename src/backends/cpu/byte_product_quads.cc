@@ -1,91 +1,17 @@
 // ByteProduct on quads: packing them, placing what they multiply, and walking around the tile.
 //
-// Packed are [QuadPanel of each panel], [sum of the weights and what masked quads add, of each
+// Packed are [QuadPlace of each panel], [sum of the weights and what masked quads add, of each
 // output], and the panels one behind the other: where the quads begin in a row, those that stand as
 // they are, and sizes and masks of the others. So a panel is as large as it needs to be.
 #include <algorithm>
 #include <cstring>
-#include <iterator>
-#include <span>
-#include <utility>
 #include <vector>
 
 #include "backends/cpu/byte_product.h"
+#include "backends/cpu/quad_panel.h"
 
 namespace ingot::cpu {
 namespace {
-
-// How far the pairs of a panel's quads reach, whatever the bytes they meet: the sums of what is
-// above zero and below it, of each pair.
-class QuadReach {
- public:
-  QuadReach(const int16_t* lines, int64_t columns, int64_t depth)
-      : pairs_(static_cast<size_t>(2 * columns)) {
-    above_.resize(static_cast<size_t>(depth / 4) * pairs_);
-    below_.resize(above_.size());
-    size_t at = 0;
-    for (int64_t k = 0; k < depth; k += 4) {
-      for (int64_t j = 0; j < columns; ++j) {
-        for (const int16_t* w = lines + j * depth + k; w < lines + j * depth + k + 4; w += 2) {
-          above_[at] = static_cast<int16_t>(std::max<int>(w[0], 0) + std::max<int>(w[1], 0));
-          below_[at++] = static_cast<int16_t>(std::min<int>(w[0], 0) + std::min<int>(w[1], 0));
-        }
-      }
-    }
-  }
-
-  // Whether pairs of products with bytes stay below 2^15 in size: of the quad at k, or of its and
-  // another's together.
-  bool IsPlain(int32_t k) const {
-    return Holds([&](size_t i) { return std::max(above_[At(k) + i], Below(k, i)) <= 128; });
-  }
-  bool Fit(int32_t k, int32_t other) const {
-    return Holds([&](size_t i) {
-      return above_[At(k) + i] + above_[At(other) + i] <= 128 &&
-             Below(k, i) + Below(other, i) <= 128;
-    });
-  }
-
- private:
-  template <typename Test>
-  bool Holds(const Test& test) const {
-    for (size_t i = 0; i < pairs_; ++i) {
-      if (!test(i)) return false;
-    }
-    return true;
-  }
-  size_t At(int32_t k) const { return static_cast<size_t>(k / 4) * pairs_; }
-  int16_t Below(int32_t k, size_t i) const { return static_cast<int16_t>(-below_[At(k) + i]); }
-
-  size_t pairs_;
-  std::vector<int16_t> above_, below_;  // [quad][pair]
-};
-
-// Brings those that fit to the front, two by two, and says how many twos there are. Each looks at
-// the few that follow it.
-template <typename Fit>
-int32_t FindTwos(std::vector<int32_t>& quads, const Fit& fit) {
-  constexpr size_t kLooks = 8;
-  std::vector<int32_t> twos, alone;
-  std::vector<int32_t> left(quads.rbegin(), quads.rend());
-  while (!left.empty()) {
-    const int32_t k = left.back();
-    left.pop_back();
-    const auto last = left.rbegin() + static_cast<std::ptrdiff_t>(std::min(kLooks, left.size()));
-    const auto found =
-        std::find_if(left.rbegin(), last, [&](int32_t other) { return fit(k, other); });
-    if (found == last) {
-      alone.push_back(k);
-      continue;
-    }
-    twos.insert(twos.end(), {k, *found});
-    left.erase(std::next(found).base());
-  }
-  const auto count = static_cast<int32_t>(twos.size() / 2);
-  twos.insert(twos.end(), alone.begin(), alone.end());
-  quads = std::move(twos);
-  return count;
-}
 
 // Pieces of 32 bytes, up to 31 more than there are.
 void CopyPieces(const std::byte* from, int64_t count, std::byte* to) {
@@ -95,7 +21,7 @@ void CopyPieces(const std::byte* from, int64_t count, std::byte* to) {
 }  // namespace
 
 int64_t ByteProduct::QuadDataBegin() const {
-  return RoundUp(panels_ * static_cast<int64_t>(sizeof(QuadPanel)) + shape_.outputs * 8, 64);
+  return RoundUp(panels_ * static_cast<int64_t>(sizeof(QuadPlace)) + shape_.outputs * 8, 64);
 }
 
 void ByteProduct::PackQuads(const std::function<void(int64_t output, int16_t* line)>& fill,
@@ -112,48 +38,17 @@ void ByteProduct::PackQuads(const std::function<void(int64_t output, int16_t* li
 
 int64_t ByteProduct::PackQuadPanel(int64_t panel, const int16_t* lines, int64_t begin,
                                    std::byte* to) const {
-  const int64_t columns = ColumnsOf(panel), width = WidthOf(panel);
-  const QuadReach reach(lines, columns, padded_);
-  std::vector<int32_t> plain, masked;
-  for (int32_t k = 0; k < padded_; k += 4) (reach.IsPlain(k) ? plain : masked).push_back(k);
-  QuadPanel place;
-  place.begin = begin;
-  place.plain_twos = FindTwos(plain, [&](int32_t a, int32_t b) { return reach.Fit(a, b); });
-  place.plain = static_cast<int32_t>(plain.size());
-  place.masked = static_cast<int32_t>(masked.size());
-  std::memcpy(to + panel * static_cast<int64_t>(sizeof(QuadPanel)), &place, sizeof(place));
-  auto* sums = reinterpret_cast<int32_t*>(to + panels_ * static_cast<int64_t>(sizeof(QuadPanel))) +
-               2 * OutputOf(panel);
-  std::fill_n(sums, 2 * columns, 0);
+  const QuadPanel quads(lines, ColumnsOf(panel), padded_);
+  const QuadPlace place{begin, quads.plain(), quads.plain_twos(), quads.masked()};
+  std::memcpy(to + panel * static_cast<int64_t>(sizeof(QuadPlace)), &place, sizeof(place));
+  quads.WriteSums(
+      reinterpret_cast<int32_t*>(to + panels_ * static_cast<int64_t>(sizeof(QuadPlace))) +
+      2 * OutputOf(panel));
   std::byte* out = to + begin;
-  std::byte* next = out;
-  for (const std::vector<int32_t>* places : {&plain, &masked}) {
-    const auto bytes = std::as_bytes(std::span(*places));
-    next = std::copy(bytes.begin(), bytes.end(), next);
-  }
+  std::memcpy(out, quads.order().data(), quads.order().size() * sizeof(int32_t));
   out += RoundUp(padded_, 64);
-  for (const int32_t k : plain) {
-    std::memset(out, 0, static_cast<size_t>(width) * 4);
-    for (int64_t i = 0; i < columns * 4; ++i) {
-      const int16_t w = lines[i / 4 * padded_ + k + i % 4];
-      out[i] = static_cast<std::byte>(w);
-      sums[i / 4 * 2] += w;
-    }
-    out += width * 4;
-  }
-  for (const int32_t k : masked) {
-    std::memset(out, 0, static_cast<size_t>(width) * 8);
-    for (int64_t i = 0; i < columns * 4; ++i) {
-      const int16_t w = lines[i / 4 * padded_ + k + i % 4];
-      const int size = w < 0 ? -w : w;
-      out[i] = static_cast<std::byte>(size);
-      out[width * 4 + i] = w < 0 ? std::byte{0x7f} : std::byte{0x80};
-      sums[i / 4 * 2] += w;
-      sums[i / 4 * 2 + 1] += 128 * w + (w < 0 ? size : 0);
-    }
-    out += width * 8;
-  }
-  return begin + RoundUp(out - (to + begin), 64);
+  quads.Write(WidthOf(panel), out);
+  return begin + RoundUp(padded_, 64) + RoundUp(quads.bytes(WidthOf(panel)), 64);
 }
 
 void ByteProduct::PlaceBytes(Stripe& stripe, int64_t group, const ByteOperands& operands) const {
@@ -194,7 +89,7 @@ void ByteProduct::StartOfQuads(int64_t panel, const std::byte* packed, const Byt
                                int32_t* start) const {
   const int64_t output = OutputOf(panel);
   const auto* sums =
-      reinterpret_cast<const int32_t*>(packed + panels_ * static_cast<int64_t>(sizeof(QuadPanel))) +
+      reinterpret_cast<const int32_t*>(packed + panels_ * static_cast<int64_t>(sizeof(QuadPlace))) +
       2 * output;
   const auto zero = static_cast<uint32_t>(operands.x_zero + (operands.x_signed ? 128 : 0));
   const int32_t* bias = operands.finish.bias;
@@ -207,8 +102,8 @@ void ByteProduct::StartOfQuads(int64_t panel, const std::byte* packed, const Byt
 
 void ByteProduct::RunQuads(const Stripe& stripe, int64_t panel, const std::byte* packed,
                            const ByteTileCall& like) const {
-  QuadPanel place;
-  std::memcpy(&place, packed + panel * static_cast<int64_t>(sizeof(QuadPanel)), sizeof(place));
+  QuadPlace place;
+  std::memcpy(&place, packed + panel * static_cast<int64_t>(sizeof(QuadPlace)), sizeof(place));
   const int64_t width = WidthOf(panel);
   QuadTileCall call;
   call.x = stripe.bytes;

@@ -133,6 +133,11 @@ std::function<void(int64_t output, int16_t* line)> FiltersOf(const Weights& w, i
                                                              int64_t taps) {
   return [=](int64_t o, int16_t* line) {
     const int64_t first = o * in_group * taps;
+    if (taps == 1 && w.is_signed && w.zero == 0) {
+      const auto* from = reinterpret_cast<const int8_t*>(w.bytes) + first;
+      std::copy(from, from + in_group, line);
+      return;
+    }
     for (int64_t tap = 0; tap < taps; ++tap, line += in_group) {
       for (int64_t c = 0; c < in_group; ++c) line[c] = w.At(first + c * taps + tap);
     }
