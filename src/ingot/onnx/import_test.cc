@@ -284,6 +284,33 @@ TEST(ImportTest, StringsAndSequencesPass) {
               ElementsAre("a", "bc", "a", "bc"));
 }
 
+// Of one number, with weights of one.
+Tensor RunRecurrence(const Names& activations, const std::string& direction) {
+  const int64_t directions = direction == "bidirectional" ? 2 : 1;
+  TestModel model;
+  const Tensor ones = Tensor::Of<float>({2, 1, 1}, {1, 1});
+  const Tensor weights = directions == 2 ? ones : Tensor::Of<float>({1, 1, 1}, {1});
+  TestGraph graph = model.graph()
+                        .Input("x", DType::kF32, {"1", "1", "1"})
+                        .Initializer("w", weights)
+                        .Initializer("r", weights)
+                        .Output("y");
+  auto& node = graph.Node("RNN", {"x", "w", "r"}, {"y"});
+  SetInt(node, "hidden_size", 1);
+  SetText(node, "direction", direction);
+  SetTexts(node, "activations", activations);
+  return model.Run({{"x", Tensor::Of<float>({1, 1, 1}, {0.5F})}});
+}
+
+TEST(ImportTest, ActivationsOfRecurrencesMayBeNamed) {
+  const auto tanh = testing::DoubleNear(0.46211715, 1e-6);
+  EXPECT_THAT(RunRecurrence({"Tanh"}, "forward").ToDoubles(), ElementsAre(tanh));
+  EXPECT_THAT(RunRecurrence({"tanh", "Tanh"}, "bidirectional").ToDoubles(),
+              ElementsAre(tanh, tanh));
+  EXPECT_THROW(RunRecurrence({"Relu"}, "forward"), Error);
+  EXPECT_THROW(RunRecurrence({"Tanh"}, "bidirectional"), Error);
+}
+
 TEST(OldVersionTest, UpsampleIsResize) {
   TestModel model(9);
   TestGraph graph = model.graph()

@@ -99,6 +99,11 @@ inline void SetText(onnx_proto::NodeProto& node, const std::string& name,
   attribute.set_type(onnx_proto::AttributeProto::STRING);
   attribute.set_s(value);
 }
+inline void SetTexts(onnx_proto::NodeProto& node, const std::string& name, const Names& values) {
+  auto& attribute = AddAttribute(node, name);
+  attribute.set_type(onnx_proto::AttributeProto::STRINGS);
+  for (const std::string& value : values) attribute.add_strings(value);
+}
 inline TestGraph Subgraph(onnx_proto::NodeProto& node, const std::string& name) {
   auto& attribute = AddAttribute(node, name);
   attribute.set_type(onnx_proto::AttributeProto::GRAPH);

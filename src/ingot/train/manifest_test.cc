@@ -95,7 +95,7 @@ TEST(Manifest, WrongContentsUnderARightChecksum) {
   EXPECT_THAT(replaced("\"step\": 469", "\"step\": 1.5"),
               HasSubstr("'step' is not a whole number"));
   EXPECT_THAT(replaced("\"step\": 469", "\"step\": 18446744073709551615"), HasSubstr("too large"));
-  EXPECT_THAT(replaced("\"weight_sum\": 96", "\"weight_sum\": []"), HasSubstr("is not a number"));
+  EXPECT_THAT(replaced("\"weight_sum\": 96.0", "\"weight_sum\": []"), HasSubstr("is not a number"));
   EXPECT_THAT(replaced("model.safetensors", "../m"), HasSubstr("'../m' is not the name of a file"));
   EXPECT_THAT(replaced("model.safetensors", "optimizer.safetensors"), HasSubstr("listed twice"));
   EXPECT_THAT(replaced(std::string(64, 'a'), "abc"), HasSubstr("the SHA-256 of model.safetensors"));
