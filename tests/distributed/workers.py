@@ -32,6 +32,14 @@ class Workers(Distributed):
                            "--workers", 3)
         self.assertEqual(sorted(summary(run)["samples_per_rank"]), [500, 750, 750])
 
+    def test_one_group_is_formed_at_the_start(self):
+        """Who finds the coordinator just as it says that it is ready says so once."""
+        for attempt in range(12):
+            run = self.folder / f"run-{attempt}"
+            done = Done("launch", "-n", 4, *self.OPTIONS, "--out", run, "--set", "steps=1", "--threads", 1)
+            self.assertEqual(done.status, 0, done.err)
+            self.assertNotIn("a new group is formed", done.out + done.err)
+
     def test_tcp_rendezvous(self):
         url = f"tcp://127.0.0.1:{free_port()}"
         self.run_all("worker", [{"INGOT_TOKEN": "secret"}] * 2, "--rendezvous", url, "--workers", 2)

@@ -522,14 +522,16 @@ std::string Coordinator::WhoWaitsFor(const Peer& late) {
     ranks.push_back(std::to_string(peer->card.slot));
     if (rank < static_cast<int64_t>(members.size()) &&
         members[static_cast<size_t>(rank)] == &late) {
-      what = fmt::format("{} in step {}", Text(peer->status, "what"),
+      // Between steps, where states are handed over, it has no name.
+      const std::string sum = Text(peer->status, "what");
+      what = fmt::format("{} in step {}",
+                         sum.empty() ? " for it" : " for its part of the reduction of " + sum,
                          Whole(peer->status, "step", 0) + 1);
     }
   }
   if (what.empty()) return "";
-  return fmt::format("rank{} {} wait{} for its part of the reduction of {}",
-                     ranks.size() == 1 ? "" : "s", Join(ranks, ", "), ranks.size() == 1 ? "s" : "",
-                     what);
+  return fmt::format("rank{} {} wait{}{}", ranks.size() == 1 ? "" : "s", Join(ranks, ", "),
+                     ranks.size() == 1 ? "s" : "", what);
 }
 
 // Names who is late while others wait for it.

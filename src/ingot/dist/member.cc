@@ -192,7 +192,11 @@ bool Member::ConnectTo(const Json& record, bool* refused) {
   was_welcome_ = true;
   heard_ = last_tick_ = MonotonicSeconds();
   for (const Json& message : messages) Handle(message);
-  SendReady();
+  {
+    const std::lock_guard lock(mutex_);
+    ready_is_sent_ = false;  // not to this coordinator
+  }
+  FlushOutbox();
   return true;
 }
 
@@ -262,16 +266,14 @@ bool Member::FlushOutbox() {
   {
     const std::lock_guard lock(mutex_);
     messages.swap(outbox_);
+    // Once: a second one, after the group is formed, would mean that this worker has left it.
+    if (ready_ && !ready_is_sent_) messages.push_back(*ready_);
+    ready_is_sent_ = true;
   }
   for (const Json& message : messages) {
     if (!socket_.Send(message)) return false;
   }
   return socket_.Flush();
-}
-
-void Member::SendReady() {
-  const std::lock_guard lock(mutex_);
-  if (ready_) socket_.Send(*ready_);
 }
 
 void Member::SendBeat() {
@@ -373,7 +375,7 @@ std::optional<Group> Member::Join(int64_t step, const std::string& why) {
       exchange_.reset();
       view_.reset();
       ready_ = Json{{"type", "ready"}, {"step", step}, {"epoch", epoch_}, {"why", reason}};
-      outbox_.push_back(*ready_);
+      ready_is_sent_ = false;
     }
     Push(nullptr);
     {

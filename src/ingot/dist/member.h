@@ -105,7 +105,6 @@ class Member {
   void Attend();
   void Handle(const Json& message);
   void SendBeat();
-  void SendReady();
   void Push(Json message);
   bool FlushOutbox();
   std::optional<Group> Connect(const Json& view, std::string* why);
@@ -142,7 +141,8 @@ class Member {
   std::condition_variable changed_;
   // Guarded by mutex_:
   std::vector<Json> outbox_;
-  std::optional<Json> ready_;      // what the coordinator must know while this worker waits
+  std::optional<Json> ready_;  // what the coordinator must know while this worker waits
+  bool ready_is_sent_ = false;
   std::optional<Json> view_;       // of the newest group
   std::optional<Json> addresses_;  // of its members
   std::optional<Json> last_group_;
