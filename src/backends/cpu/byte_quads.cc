@@ -171,21 +171,62 @@ struct QuadTile<4, 2> {
 #undef INGOT_SUMS
 #undef INGOT_ROWS
 
+// Four rows of sixteen plain bytes, from the registers in which their sums are.
+template <typename T>
+HWY_INLINE void FinishFour(const PlainFinish& finish, const __m256 (&scale)[2],
+                           const __m256i (&acc)[4][2], std::byte* to, size_t to_row) {
+#pragma GCC unroll 2
+  for (int i = 0; i < 4; i += 2, to += 2 * to_row) {
+    const __m256i bytes = finish.Two<T>(acc[i], acc[i + 1], scale);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(bytes));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + to_row), _mm256_extracti128_si256(bytes, 1));
+  }
+}
+
+template <int MR, int NV>
+HWY_INLINE void SumQuads(const QuadTileCall& call, __m256i ones, __m256i (&acc)[MR][NV]) {
+#pragma GCC unroll 4
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) acc[i][j] = hn::LoadU(IntTag(), call.start + j * 8).raw;
+  }
+  QuadTile<MR, NV>::PlainTwos(call, ones, acc);
+  QuadTile<MR, NV>::Plain(call, ones, acc);
+  QuadTile<MR, NV>::Masked(call, ones, acc);
+}
+
+template <int MR>
+HWY_INLINE void NextTile(QuadTileCall& call) {
+  call.x += MR * call.x_row;
+  call.sums += MR * call.sums_row;
+  if (call.to != nullptr) call.to += MR * call.to_row;
+}
+
+template <typename T>
+void RunPlainTiles(QuadTileCall call) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const PlainFinish finish(*call.finish);
+  const __m256 scale[2] = {_mm256_loadu_ps(call.finish->scale),
+                           _mm256_loadu_ps(call.finish->scale + 8)};
+  for (size_t tile = 0; tile < call.tiles; ++tile) {
+    __m256i acc[4][2];
+    SumQuads<4, 2>(call, ones, acc);
+    FinishFour<T>(finish, scale, acc, call.to, call.to_row);
+    NextTile<4>(call);
+  }
+}
+
 template <int MR, int NV>
 void RunQuadTile(const QuadTileCall& first) {
-  const IntTag d;
+  if (MR == 4 && NV == 2 && first.finish != nullptr && first.finish->plain && first.columns == 16) {
+    return first.finish->type == RequantizeCall::Type::kU8 ? RunPlainTiles<uint8_t>(first)
+                                                           : RunPlainTiles<int8_t>(first);
+  }
   const __m256i ones = _mm256_set1_epi16(1);
   QuadTileCall call = first;
   for (size_t tile = 0; tile < first.tiles; ++tile) {
     __m256i acc[MR][NV];
-#pragma GCC unroll 4
-    for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) acc[i][j] = hn::LoadU(d, call.start + j * 8).raw;
-    }
-    QuadTile<MR, NV>::PlainTwos(call, ones, acc);
-    QuadTile<MR, NV>::Plain(call, ones, acc);
-    QuadTile<MR, NV>::Masked(call, ones, acc);
+    SumQuads<MR, NV>(call, ones, acc);
     // Through memory, so that the loops above have all registers for themselves.
     HWY_ALIGN int32_t own[MR * NV * 8];
     int32_t* sums = call.finish == nullptr ? call.sums : own;
@@ -201,9 +242,7 @@ void RunQuadTile(const QuadTileCall& first) {
       const FinishedRows rows{call.finish, call.to, call.to_row, call.columns};
       FinishTile<NV>(rows, MR, own);
     }
-    call.x += MR * call.x_row;
-    call.sums += MR * call.sums_row;
-    if (call.to != nullptr) call.to += MR * call.to_row;
+    NextTile<MR>(call);
   }
 }
 

@@ -11,13 +11,14 @@ HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void InterleaveImpl(const float* from, size_t stride, size_t rows, size_t count, float* to) {
-  const hn::ScalableTag<float> d;
+template <typename T>
+void InterleaveOf(const T* from, size_t stride, size_t rows, size_t count, T* to) {
+  const hn::ScalableTag<T> d;
   const size_t lanes = hn::Lanes(d);
   const auto row = [&](size_t r, size_t i) { return hn::LoadU(d, from + r * stride + i); };
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    float* place = to + i * rows;
+    T* place = to + i * rows;
     if (rows == 2) hn::StoreInterleaved2(row(0, i), row(1, i), d, place);
     if (rows == 3) hn::StoreInterleaved3(row(0, i), row(1, i), row(2, i), d, place);
     if (rows == 4) hn::StoreInterleaved4(row(0, i), row(1, i), row(2, i), row(3, i), d, place);
@@ -27,16 +28,27 @@ void InterleaveImpl(const float* from, size_t stride, size_t rows, size_t count,
   }
 }
 
+void InterleaveFloats(const float* from, size_t stride, size_t rows, size_t count, float* to) {
+  InterleaveOf(from, stride, rows, count, to);
+}
+void InterleaveBytes(const uint8_t* from, size_t stride, size_t rows, size_t count, uint8_t* to) {
+  InterleaveOf(from, stride, rows, count, to);
+}
+
 }  // namespace ingot::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace ingot::cpu {
 
-HWY_EXPORT(InterleaveImpl);
+HWY_EXPORT(InterleaveFloats);
+HWY_EXPORT(InterleaveBytes);
 
 void Interleave(const float* from, size_t stride, size_t rows, size_t count, float* to) {
-  HWY_DYNAMIC_DISPATCH(InterleaveImpl)(from, stride, rows, count, to);
+  HWY_DYNAMIC_DISPATCH(InterleaveFloats)(from, stride, rows, count, to);
+}
+void Interleave(const uint8_t* from, size_t stride, size_t rows, size_t count, uint8_t* to) {
+  HWY_DYNAMIC_DISPATCH(InterleaveBytes)(from, stride, rows, count, to);
 }
 
 }  // namespace ingot::cpu

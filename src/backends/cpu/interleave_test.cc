@@ -31,6 +31,24 @@ TEST_P(InterleaveTest, PutsRowsSideBySide) {
   }
 }
 
+TEST_P(InterleaveTest, PutsBytesSideBySide) {
+  const InstructionSetScope scope(GetParam());
+  for (size_t rows = 2; rows <= kMostInterleaved; ++rows) {
+    for (const size_t count : {1, 15, 16, 64, 131}) {
+      const size_t stride = count + 3;
+      std::vector<uint8_t> from(rows * stride);
+      for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint8_t>(7 * i);
+      GuardedBuffer to(rows * count);
+      auto* bytes = reinterpret_cast<uint8_t*>(to.data());
+      Interleave(from.data(), stride, rows, count, bytes);
+      EXPECT_TRUE(to.Intact());
+      for (size_t i = 0; i < rows * count; ++i) {
+        EXPECT_EQ(bytes[i], from[i % rows * stride + i / rows]) << rows << " x " << count;
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EverySet, InterleaveTest, testing::ValuesIn(InstructionSets()),
                          [](const auto& info) { return info.param; });
 

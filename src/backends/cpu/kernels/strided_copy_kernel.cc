@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "backends/cpu/interleave.h"
 #include "backends/cpu/kernel_factories.h"
 #include "ingot/ir/op.h"
 #include "ingot/tensor/tensor.h"
@@ -51,6 +52,14 @@ class StridedCopyKernel : public runtime::Kernel {
   void Visit(size_t depth, const std::byte* from, std::byte*& to) const {
     const Axis& axis = axes_[depth];
     const auto item = static_cast<int64_t>(item_size_);
+    if (depth + 2 == axes_.size() && IsPixels(axis, axes_[depth + 1])) {
+      const Axis& channels = axes_[depth + 1];
+      Interleave(reinterpret_cast<const uint8_t*>(from), static_cast<size_t>(channels.stride),
+                 static_cast<size_t>(channels.extent), static_cast<size_t>(axis.extent),
+                 reinterpret_cast<uint8_t*>(to));
+      to += axis.extent * channels.extent;
+      return;
+    }
     if (depth + 1 < axes_.size()) {
       for (int64_t i = 0; i < axis.extent; ++i) Visit(depth + 1, from + i * axis.stride * item, to);
       return;
@@ -78,6 +87,12 @@ class StridedCopyKernel : public runtime::Kernel {
       }
     }
     to += axis.extent * item;
+  }
+
+  // Few planes of bytes become the channels of a picture.
+  bool IsPixels(const Axis& pixels, const Axis& channels) const {
+    return item_size_ == 1 && pixels.stride == 1 && channels.extent >= 2 && channels.stride > 0 &&
+           channels.extent <= static_cast<int64_t>(kMostInterleaved);
   }
 
   std::vector<Axis> axes_;
