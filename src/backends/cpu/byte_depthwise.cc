@@ -126,22 +126,30 @@ HWY_INLINE BlockPlace PlaceOf(const ByteDepthwiseRow& call, size_t block, size_t
 }
 
 #if HWY_TARGET == HWY_AVX2
-// All channels of a position, as plain bytes: most of all.
+// All channels of a position, as plain bytes: most of all. Two blocks at once: one alone would have
+// to be waited for.
 template <bool kFlip, size_t kPairs, typename T>
 HWY_INLINE void RunBytes(const ByteDepthwiseRow& call, const std::byte* const* taps, size_t pairs,
                          T* to) {
-  const FTag df;
   const PlainFinish finish(call.finish);
   const size_t blocks = (static_cast<size_t>(call.shape->channels) + kBlock - 1) / kBlock;
-  for (size_t block = 0; block < blocks; ++block) {
-    const BlockPlace place = PlaceOf(call, block, kPairs > 0 ? kPairs : pairs);
-    __m256i sums[2];
-    SumBlock<kFlip>(taps, kPairs > 0 ? kPairs : pairs, place.at, place.w, call.start + place.first,
-                    sums[0], sums[1]);
-    const float* scale = call.finish.scale + place.first;
-    const __m256i bytes =
-        finish.Two<T>(sums, sums, {hn::LoadU(df, scale).raw, hn::LoadU(df, scale + 8).raw});
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + place.at), _mm256_castsi256_si128(bytes));
+  for (size_t block = 0; block < blocks; block += 2) {
+    const size_t both[2] = {block, std::min(block + 1, blocks - 1)};
+    __m256i sums[2][2];
+    __m256 scale[2][2];
+    size_t at[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      const BlockPlace place = PlaceOf(call, both[i], kPairs > 0 ? kPairs : pairs);
+      SumBlock<kFlip>(taps, kPairs > 0 ? kPairs : pairs, place.at, place.w,
+                      call.start + place.first, sums[i][0], sums[i][1]);
+      scale[i][0] = _mm256_loadu_ps(call.finish.scale + place.first);
+      scale[i][1] = _mm256_loadu_ps(call.finish.scale + place.first + 8);
+      at[i] = place.at;
+    }
+    const __m256i bytes = finish.Two<T>(sums[0], scale[0], sums[1], scale[1]);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at[0]), _mm256_castsi256_si128(bytes));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at[1]), _mm256_extracti128_si256(bytes, 1));
   }
 }
 #endif

@@ -73,8 +73,13 @@ class PlainFinish {
   template <typename T>
   HWY_INLINE __m256i Two(const __m256i (&first)[2], const __m256i (&second)[2],
                          const __m256 (&scale)[2]) const {
+    return Two<T>(first, scale, second, scale);
+  }
+  template <typename T>
+  HWY_INLINE __m256i Two(const __m256i (&first)[2], const __m256 (&first_scale)[2],
+                         const __m256i (&second)[2], const __m256 (&second_scale)[2]) const {
     constexpr bool is_signed = T(-1) < T(0);
-    const __m256i a = Halves(first, scale), b = Halves(second, scale);
+    const __m256i a = Halves(first, first_scale), b = Halves(second, second_scale);
     __m256i bytes = is_signed ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
     if (is_signed) {
       bytes = _mm256_min_epi8(_mm256_max_epi8(bytes, lowest_), highest_);
