@@ -11,36 +11,12 @@
 // foreach_target.h must come first.
 #include "hwy/highway.h"
 
+#include "backends/cpu/byte_depthwise_walk-inl.h"
 #include "backends/cpu/byte_finish-inl.h"
-
-#ifndef INGOT_BACKENDS_CPU_BYTE_DEPTHWISE_ROW_
-#define INGOT_BACKENDS_CPU_BYTE_DEPTHWISE_ROW_
-namespace ingot::cpu {
-
-// One row of output.
-struct ByteDepthwiseRow {
-  const ConvolutionShape* shape = nullptr;
-  const std::byte* sample = nullptr;  // of x
-  int64_t row = 0;
-  bool is_signed = false;
-  const std::byte* beyond = nullptr;  // [channels], zero points
-  const int16_t* w = nullptr;         // [blocks][pairs][kDepthwiseBlock][2]
-  const int32_t* start = nullptr;     // [blocks][kDepthwiseBlock]
-  ByteFinish finish;                  // its scale and offset likewise
-  int64_t taps_count = 0;             // even
-  const std::byte** taps = nullptr;   // scratch: [taps_count]
-  int64_t* steps = nullptr;           // scratch: [taps_count]
-  std::byte* to = nullptr;
-};
-
-}  // namespace ingot::cpu
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-constexpr auto kBlock = static_cast<size_t>(kDepthwiseBlock);
 
 // Fewer channels than a block has. Bytes with a sign are read without: `flip` is 128, and the zero
 // point in `start` larger by it.
@@ -57,12 +33,6 @@ HWY_INLINE void SumFew(const std::byte* const* taps, size_t pairs, int32_t flip,
 }
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
-template <bool kFlip>
-HWY_INLINE __m128i LoadTap(const std::byte* from) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  return kFlip ? _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(0x80))) : bytes;
-}
-
 template <bool kFlip>
 HWY_INLINE void SumBlock(const std::byte* const* taps, size_t pairs, size_t c, const int16_t* w,
                          const int32_t* start, __m256i& low, __m256i& high) {
@@ -110,20 +80,6 @@ HWY_INLINE void SumBlockTo(const std::byte* const* taps, size_t pairs, size_t c,
   }
 }
 #endif
-
-// What a block of a position reads and writes.
-struct BlockPlace {
-  size_t first = 0;  // of its start and scale
-  size_t at = 0;     // of its channels
-  const int16_t* w = nullptr;
-};
-
-HWY_INLINE BlockPlace PlaceOf(const ByteDepthwiseRow& call, size_t block, size_t pairs) {
-  const auto channels = static_cast<size_t>(call.shape->channels);
-  const size_t first = block * kBlock;
-  return {first, channels < kBlock ? 0 : std::min(first, channels - kBlock),
-          call.w + 2 * first * pairs};
-}
 
 #if HWY_TARGET == HWY_AVX2
 // All channels of a position, as plain bytes: most of all. Two blocks at once: one alone would have
@@ -199,9 +155,10 @@ inline void FindTaps(const ByteDepthwiseRow& call, int64_t left) {
     for (int64_t j = 0; j < columns.kernel; ++j, ++tap) {
       const int64_t x = left + j * columns.dilation;
       const bool meets = inside && x >= 0 && x < columns.input;
-      call.taps[tap] =
+      const size_t slot = DepthwiseSlot(*call.shape, tap);
+      call.taps[slot] =
           meets ? call.sample + (y * columns.input + x) * call.shape->channels : call.beyond;
-      call.steps[tap] = inside ? columns.stride * call.shape->channels : 0;
+      call.steps[slot] = inside ? columns.stride * call.shape->channels : 0;
     }
   }
   if (tap % 2 == 0) return;
@@ -210,12 +167,12 @@ inline void FindTaps(const ByteDepthwiseRow& call, int64_t left) {
 }
 
 template <bool kFlip, size_t kPairs>
-void RunRow(const ByteDepthwiseRow& call) {
+HWY_INLINE void RunPositions(const ByteDepthwiseRow& call, int64_t begin, int64_t end) {
   const ConvolutionAxis& columns = call.shape->columns;
   const int64_t item = call.finish.type == RequantizeCall::Type::kF32 ? 4 : 1;
   const int64_t reach = (columns.kernel - 1) * columns.dilation;
   bool was_inside = false;
-  for (int64_t j = 0; j < columns.output; ++j) {
+  for (int64_t j = begin; j < end; ++j) {
     const int64_t left = j * columns.stride - columns.pad;
     const bool inside = left >= 0 && left + reach < columns.input;
     if (inside && was_inside) {
@@ -228,8 +185,24 @@ void RunRow(const ByteDepthwiseRow& call) {
   }
 }
 
+template <bool kFlip, size_t kPairs>
+void RunRow(const ByteDepthwiseRow& call) {
+  const ConvolutionAxis& columns = call.shape->columns;
+#if HWY_TARGET == HWY_AVX2
+  if (kPairs == 5 && CanWalk(call)) {
+    const int64_t begin = std::min(CeilDiv(columns.pad, columns.stride), columns.output);
+    const int64_t most = (columns.input - 3 + columns.pad) / columns.stride + 1;
+    const int64_t end = std::clamp(most, begin, columns.output);
+    RunPositions<kFlip, kPairs>(call, 0, begin);
+    if (begin < end) WalkRow<kFlip>(call, begin, end);
+    return RunPositions<kFlip, kPairs>(call, end, columns.output);
+  }
+#endif
+  RunPositions<kFlip, kPairs>(call, 0, columns.output);
+}
+
 void ByteDepthwiseRowImpl(const ByteDepthwiseRow& call) {
-  const bool three = call.shape->rows.kernel == 3 && call.shape->columns.kernel == 3;
+  const bool three = IsThreeByThree(*call.shape);
   if (call.is_signed) return three ? RunRow<true, 5>(call) : RunRow<true, 0>(call);
   return three ? RunRow<false, 5>(call) : RunRow<false, 0>(call);
 }
@@ -270,14 +243,18 @@ size_t ByteDepthwise::packed_bytes() const {
 void ByteDepthwise::Pack(const std::function<void(int64_t channel, int16_t* line)>& fill,
                          std::byte* to) const {
   std::memset(to, 0, packed_bytes());
+  std::vector<int16_t> filter(static_cast<size_t>(taps_));
   std::vector<int16_t> line(static_cast<size_t>(2 * pairs()));
   auto* sums = reinterpret_cast<int32_t*>(to + SumsBegin());
   for (int64_t i = 0; i < blocks_ * kDepthwiseBlock; ++i) {
     const int64_t block = i / kDepthwiseBlock, place = i % kDepthwiseBlock;
     const int64_t channel = BlockBegin(block) + place;
     if (channel >= shape_.channels) continue;
-    fill(channel, line.data());
-    for (const int16_t weight : line) sums[i] += weight;
+    fill(channel, filter.data());
+    for (size_t tap = 0; tap < filter.size(); ++tap) {
+      line[DepthwiseSlot(shape_, tap)] = filter[tap];
+      sums[i] += filter[tap];
+    }
     std::byte* first = to + (block * pairs() * kDepthwiseBlock + place) * 4;
     for (int64_t p = 0; p < pairs(); ++p, first += kDepthwiseBlock * 4) {
       std::memcpy(first, line.data() + 2 * p, 4);

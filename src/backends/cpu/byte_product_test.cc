@@ -2,6 +2,9 @@
 // instruction set and whatever the number of threads.
 #include "backends/cpu/byte_product.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -97,7 +100,7 @@ struct Case {
   }
 
   template <class Product>
-  std::vector<int32_t> Run(const Product& product, runtime::Team& team) const {
+  void RunWith(const Product& product, ByteOperands call, runtime::Team& team) const {
     std::vector<std::byte> packed(product.packed_bytes());
     product.Pack(
         [&](int64_t o, int16_t* line) {
@@ -107,22 +110,27 @@ struct Case {
         packed.data());
     const size_t stride = AlignUp(product.scratch_bytes());
     const auto scratch = AllocateBytes(stride * team.threads());
-    std::vector<int32_t> y(static_cast<size_t>(Positions() * shape.outputs));
-    ByteOperands call;
     call.x = reinterpret_cast<const std::byte*>(x.data());
     call.x_signed = is_signed;
     call.x_zero = zero;
+    product.Run(packed.data(), call, scratch.get(), stride, team);
+  }
+
+  template <class Product>
+  std::vector<int32_t> Run(const Product& product, runtime::Team& team) const {
+    std::vector<int32_t> y(static_cast<size_t>(Positions() * shape.outputs));
+    ByteOperands call;
     if constexpr (std::is_same_v<Product, ByteDepthwise>) {
       // As f32, which holds the sums of so few taps.
       const std::vector<float> ones(static_cast<size_t>(shape.outputs), 1);
       std::vector<float> floats(y.size());
       call.finish.scale = ones.data();
       call.finish.to = floats.data();
-      product.Run(packed.data(), call, scratch.get(), stride, team);
+      RunWith(product, call, team);
       std::copy(floats.begin(), floats.end(), y.begin());
     } else {
       call.sums = y.data();
-      product.Run(packed.data(), call, scratch.get(), stride, team);
+      RunWith(product, call, team);
     }
     return y;
   }
@@ -174,6 +182,46 @@ TEST_P(ByteProductTest, GivesTheSumsOfDepthwiseFilters) {
       {Shape(18, 18, 18, 1, 2, 1, 0), false, 9},
   };
   for (const Case& test : cases) Check(test, ByteDepthwise(test.shape));
+}
+
+// What most networks want: sums times a scale below 1, rounded to bytes.
+template <typename T>
+void CheckDepthwiseBytes(const Case& test) {
+  const std::vector<float> scales(static_cast<size_t>(test.shape.outputs), 0x1p-7F);
+  constexpr int kZero = std::is_signed_v<T> ? -3 : 100;
+  std::vector<T> y(static_cast<size_t>(test.Positions() * test.shape.outputs) + 1, T(77));
+  ByteOperands call;
+  call.finish.scale = scales.data();
+  call.finish.zero = kZero;
+  call.finish.type = std::is_signed_v<T> ? RequantizeCall::Type::kI8 : RequantizeCall::Type::kU8;
+  call.finish.to = y.data();
+  runtime::NoTeam alone;
+  test.RunWith(ByteDepthwise(test.shape), call, alone);
+  size_t i = 0;
+  for (int64_t position = 0; position < test.Positions(); ++position) {
+    for (int64_t o = 0; o < test.shape.outputs; ++o, ++i) {
+      const double value = std::nearbyint(static_cast<double>(test.At(position, o)) * 0x1p-7);
+      ASSERT_EQ(y[i],
+                static_cast<T>(std::clamp<double>(value + kZero, std::numeric_limits<T>::min(),
+                                                  std::numeric_limits<T>::max())))
+          << position << ", " << o;
+    }
+  }
+  EXPECT_EQ(y.back(), T(77));
+}
+
+TEST_P(ByteProductTest, GivesTheBytesOfDepthwiseFilters) {
+  const Case cases[] = {
+      {Shape(32, 32, 32, 3, 1, 1, 1), false, 255}, {Shape(16, 16, 16, 3, 2, 1, 1), false, 0},
+      {Shape(40, 40, 40, 3, 1, 1, 0), true, -128},  // the last block begins earlier
+      {Shape(37, 37, 37, 3, 2, 1, 0), true, 127},  {Shape(48, 48, 48, 3, 1, 1, 2), false, 120},
+      {Shape(16, 16, 16, 3, 2, 1, 2), true, 5},    {Shape(16, 16, 16, 3, 3, 1, 1), false, 9},
+      {Shape(24, 24, 24, 3, 1, 2, 2), false, 9},   {Shape(20, 20, 20, 5, 1, 1, 2), false, 3},
+  };
+  for (const Case& test : cases) {
+    CheckDepthwiseBytes<uint8_t>(test);
+    CheckDepthwiseBytes<int8_t>(test);
+  }
 }
 
 TEST_P(ByteProductTest, GivesTheSumsByWinograd) {
