@@ -168,6 +168,7 @@ class Workers(Distributed):
     def test_bad_arguments(self):
         for arguments, pattern in (
                 (("launch", "-n", 0, MLP), "expected a whole number of 1 or more, got '0'"),
+                (("launch", "-n", 100000, MLP), "100000 workers are too many for this machine"),
                 (("worker", MLP), "needs --rendezvous URL"),
                 (("worker", MLP, "--rendezvous", "http://x"), "is no address of a rendezvous"),
                 (("worker", MLP, "--rendezvous", "tcp://x:99999999"), "is no address of a rendezvous"),

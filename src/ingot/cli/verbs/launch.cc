@@ -1,4 +1,5 @@
 // ingot launch: trains a job with several worker processes, of this machine or of several over ssh.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -197,10 +198,21 @@ class Launch : public Verb {
       CheckMesh(job, "the sum over --hosts is", workers);
       return workers;
     }
-    if (!job.mesh) return static_cast<int>(workers_.value_or(AvailableCpus()));
+    if (!job.mesh) return CheckIsRoomFor(workers_.value_or(AvailableCpus()));
     const int places = job.mesh->shape().workers();
     CheckMesh(job, "-n is", workers_.value_or(places));
-    return places;
+    return CheckIsRoomFor(places);
+  }
+
+  // Processes that a slip of the finger asks for would take the machine down.
+  static int CheckIsRoomFor(int64_t workers) {
+    const int cpus = AvailableCpus();
+    const int64_t most = std::max(64, 16 * cpus);
+    if (workers <= most) return static_cast<int>(workers);
+    throw Error(ErrorCode::kInvalidInput,
+                fmt::format("{} workers are too many for this machine: with {} CPU{}, at most {}",
+                            workers, cpus, cpus == 1 ? "" : "s", most),
+                "a worker for each CPU is best; --hosts spreads them over machines");
   }
 
   static void CheckMesh(const train::Job& job, const std::string& given, int64_t workers) {
