@@ -58,9 +58,9 @@ void ImportedNode::IntsToInput(ir::Builder& builder, const std::string& attribut
 const std::vector<VersionChange>& VersionChanges() {
   static const std::vector<VersionChange> changes = [] {
     std::vector<VersionChange> all;
-    for (const auto& family :
-         {ElementwiseChanges(), ShapeChanges(), ReductionChanges(), NormalizationChanges(),
-          ImageChanges(), SequenceModelChanges(), QuantizationChanges(), FormChanges()}) {
+    for (const auto& family : {ElementwiseChanges(), ShapeChanges(), ReductionChanges(),
+                               NormalizationChanges(), ImageChanges(), SequenceModelChanges(),
+                               SequenceLengthChanges(), QuantizationChanges(), FormChanges()}) {
       all.insert(all.end(), family.begin(), family.end());
     }
     return all;

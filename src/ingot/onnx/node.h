@@ -59,6 +59,7 @@ std::vector<VersionChange> ReductionChanges();
 std::vector<VersionChange> NormalizationChanges();
 std::vector<VersionChange> ImageChanges();
 std::vector<VersionChange> SequenceModelChanges();
+std::vector<VersionChange> SequenceLengthChanges();
 std::vector<VersionChange> QuantizationChanges();
 std::vector<VersionChange> FormChanges();
 

@@ -297,7 +297,7 @@ void InferForward(InferContext& context) {
   const ir::Node& node = context.node();
   if (context.HasInput(4)) {
     throw Error(ErrorCode::kUnsupported, "sequences of different length (input sequence_lens)",
-                "pad them on the left, or mask what follows");
+                "pad them on the left, or mask what follows (in ONNX models layout 0 has them)");
   }
   const Type& x = context.input(0);
   const Type& r = context.input(2);
