@@ -3,17 +3,32 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
+#include <string>
 
 #include "ingot/base/error.h"
 
 namespace ingot::infer {
 namespace {
 
-int64_t ExtentOf(const PortInfo& port, size_t axis, const BenchDimensions& dimensions) {
+// What is the batch, by name: the first dimension of any input, wherever else it stands.
+std::set<std::string> BatchNames(const std::vector<PortInfo>& ports) {
+  std::set<std::string> names = {"batch"};
+  for (const PortInfo& port : ports) {
+    if (!port.dims.empty() && port.dims[0] < 0 && !port.symbols[0].empty()) {
+      names.insert(port.symbols[0]);
+    }
+  }
+  return names;
+}
+
+int64_t ExtentOf(const PortInfo& port, size_t axis, const BenchDimensions& dimensions,
+                 const std::set<std::string>& batch_names) {
   if (port.dims[axis] >= 0) return port.dims[axis];
-  const auto named = dimensions.symbols.find(port.symbols[axis]);
+  const std::string& symbol = port.symbols[axis];
+  const auto named = dimensions.symbols.find(symbol);
   if (named != dimensions.symbols.end()) return named->second;
-  return axis == 0 || port.symbols[axis] == "batch" ? dimensions.batch : dimensions.length;
+  return axis == 0 || batch_names.contains(symbol) ? dimensions.batch : dimensions.length;
 }
 
 void Fill(Tensor& tensor, uint64_t seed) {
@@ -41,6 +56,7 @@ void Fill(Tensor& tensor, uint64_t seed) {
 
 std::vector<Tensor> MakeBenchInputs(const std::vector<PortInfo>& ports,
                                     const BenchDimensions& dimensions) {
+  const std::set<std::string> batch_names = BatchNames(ports);
   std::vector<Tensor> inputs;
   bool has_batch = ports.empty();
   for (const PortInfo& port : ports) {
@@ -51,7 +67,7 @@ std::vector<Tensor> MakeBenchInputs(const std::vector<PortInfo>& ports,
     }
     std::vector<int64_t> dims;
     for (size_t axis = 0; axis < port.dims.size(); ++axis) {
-      dims.push_back(ExtentOf(port, axis, dimensions));
+      dims.push_back(ExtentOf(port, axis, dimensions, batch_names));
     }
     has_batch = has_batch || (!dims.empty() && dims[0] == dimensions.batch);
     inputs.emplace_back(port.dtype, Shape(dims));

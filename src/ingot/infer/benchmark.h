@@ -15,7 +15,8 @@ namespace ingot::infer {
 
 // Which numbers dynamic dimensions get.
 struct BenchDimensions {
-  int64_t batch = 1;  // the first dimension of an input where that is dynamic
+  // The first dimension of an input where that is dynamic, and what has its name.
+  int64_t batch = 1;
   std::map<std::string, int64_t> symbols = {};  // others, by name
   int64_t length = 128;                         // others yet
 };
