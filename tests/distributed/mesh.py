@@ -132,6 +132,7 @@ class Mesh(Distributed):
             (("launch", GPT, "--set", "precision=bf16", *mesh(tensor=2)), "precision bf16"),
             (("launch", GPT, "--set", "train.sync=local_sgd", *mesh(tensor=2)), "train.sync local_sgd"),
             (("launch", TIED, *mesh(pipeline=2)), "tokens.weight"),
+            (("launch", MLP, *mesh(pipeline=3)), "the network can be cut at 1 places"),
             (("launch", JOBS / "cnn.yaml", *mesh(tensor=2)), "mesh.tensor"),
             (("launch", GPT, "--set", "optimizer=lamb", *mesh(tensor=2)), "whole gradient"),
         ]

@@ -6,7 +6,8 @@ import shutil
 import signal
 import socket
 
-from harness import MLP, MNIST, PATIENT, Distributed, Done, finish, free_port, start, step_of, summary, weights
+from harness import (MLP, MNIST, PATIENT, Distributed, Done, finish, free_port, running, start, step_of, summary,
+                     weights)
 
 
 class Workers(Distributed):
@@ -92,6 +93,42 @@ class Workers(Distributed):
 
     def test_another_job_is_refused(self):
         self.refused(r"its job is another one: it has \w+, the job \w+", "--set", "data.batch=64")
+
+    def test_another_number_of_steps_is_refused(self):
+        """Workers that do not end at the same step would wait for each other for ever."""
+        self.refused(r"its job is another one: it has \w+, the job \w+", "--set", "steps=20")
+
+    def test_a_rank_that_is_taken_is_refused(self):
+        environment = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        options = ("train", *self.OPTIONS, "--epochs", 400, "--out", self.folder / "run")
+        first = start(*options, env={**environment, "INGOT_START_SECONDS": "0.1"})
+        self.addCleanup(first.kill)
+        metrics = self.folder / "run" / "metrics.jsonl"
+        self.wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, first)
+        done = Done(*options, env=environment)
+        self.assertEqual(done.status, 2, done.err)
+        self.assertRegex(done.err, r"rank 0 is process \d+ of this machine already")
+        first.kill()
+        first.communicate(timeout=10)
+
+    def test_ranks_that_cannot_be(self):
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
+        for environment, pattern in (({"RANK": "5", "WORLD_SIZE": "2"}, "process 5 of 2"),
+                                     ({"RANK": "1.5", "WORLD_SIZE": "2"}, "RANK=1.5"),
+                                     ({"RANK": "0", "WORLD_SIZE": "99999999999"}, "WORLD_SIZE=99999999999")):
+            done = Done("train", *self.OPTIONS, "--out", self.folder / "run", env={**environment, **meeting})
+            self.assertEqual(done.status, 2, done.err)
+            self.assertIn(pattern, done.err)
+
+    def test_workers_that_cannot_all_be_started_are_ended(self):
+        run = self.folder / "run-without-pipes"
+        arguments = ("launch", "-n", 20, *self.OPTIONS, "--out", run)
+        # Whoever is left holds the output open, and the wait for its end would not end.
+        process = start(*arguments, under=("prlimit", "--nofile=14"))
+        _, err = finish(process, arguments)
+        self.assertEqual(process.returncode, 1, err)
+        self.assertIn("Too many open files", err)
+        self.assertEqual(running(str(run)), [])
 
     def test_other_data_are_refused(self):
         other = self.folder / "data"

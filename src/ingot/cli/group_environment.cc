@@ -44,9 +44,18 @@ std::optional<double> Number(const std::string& name, double least) {
   return value;
 }
 
-std::optional<int> First(std::initializer_list<const char*> names, double least) {
+// A count or a number of a process, a port: far more of them than there are.
+constexpr int64_t kMostCounted = 1'000'000;
+
+std::optional<int> First(std::initializer_list<const char*> names, int64_t least) {
   for (const char* name : names) {
-    if (const auto value = Number(name, least)) return static_cast<int>(*value);
+    const std::optional<std::string> text = GetEnvironment(name);
+    if (!text) continue;
+    const std::optional<int64_t> value = ParseWhole<int64_t>(*text);
+    if (value && *value >= least && *value <= kMostCounted) return static_cast<int>(*value);
+    throw Error(ErrorCode::kInvalidInput,
+                fmt::format("the environment has {}={}, expected a whole number from {} to {}",
+                            name, *text, least, kMostCounted));
   }
   return std::nullopt;
 }
@@ -239,6 +248,17 @@ train::GroupRequest ReadGroupEnvironment(const std::string& transport) {
   group.slot = First({"INGOT_RANK", "RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "PMI_RANK"}, 0)
                    .value_or(-1);
   group.expected_workers = WorkersOfLauncher().value_or(1);
+  // Of a launcher's processes; workers by themselves (`ingot worker`) may be more than were
+  // expected.
+  if (WorkersOfLauncher() && group.slot >= group.expected_workers &&
+      !GetEnvironment("INGOT_RANK")) {
+    throw Error(
+        ErrorCode::kInvalidInput,
+        fmt::format("the environment says that this is process {} of {}, which are numbered "
+                    "from 0",
+                    group.slot, group.expected_workers),
+        "RANK must be below WORLD_SIZE");
+  }
   group.transport =
       transport.empty() ? GetEnvironment("INGOT_TRANSPORT").value_or("gloo") : transport;
   group.transports = dist::LoadTransport(group.transport);

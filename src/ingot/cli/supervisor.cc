@@ -71,9 +71,7 @@ int Supervisor::Run() {
     if (options_.has_ended()) return kOk;
     Adopt();
   }
-  for (Worker& worker : workers_) {
-    if (worker.pid < 0) Start(worker);
-  }
+  StartAll();
   WritePids();
   while (AnyRuns()) {
     std::vector<pollfd> polls;
@@ -105,6 +103,22 @@ int Supervisor::Run() {
     shown = worker.complaints;
   }
   return status;
+}
+
+// Where one cannot be started, those that were are ended: nobody else knows of them.
+void Supervisor::StartAll() {
+  try {
+    for (Worker& worker : workers_) {
+      if (worker.pid < 0) Start(worker);
+    }
+  } catch (const Error&) {
+    for (Worker& worker : workers_) {
+      if (worker.pid <= 0 || !worker.is_child) continue;
+      ::kill(worker.pid, SIGKILL);
+      ::waitpid(worker.pid, nullptr, 0);
+    }
+    throw;
+  }
 }
 
 void Supervisor::Start(Worker& worker) {

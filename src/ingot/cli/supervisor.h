@@ -69,6 +69,7 @@ class Supervisor {
   const std::string& HostOf(const Worker& worker) const {
     return options_.remote[static_cast<size_t>(worker.rank)].host;
   }
+  void StartAll();
   void Start(Worker& worker);
   [[noreturn]] void Become(const Worker& worker, int output, int line);
   void Adopt();

@@ -134,7 +134,12 @@ void Coordinator::ReadPeers() {
     const bool alive = peer.socket.Receive(messages);
     if (!messages.empty()) peer.heard = MonotonicSeconds();
     for (const Json& message : messages) {
-      if (!peer.lost) Handle(peer, message);
+      if (peer.lost) continue;
+      try {
+        Handle(peer, message);
+      } catch (const Json::exception&) {
+        Refuse(peer, "a message that no worker of Ingot sends", "");
+      }
     }
     if (!alive || !peer.socket.Flush()) peer.lost = true;
   }
@@ -214,8 +219,21 @@ void Coordinator::HandleHello(Peer& peer, const Json& message) {
                           objection));
     return Refuse(peer, objection, hint);
   }
+  // Of processes of other machines it is not known; an old one may be behind a link that was cut.
+  const auto other = std::find_if(peers_.begin(), peers_.end(), [&](const Peer& each) {
+    return &each != &peer && each.card.id != peer.card.id && each.welcome && !each.lost &&
+           each.card.slot == peer.card.slot && each.card.machine == peer.card.machine &&
+           each.card.pid != peer.card.pid && ProcessRuns(each.card.pid);
+  });
+  const bool has_own_slot = IsTrue(message, "has_own_slot");
+  if (peer.card.slot >= 0 && has_own_slot && other != peers_.end()) {
+    const std::string why = fmt::format("rank {} is process {} of this machine already",
+                                        peer.card.slot, other->card.pid);
+    Log(true, fmt::format("refused a worker ({}, process {}): {}", peer.card.machine, peer.card.pid,
+                          why));
+    return Refuse(peer, why, "give each process a rank of its own (RANK, INGOT_RANK)");
+  }
   // One that an earlier coordinator gave may have been given to another meanwhile.
-  const bool has_own_slot = message.value("has_own_slot", true);
   if (peer.card.slot < 0 || (!has_own_slot && SlotIsTaken(peer))) peer.card.slot = FreeSlot();
   for (Peer& other : peers_) {
     // It comes again: what is left of its old connection goes.
@@ -540,7 +558,9 @@ void Coordinator::NameLate(double now) {
   for (const Peer* waiting : members) {
     const Json& status = waiting->status;
     const int64_t rank = Whole(status, "waiting_for", -1);
-    const double seconds = status.is_object() ? status.value("waiting_seconds", 0.0) : 0.0;
+    const auto stated = status.find("waiting_seconds");
+    const bool is_number = stated != status.end() && stated->is_number();
+    const double seconds = is_number ? stated->get<double>() : 0;
     if (rank < 0 || rank >= static_cast<int64_t>(members.size())) continue;
     if (seconds < options_.timing.late) continue;
     Peer& late = *members[static_cast<size_t>(rank)];

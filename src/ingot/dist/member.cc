@@ -221,7 +221,11 @@ bool Member::TakeOver(int64_t generation, const std::string& why) {
     return false;
   }
   if (generation > 1) {
-    Log(true, fmt::format("{}: rank {} takes over", why, slot_.load()));
+    const std::string who =
+        slot_.load() >= 0
+            ? fmt::format("rank {}", slot_.load())
+            : fmt::format("this worker ({}, process {})", options_.card.machine, options_.card.pid);
+    Log(true, fmt::format("{}: {} takes over", why, who));
   }
   coordinator_ = std::move(coordinator);
   coordinator_->Serve(generation);

@@ -65,6 +65,11 @@ int64_t Whole(const Json& message, const char* key, int64_t otherwise) {
   return found != message.end() && found->is_number() ? found->get<int64_t>() : otherwise;
 }
 
+bool IsTrue(const Json& message, const char* key) {
+  const auto found = message.find(key);
+  return found != message.end() && found->is_boolean() && found->get<bool>();
+}
+
 FileDescriptor Listen(const Endpoint& at, Endpoint* bound) {
   Resolved resolved;
   const int failed = Resolve(at, true, resolved);

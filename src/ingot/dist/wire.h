@@ -18,6 +18,7 @@ using Json = nlohmann::json;
 // A member of a message: "" (`otherwise`) where it is absent or of another type.
 std::string Text(const Json& message, const char* key);
 int64_t Whole(const Json& message, const char* key, int64_t otherwise);
+bool IsTrue(const Json& message, const char* key);
 
 struct Endpoint {
   std::string host;

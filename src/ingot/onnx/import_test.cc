@@ -376,6 +376,26 @@ TEST(OldVersionTest, AttributesThatBecameInputs) {
               ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
+// A box of one pixel in a picture whose values are their columns: the middle of what it reads.
+TEST(OldVersionTest, BoxesWereNotMovedByHalfAPixel) {
+  for (const int64_t opset : {10, 16}) {
+    TestModel model(opset);
+    TestGraph graph = model.graph()
+                          .Input("x", DType::kF32, {"1", "1", "4", "4"})
+                          .Initializer("boxes", Tensor::Of<float>({1, 4}, {1, 1, 2, 2}))
+                          .Initializer("batch", Tensor::Of<int64_t>({1}, {0}))
+                          .Output("y");
+    auto& node = graph.Node("RoiAlign", {"x", "boxes", "batch"}, {"y"});
+    SetInt(node, "output_height", 1);
+    SetInt(node, "output_width", 1);
+    SetInt(node, "sampling_ratio", 1);
+    std::vector<float> columns;
+    for (int i = 0; i < 16; ++i) columns.push_back(static_cast<float>(i % 4));
+    const Tensor x = Tensor::Of<float>({1, 1, 4, 4}, columns);
+    EXPECT_THAT(model.Run({{"x", x}}).ToDoubles(), ElementsAre(opset == 10 ? 1.5 : 1.0)) << opset;
+  }
+}
+
 TEST(OldVersionTest, SoftmaxSawAMatrix) {
   TestModel model(11);
   TestGraph graph = model.graph().Input("x", DType::kF32, {"1", "2", "2"}).Output("y");

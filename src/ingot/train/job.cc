@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -129,6 +130,11 @@ bool IsWithin(const std::string& path, std::string_view section) {
                                        path[section.size()] == '.' || path[section.size()] == '[');
 }
 
+bool IsWithinOneOf(const std::string& path, std::span<const char* const> sections) {
+  return std::any_of(sections.begin(), sections.end(),
+                     [&](const char* section) { return IsWithin(path, section); });
+}
+
 bool DecidesWeights(const std::string& path) {
   // data.folder only says where the bytes lie: what they are is in the data's digest.
   static const char* const kOthers[] = {"epochs",
@@ -145,8 +151,7 @@ bool DecidesWeights(const std::string& path) {
                                         "data.prefetch_batches",
                                         "data.prefetch_threads",
                                         "train.shard_optimizer"};
-  return std::none_of(std::begin(kOthers), std::end(kOthers),
-                      [&](const char* section) { return IsWithin(path, section); });
+  return !IsWithinOneOf(path, kOthers);
 }
 
 Values DecidingValues(const ConfigNode& resolved) {
@@ -408,12 +413,31 @@ ConfigNode ResolvedJob(const Job& job, const Resolution& resolution) {
   return JobTable().Write(spelled);
 }
 
-std::string JobDigest(const ConfigNode& resolved) {
+namespace {
+
+std::string DigestOf(const Values& values) {
   std::string text;
-  for (const auto& [path, value] : DecidingValues(resolved)) {
+  for (const auto& [path, value] : values) {
     text += fmt::format("{}:{}={}\n", value.size(), path, value);
   }
   return Sha256Hex(text);
+}
+
+}  // namespace
+
+std::string JobDigest(const ConfigNode& resolved) {
+  return DigestOf(DecidingValues(resolved));
+}
+
+std::string GroupDigest(const ConfigNode& resolved) {
+  constexpr const char* kOfOneMachine[] = {"data.folder",           "data.prefetch",
+                                           "data.prefetch_batches", "data.prefetch_threads",
+                                           "memory_limit",          "log"};
+  Values values;
+  Flatten(resolved, "", values);
+  std::erase_if(values,
+                [&](const auto& value) { return IsWithinOneOf(value.first, kOfOneMachine); });
+  return DigestOf(values);
 }
 
 std::vector<std::string> DecidingDifferences(const ConfigNode& before, const ConfigNode& after) {

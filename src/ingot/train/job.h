@@ -130,6 +130,10 @@ ConfigNode ResolvedJob(const Job& job, const Resolution& resolution);
 // where the data lie, what is measured, logged or checkpointed.
 std::string JobDigest(const ConfigNode& resolved);
 
+// SHA-256 of those values that the workers of a group must have in common to go in step: all but
+// what is of each machine.
+std::string GroupDigest(const ConfigNode& resolved);
+
 // One value that decides the weights and differs: "optimizer.adam.learning_rate was 0.001, is
 // 0.01".
 std::vector<std::string> DecidingDifferences(const ConfigNode& before, const ConfigNode& after);

@@ -67,6 +67,13 @@ bool IsRows(const ir::Value* value) {
   return true;
 }
 
+// Parameters that are used up to node i.
+int64_t ParametersUpTo(const ir::Graph& graph, const Places& places, size_t i) {
+  return std::count_if(graph.inputs().begin(), graph.inputs().end(), [&](const ir::Value* input) {
+    return input->role() == ir::Role::kParameter && places.FirstUse(input) <= i;
+  });
+}
+
 // A parameter that is used on both sides of node i; null where there is none.
 const ir::Value* SharedParameter(const ir::Graph& graph, const Places& places, size_t i) {
   for (const ir::Value* input : graph.inputs()) {
@@ -87,6 +94,10 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
   std::vector<double> work(places.count() + 1, 0);  // of the nodes before each
   std::vector<size_t> may_cut;
   const ir::Value* tied = nullptr;
+  // A stage without parameters would have nothing to train: of the places between the same two
+  // parameters the last counts.
+  const int64_t parameters = ParametersUpTo(*network.graph, places, places.count());
+  int64_t before_last = 0;
   for (size_t i = 0; i < places.count(); ++i) {
     // A little for what is no product, so that cuts stand at its edges.
     work[i + 1] = work[i] + compiler::FlopsOf(*measured[i]) + 1;
@@ -94,7 +105,12 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
     if (crossing == nullptr || !IsRows(crossing)) continue;
     const ir::Value* shared = SharedParameter(*network.graph, places, i);
     if (shared != nullptr) tied = shared;
-    if (shared == nullptr) may_cut.push_back(i);
+    if (shared != nullptr) continue;
+    const int64_t before = ParametersUpTo(*network.graph, places, i);
+    if (before == 0 || before == parameters) continue;
+    if (before == before_last) may_cut.pop_back();
+    may_cut.push_back(i);
+    before_last = before;
   }
   const auto wanted = static_cast<size_t>(stages);
   if (may_cut.size() + 1 < wanted) {
@@ -111,14 +127,14 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
   const auto stage_work = [&](size_t begin, size_t end) { return work[end] - work[begin]; };
   const size_t cuts = wanted - 1;
   std::vector<std::vector<double>> best(cuts, std::vector<double>(may_cut.size(), 1e300));
-  std::vector<std::vector<size_t>> before(cuts, std::vector<size_t>(may_cut.size(), 0));
+  std::vector<std::vector<size_t>> previous(cuts, std::vector<size_t>(may_cut.size(), 0));
   for (size_t s = 0; s < cuts; ++s) {
     for (size_t c = s; c < may_cut.size(); ++c) {
       if (s == 0) best[s][c] = stage_work(0, may_cut[c] + 1);
       for (size_t b = s; s > 0 && b <= c; ++b) {
         const double most =
             std::max(best[s - 1][b - 1], stage_work(may_cut[b - 1] + 1, may_cut[c] + 1));
-        if (most < best[s][c]) best[s][c] = most, before[s][c] = b - 1;
+        if (most < best[s][c]) best[s][c] = most, previous[s][c] = b - 1;
       }
     }
   }
@@ -131,7 +147,7 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
   }
   for (size_t s = cuts; s-- > 0;) {
     chosen.insert(chosen.begin(), may_cut[last]);
-    last = before[s][last];
+    last = previous[s][last];
   }
   return chosen;
 }

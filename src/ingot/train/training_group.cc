@@ -94,7 +94,7 @@ void TrainingRun::OpenGroup() {
   options.card.slot = request.slot;
   options.card.host = request.host;
   options.card.version = request.version;
-  options.card.job_digest = setup_.job_digest;
+  options.card.job_digest = GroupDigest(setup_.resolved);
   options.card.kernel_digest = setup_.kernel_digest;
   data_digest_ = DataDigest();
   options.card.data_digest = data_digest_;

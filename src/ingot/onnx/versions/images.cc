@@ -63,6 +63,12 @@ Outputs OldGridSample(ImportedNode& node, ir::Builder&) {
   return std::nullopt;
 }
 
+// The half of a pixel that boxes are moved by became the default.
+Outputs OldRoiAlign(ImportedNode& node, ir::Builder&) {
+  node.attributes.try_emplace("coordinate_transformation_mode", std::string("output_half_pixel"));
+  return std::nullopt;
+}
+
 Outputs OldDft(ImportedNode& node, ir::Builder& builder) {
   node.SetInput(2, builder.Constant(Tensor::Scalar<int64_t>(node.Int("axis", 1))));
   node.Drop("axis");
@@ -74,7 +80,8 @@ Outputs OldDft(ImportedNode& node, ir::Builder& builder) {
 std::vector<VersionChange> ImageChanges() {
   return {{"Upsample", "", 1000, OldUpsample},   {"Resize", "", 11, OldResize},
           {"Resize", "", 1000, DropEmptyInputs}, {"MaxPool", "", 1000, SimplerMaxPool},
-          {"GridSample", "", 20, OldGridSample}, {"DFT", "", 20, OldDft}};
+          {"GridSample", "", 20, OldGridSample}, {"DFT", "", 20, OldDft},
+          {"RoiAlign", "", 16, OldRoiAlign}};
 }
 
 }  // namespace ingot::onnx

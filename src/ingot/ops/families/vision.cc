@@ -133,7 +133,8 @@ class AxisSampler {
     double x = align_ ? (coordinate + 1) / 2 * (size - 1) : ((coordinate + 1) * size - 1) / 2;
     if (nearest_) x = std::nearbyint(x);
     if (x < low || x > high) {
-      if (outside_ == Outside::kBorder) x = std::clamp(x, 0.0, size - 1);
+      // Of cubic sampling each tap is taken to the border, with the weight of its own place.
+      if (outside_ == Outside::kBorder && !cubic_) x = std::clamp(x, 0.0, size - 1);
       if (outside_ == Outside::kReflection) x = Reflect(x, low, high);
     }
     if (!(std::fabs(x) < 0x1p40)) return {{-1, 1.0}};
@@ -248,11 +249,16 @@ void RegisterGridSample(ir::OpRegistry& registry) {
                       {"padding_mode", Attribute(std::string(padding))},
                       {"align_corners", Attribute(align)}};
   };
-  op.cases = {ExpectedOnly("corners", {x, grid}, {1, 2.5, 3}, with("linear", "zeros", 1)),
-              ExpectedOnly("zeros", {x, grid}, {0.25, 2.5, 1.5}, with("linear", "zeros", 0)),
-              ExpectedOnly("border", {x, grid}, {1, 2.5, 3}, with("linear", "border", 0)),
-              ExpectedOnly("nearest", {x, Floats({1, 1, 1, 2}, {0.75, -0.75})}, {2},
-                           with("nearest", "zeros", 0))};
+  op.cases = {
+      ExpectedOnly("corners", {x, grid}, {1, 2.5, 3}, with("linear", "zeros", 1)),
+      ExpectedOnly("zeros", {x, grid}, {0.25, 2.5, 1.5}, with("linear", "zeros", 0)),
+      ExpectedOnly("border", {x, grid}, {1, 2.5, 3}, with("linear", "border", 0)),
+      // As PyTorch has it.
+      ExpectedOnly("cubic_border",
+                   {Floats({1, 1, 1, 3}, {1, 2, 3}), Floats({1, 1, 2, 2}, {-1.25, 0, 0.875, 0})},
+                   {0.98974609375, 3.11077880859375}, with("cubic", "border", 0)),
+      ExpectedOnly("nearest", {x, Floats({1, 1, 1, 2}, {0.75, -0.75})}, {2},
+                   with("nearest", "zeros", 0))};
   registry.Add(std::move(op));
 }
 
