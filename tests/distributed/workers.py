@@ -196,7 +196,7 @@ class Workers(Distributed):
         errors = [workers[1].communicate(timeout=60)[1]]
         errors += [finish(process, arguments)[1] for process in (workers[0], workers[2])]
         self.assertEqual([workers[0].returncode, workers[2].returncode], [0, 0], errors)
-        self.assertRegex("".join(errors), r"rank 2 .* stands by: there are 2 logical shards")
+        self.assertRegex("".join(errors), r"rank 2 .* stands by: the job is for 2 workers at most")
         lines = self.check_ledger(run, 2000)
         self.assertEqual([rank for rank, _ in lines[0]["ranks"]], [0, 1])
         self.assertEqual([rank for rank, _ in lines[-1]["ranks"]], [0, 2])

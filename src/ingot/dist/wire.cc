@@ -70,6 +70,14 @@ bool IsTrue(const Json& message, const char* key) {
   return found != message.end() && found->is_boolean() && found->get<bool>();
 }
 
+bool SameToken(const std::string& a, const std::string& b) {
+  unsigned different = a.size() == b.size() ? 0 : 1;
+  for (size_t i = 0; i < a.size() && i < b.size(); ++i) {
+    different |= static_cast<unsigned>(static_cast<unsigned char>(a[i] ^ b[i]));
+  }
+  return different == 0;
+}
+
 FileDescriptor Listen(const Endpoint& at, Endpoint* bound) {
   Resolved resolved;
   const int failed = Resolve(at, true, resolved);

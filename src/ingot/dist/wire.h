@@ -20,6 +20,9 @@ std::string Text(const Json& message, const char* key);
 int64_t Whole(const Json& message, const char* key, int64_t otherwise);
 bool IsTrue(const Json& message, const char* key);
 
+// Equal in time whatever differs.
+bool SameToken(const std::string& a, const std::string& b);
+
 struct Endpoint {
   std::string host;
   int port = 0;

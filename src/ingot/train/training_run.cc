@@ -189,7 +189,7 @@ void TrainingRun::Announce() {
                   batches.batch(), setup_.logical_shards, threads_, threads_ == 1 ? "" : "s"));
   if (group_) {
     Log(LogLevel::kInfo,
-        fmt::format("{} processes, tensors go over {}", Workers(),
+        fmt::format("{} process{}, tensors go over {}", Workers(), Workers() == 1 ? "" : "es",
                     request_.group->transport == "mpi" ? "Open MPI" : "TCP (Gloo)"));
   }
   if (setup_.mesh) {
