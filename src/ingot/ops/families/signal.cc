@@ -1,7 +1,5 @@
 // Signals: DFT, STFT, the windows of Hann, Hamming and Blackman, and MelWeightMatrix.
-//
-// A transform of n samples sums n terms for each frequency, in double; the angle of a term is taken
-// modulo a whole turn first, so that long signals lose nothing.
+// Transforms are made in double (fourier.h).
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -10,6 +8,7 @@
 #include "ingot/base/error.h"
 #include "ingot/ops/axis_split.h"
 #include "ingot/ops/elementwise.h"
+#include "ingot/ops/fourier.h"
 #include "ingot/ops/shape_rule.h"
 
 namespace ingot::ops {
@@ -21,35 +20,6 @@ using ir::Dimension;
 using ir::Dimensions;
 using ir::InferContext;
 using ir::Type;
-
-struct Complex {
-  double re = 0, im = 0;
-};
-
-// y[k] = sum_n x[n] e^(-2 pi i k n / length), for k in [0, frequencies); inverse: the other sign
-// and divided by `length`. Samples beyond x are zero.
-std::vector<Complex> Transform(const std::vector<Complex>& x, int64_t length, int64_t frequencies,
-                               bool inverse) {
-  std::vector<Complex> y(static_cast<size_t>(frequencies));
-  const int64_t count = std::min<int64_t>(length, static_cast<int64_t>(x.size()));
-  const double turn = (inverse ? 2 : -2) * std::numbers::pi / static_cast<double>(length);
-  for (int64_t k = 0; k < frequencies; ++k) {
-    Complex sum;
-    for (int64_t n = 0; n < count; ++n) {
-      const double angle = turn * static_cast<double>(k * n % length);
-      const double c = std::cos(angle), s = std::sin(angle);
-      const Complex& v = x[static_cast<size_t>(n)];
-      sum.re += v.re * c - v.im * s;
-      sum.im += v.re * s + v.im * c;
-    }
-    if (inverse) {
-      sum.re /= static_cast<double>(length);
-      sum.im /= static_cast<double>(length);
-    }
-    y[static_cast<size_t>(k)] = sum;
-  }
-  return y;
-}
 
 // Elements of a tensor whose last axis is 1 (real) or 2 (complex).
 struct Signal {
@@ -126,6 +96,7 @@ void DftReference(const ir::ReferenceCall& call) {
   const std::span<const int64_t> complex_dims = x.dims.first(x.dims.size() - 1);
   const AxisSplit split(complex_dims, shape.axis);
   std::vector<double> out(static_cast<size_t>(call.output().size()));
+  const FourierTransform transform(shape.length, shape.inverse);
   for (int64_t o = 0; o < split.outer; ++o) {
     for (int64_t i = 0; i < split.inner; ++i) {
       std::vector<Complex> line;
@@ -139,8 +110,7 @@ void DftReference(const ir::ReferenceCall& call) {
           line.push_back({mirror.re, -mirror.im});
         }
       }
-      const std::vector<Complex> y =
-          Transform(line, shape.length, shape.frequencies, shape.inverse);
+      const std::vector<Complex> y = transform.Run(line, shape.frequencies);
       for (int64_t k = 0; k < shape.frequencies; ++k) {
         const int64_t at = (o * shape.frequencies + k) * split.inner + i;
         const Complex& v = y[static_cast<size_t>(k)];
@@ -234,6 +204,7 @@ void StftReference(const ir::ReferenceCall& call) {
                                               " elements, but a frame " + std::to_string(length));
   }
   std::vector<double> out;
+  const FourierTransform transform(length, false);
   for (int64_t n = 0; n < x.dim(0); ++n) {
     for (int64_t f = 0; f < frames; ++f) {
       std::vector<Complex> frame;
@@ -242,7 +213,7 @@ void StftReference(const ir::ReferenceCall& call) {
         const double w = window.empty() ? 1 : window[static_cast<size_t>(i)];
         frame.push_back({v.re * w, v.im * w});
       }
-      for (const Complex& v : Transform(frame, length, frequencies, false)) {
+      for (const Complex& v : transform.Run(frame, frequencies)) {
         out.push_back(v.re);
         out.push_back(v.im);
       }
