@@ -41,6 +41,15 @@ class Workers(Distributed):
             self.assertEqual(done.status, 0, done.err)
             self.assertNotIn("a new group is formed", done.out + done.err)
 
+    def test_a_folder_of_a_job_that_has_ended(self):
+        url = f"file://{self.folder}/meeting"
+        self.run_all("worker", [{"INGOT_TOKEN": "secret"}] * 2, "--rendezvous", url, "--workers", 2)
+        done = Done("worker", *self.OPTIONS, "--out", self.folder / "again", "--rendezvous", url,
+                    env={"INGOT_TOKEN": "secret"})
+        self.assertIn("the job of this rendezvous has ended already", done.err)
+        self.assertNotIn("takes over", done.err)
+        self.assertFalse((self.folder / "again" / "checkpoints" / "final").exists())
+
     def test_tcp_rendezvous(self):
         url = f"tcp://127.0.0.1:{free_port()}"
         self.run_all("worker", [{"INGOT_TOKEN": "secret"}] * 2, "--rendezvous", url, "--workers", 2)

@@ -120,7 +120,21 @@ bool Member::FindCoordinator() {
   // it is replaced once it signs the lease no more.
   const bool gone = refused && Text(record, "machine") == options_.card.machine;
   if (!gone && !LeaseIsStale()) return false;
+  if (const auto error = store.Get("ended")) {
+    NoteEnd(*error);
+    return false;
+  }
   return TakeOver(newest + 1, WhyReplaced(record, gone));
+}
+
+// Who comes when all is over, or was stopped until then, has nothing to take over.
+void Member::NoteEnd(const std::string& error) {
+  if (!was_welcome_) {
+    Log(true, "the job of this rendezvous has ended already: another one needs another place");
+  }
+  const std::lock_guard lock(mutex_);
+  end_ = Json{{"type", "end"}, {"error", error}};
+  changed_.notify_all();
 }
 
 std::string Member::WhyReplaced(const Json& record, bool gone) const {
@@ -362,6 +376,8 @@ void Member::ThrowIfEnded(bool* finished) {
   }
   if (!end_) return;
   const std::string error = Text(*end_, "error");
+  if (!error.empty() && !end_->contains("rank"))
+    throw PeerFailed("the run has failed: " + error, 1);
   if (!error.empty()) {
     throw PeerFailed(fmt::format("rank {} ({}) has failed: {}", end_->value("rank", -1),
                                  Text(*end_, "machine"), error),

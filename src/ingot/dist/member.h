@@ -99,6 +99,7 @@ class Member {
   bool LeaseIsStale() const;
   void RestoreRecords();
   bool ConnectTo(const Json& record, bool* refused);
+  void NoteEnd(const std::string& error);
   // Why the coordinator of the record is replaced, for the log.
   std::string WhyReplaced(const Json& record, bool gone) const;
   bool TakeOver(int64_t generation, const std::string& why);
