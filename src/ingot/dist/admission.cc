@@ -40,6 +40,22 @@ std::string Coordinator::Objection(const Json& message, std::string& hint) {
   return "";
 }
 
+// Against a worker whose rank another process of its machine has. Of processes of other machines it
+// is not known whether they run; an old one may be behind a link that was cut.
+std::string Coordinator::RankObjection(const Peer& peer, std::string& hint) const {
+  if (peer.card.slot < 0) return "";
+  for (const Peer& other : peers_) {
+    const WorkerCard& card = other.card;
+    if (!HoldsSlotOf(other, peer) || card.machine != peer.card.machine ||
+        card.pid == peer.card.pid || !ProcessRuns(card.pid)) {
+      continue;
+    }
+    hint = "give each process a rank of its own (RANK, INGOT_RANK)";
+    return fmt::format("rank {} is process {} of this machine already", card.slot, card.pid);
+  }
+  return "";
+}
+
 void Coordinator::Refuse(Peer& peer, const std::string& why, const std::string& hint) {
   peer.socket.Send({{"type", "refused"}, {"error", why}, {"hint", hint}});
   peer.lost = true;
@@ -51,26 +67,14 @@ void Coordinator::HandleHello(Peer& peer, const Json& message) {
   peer.card.host = Text(message, "host");
   peer.card.machine = Text(message, "machine");
   peer.card.pid = Whole(message, "pid", 0);
+  const bool has_own_slot = IsTrue(message, "has_own_slot");
   std::string hint;
-  const std::string objection = Objection(message, hint);
+  std::string objection = Objection(message, hint);
+  if (objection.empty() && has_own_slot) objection = RankObjection(peer, hint);
   if (!objection.empty()) {
     Log(true, fmt::format("refused a worker ({}, process {}): {}", peer.card.machine, peer.card.pid,
                           objection));
     return Refuse(peer, objection, hint);
-  }
-  // Of processes of other machines it is not known; an old one may be behind a link that was cut.
-  const auto other = std::find_if(peers_.begin(), peers_.end(), [&](const Peer& each) {
-    return &each != &peer && each.card.id != peer.card.id && each.welcome && !each.lost &&
-           each.card.slot == peer.card.slot && each.card.machine == peer.card.machine &&
-           each.card.pid != peer.card.pid && ProcessRuns(each.card.pid);
-  });
-  const bool has_own_slot = IsTrue(message, "has_own_slot");
-  if (peer.card.slot >= 0 && has_own_slot && other != peers_.end()) {
-    const std::string why = fmt::format("rank {} is process {} of this machine already",
-                                        peer.card.slot, other->card.pid);
-    Log(true, fmt::format("refused a worker ({}, process {}): {}", peer.card.machine, peer.card.pid,
-                          why));
-    return Refuse(peer, why, "give each process a rank of its own (RANK, INGOT_RANK)");
   }
   // One that an earlier coordinator gave may have been given to another meanwhile.
   if (peer.card.slot < 0 || (!has_own_slot && SlotIsTaken(peer))) peer.card.slot = FreeSlot();
@@ -87,11 +91,14 @@ void Coordinator::HandleHello(Peer& peer, const Json& message) {
   }
 }
 
+bool Coordinator::HoldsSlotOf(const Peer& other, const Peer& peer) {
+  return &other != &peer && other.card.id != peer.card.id && other.welcome && !other.lost &&
+         other.card.slot == peer.card.slot;
+}
+
 bool Coordinator::SlotIsTaken(const Peer& by) const {
-  return std::any_of(peers_.begin(), peers_.end(), [&by](const Peer& peer) {
-    return &peer != &by && peer.card.id != by.card.id && peer.welcome && !peer.lost &&
-           peer.card.slot == by.card.slot;
-  });
+  return std::any_of(peers_.begin(), peers_.end(),
+                     [&by](const Peer& peer) { return HoldsSlotOf(peer, by); });
 }
 
 int Coordinator::FreeSlot() const {

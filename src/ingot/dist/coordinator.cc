@@ -18,11 +18,6 @@
 namespace ingot::dist {
 namespace {
 
-// Their number is that of the logical shards, or of the replicas.
-std::string StandsBy(const WorkerCard& card, int most) {
-  return fmt::format("{} stands by: the job is for {} workers at most", Describe(card), most);
-}
-
 constexpr int kTickMilliseconds = 10;
 constexpr double kLeaseSeconds = 0.1;
 // After the coordinator was lost: how long members that may live are waited for.
@@ -36,11 +31,16 @@ std::string MachineName() {
   return name;
 }
 
-}  // namespace
-
 std::string Describe(const WorkerCard& card) {
   return fmt::format("rank {} ({}, process {})", card.slot, card.machine, card.pid);
 }
+
+// Their number is that of the logical shards, or of the replicas.
+std::string StandsBy(const WorkerCard& card, int most) {
+  return fmt::format("{} stands by: the job is for {} workers at most", Describe(card), most);
+}
+
+}  // namespace
 
 bool ProcessRuns(int64_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");

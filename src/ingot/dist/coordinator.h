@@ -73,6 +73,7 @@ class Coordinator {
   void HandleAddresses(Peer& peer, const Json& message);
   void HandleTop(Peer& peer);
   std::string Objection(const Json& message, std::string& hint);
+  std::string RankObjection(const Peer& peer, std::string& hint) const;
   void Refuse(Peer& peer, const std::string& why, const std::string& hint);
   void DropLost();
   void CheckSilence(double now);
@@ -91,6 +92,7 @@ class Coordinator {
     if (options_.log) options_.log(warning, text);
   }
   int FreeSlot() const;
+  static bool HoldsSlotOf(const Peer& other, const Peer& peer);
   bool SlotIsTaken(const Peer& by) const;
 
   CoordinatorOptions options_;

@@ -20,9 +20,6 @@ struct WorkerCard {
   std::string kernel_digest;
 };
 
-// "rank 2 (node1, process 4711)".
-std::string Describe(const WorkerCard& card);
-
 // Limits of time, in seconds.
 struct GroupTiming {
   double beat = 0.05;    // between two signs of life

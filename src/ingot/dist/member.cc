@@ -376,9 +376,9 @@ void Member::ThrowIfEnded(bool* finished) {
   }
   if (!end_) return;
   const std::string error = Text(*end_, "error");
-  if (!error.empty() && !end_->contains("rank"))
-    throw PeerFailed("the run has failed: " + error, 1);
   if (!error.empty()) {
+    // Of a run that ended before, no more is known.
+    if (!end_->contains("rank")) throw PeerFailed("the run has failed: " + error, 1);
     throw PeerFailed(fmt::format("rank {} ({}) has failed: {}", end_->value("rank", -1),
                                  Text(*end_, "machine"), error),
                      end_->value("exit_status", 1));

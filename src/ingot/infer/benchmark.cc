@@ -11,17 +11,6 @@
 namespace ingot::infer {
 namespace {
 
-// What is the batch, by name: the first dimension of any input, wherever else it stands.
-std::set<std::string> BatchNames(const std::vector<PortInfo>& ports) {
-  std::set<std::string> names = {"batch"};
-  for (const PortInfo& port : ports) {
-    if (!port.dims.empty() && port.dims[0] < 0 && !port.symbols[0].empty()) {
-      names.insert(port.symbols[0]);
-    }
-  }
-  return names;
-}
-
 int64_t ExtentOf(const PortInfo& port, size_t axis, const BenchDimensions& dimensions,
                  const std::set<std::string>& batch_names) {
   if (port.dims[axis] >= 0) return port.dims[axis];
@@ -54,9 +43,21 @@ void Fill(Tensor& tensor, uint64_t seed) {
 
 }  // namespace
 
+std::set<std::string> FirstNames(const std::vector<PortInfo>& ports) {
+  std::set<std::string> names;
+  for (const PortInfo& port : ports) {
+    if (!port.dims.empty() && port.dims[0] < 0 && !port.symbols[0].empty()) {
+      names.insert(port.symbols[0]);
+    }
+  }
+  return names;
+}
+
 std::vector<Tensor> MakeBenchInputs(const std::vector<PortInfo>& ports,
                                     const BenchDimensions& dimensions) {
-  const std::set<std::string> batch_names = BatchNames(ports);
+  // The batch by name: wherever else it stands, it is as large.
+  std::set<std::string> batch_names = FirstNames(ports);
+  batch_names.insert("batch");
   std::vector<Tensor> inputs;
   bool has_batch = ports.empty();
   for (const PortInfo& port : ports) {

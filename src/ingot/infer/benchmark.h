@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ struct BenchDimensions {
   std::map<std::string, int64_t> symbols = {};  // others, by name
   int64_t length = 128;                         // others yet
 };
+
+// The names of the inputs' first dimensions, where those are dynamic and have one.
+std::set<std::string> FirstNames(const std::vector<PortInfo>& ports);
 
 // Inputs of a model by its ports: floats in [0, 1), masks of ones, integers 0 and 1, always the
 // same. Throws Error(kInvalidInput) where no input has a dynamic first dimension or one of `batch`.

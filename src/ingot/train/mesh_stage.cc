@@ -104,8 +104,10 @@ std::vector<size_t> ChooseCuts(const nn::Network& network, int stages) {
     const ir::Value* crossing = places.Crossing(i);
     if (crossing == nullptr || !IsRows(crossing)) continue;
     const ir::Value* shared = SharedParameter(*network.graph, places, i);
-    if (shared != nullptr) tied = shared;
-    if (shared != nullptr) continue;
+    if (shared != nullptr) {
+      tied = shared;
+      continue;
+    }
     const int64_t before = ParametersUpTo(*network.graph, places, i);
     if (before == 0 || before == parameters) continue;
     if (before == before_last) may_cut.pop_back();

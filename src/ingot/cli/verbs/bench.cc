@@ -3,7 +3,6 @@
 #include <chrono>
 #include <map>
 #include <optional>
-#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -135,10 +134,7 @@ class Bench : public Verb {
 
   // The name of the first dimension says what the batch is, where all inputs have the same one.
   void ReadDims(const infer::Session& session) {
-    std::set<std::string> first_names;
-    for (const infer::PortInfo& port : session.inputs()) {
-      if (!port.dims.empty() && port.dims[0] < 0) first_names.insert(port.symbols[0]);
-    }
+    const bool names_batch = infer::FirstNames(session.inputs()).size() <= 1;
     for (const auto& [name, extent] : ParseDims(dims_)) {
       bool is_first = false, is_there = false;
       for (const infer::PortInfo& port : session.inputs()) {
@@ -152,7 +148,7 @@ class Bench : public Verb {
         throw Error(ErrorCode::kInvalidInput, "--dim: no input has a dimension '" + name + "'",
                     "the model wants: " + session.DescribeInputs());
       }
-      if (!is_first || first_names.size() > 1) {
+      if (!is_first || !names_batch) {
         extents_[name] = extent;
       } else if (batch_.value_or(extent) == extent) {
         batch_ = extent;

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "ingot/base/error.h"
 #include "ingot/onnx/node.h"
 
 namespace ingot::onnx {
